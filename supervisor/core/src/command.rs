@@ -1,0 +1,120 @@
+//! What the core asks the shell to do. A failed effect comes back as an event.
+//! Not here: doing it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::State;
+use crate::spec::{CheckId, ServiceName};
+
+/// One effect. Commands are carried out in the order in which they are given.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use]
+pub enum Command {
+    /// Start generation `generation` of `service` as run `run`. Answered by `Spawned` or `SpawnFailed`.
+    Spawn {
+        /// The service.
+        service: ServiceName,
+        /// The run: unique over all services for the life of the keeper.
+        run: u64,
+        /// The generation: 1, 2, 3 … per service.
+        generation: u64,
+        /// Its place in an ordered shutdown without control: higher numbers are stopped first.
+        stop_rank: u32,
+    },
+    /// Send `signal`, then `SIGCONT`, to the main process of `run`.
+    Stop {
+        /// The run.
+        run: u64,
+        /// The number of the signal.
+        signal: i32,
+    },
+    /// Send `SIGKILL` to the main process of `run` and its process group.
+    Kill {
+        /// The run.
+        run: u64,
+    },
+    /// Find out what is left of the tree of `run`. Answered by `Surveyed`, again after each change until it is empty.
+    Survey {
+        /// The run.
+        run: u64,
+    },
+    /// Send `signal` (and `SIGCONT` after a `SIGTERM`) to processes of the tree of `run` found by a survey.
+    SignalRest {
+        /// The run.
+        run: u64,
+        /// Which.
+        pids: Vec<i32>,
+        /// The number of the signal.
+        signal: i32,
+    },
+    /// Try a check once. Answered by `Probed`. Never given while a try of the same check is under way.
+    Probe {
+        /// The service.
+        service: ServiceName,
+        /// The run.
+        run: u64,
+        /// Which check.
+        check: CheckId,
+    },
+    /// The run is over and its tree is gone: let go of its log pipe (once drained), sockets, and pending probes.
+    Release {
+        /// The service.
+        service: ServiceName,
+        /// The run.
+        run: u64,
+    },
+    /// The service is down for good or for now (stopped, failed, completed): close its held listeners, so that
+    /// clients are refused rather than left hanging.
+    CloseListeners {
+        /// The service.
+        service: ServiceName,
+    },
+    /// Keep this: it is handed back in `Recovered` when control starts anew.
+    Remember {
+        /// The service.
+        service: ServiceName,
+        /// What to keep.
+        memory: Memory,
+    },
+    /// A change of state happened: write one line of log.
+    Report(Transition),
+    /// All is down. The supervisor may exit.
+    FinishShutdown,
+}
+
+/// A change of state that the world may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// The service.
+    pub service: ServiceName,
+    /// The generation it concerns; 0 before the first.
+    pub generation: u64,
+    /// The state before.
+    pub from: State,
+    /// The state after.
+    pub to: State,
+    /// Why, in words.
+    pub cause: String,
+}
+
+/// What must survive a restart of control, per service.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// Wanted up.
+    pub wanted: bool,
+    /// The newest generation that was started.
+    pub generation: u64,
+    /// The run of that generation.
+    pub run: u64,
+    /// That run became ready.
+    pub ready: bool,
+    /// Failures in a row, as the restart policy counts them.
+    pub failures: u32,
+    /// Restarts since the service was last started by hand.
+    pub restarts: u64,
+    /// A oneshot that ran to completion with success.
+    pub completed: bool,
+    /// How the last run ended.
+    pub last_exit: Option<crate::snapshot::ExitReport>,
+}

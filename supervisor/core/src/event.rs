@@ -1,0 +1,123 @@
+//! What can happen to a fleet.
+//! Not here: what is done about it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::ExitReport;
+use crate::spec::{CheckId, ServiceName};
+use crate::time::{Millis, Time};
+
+/// Everything that can happen. News of a run carries its number; news of a run that is over is ignored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Someone wants these services up, with all that they depend on.
+    StartRequested(Vec<ServiceName>),
+    /// Someone wants these services down; those among them that depend on others go first.
+    StopRequested(Vec<ServiceName>),
+    /// Someone wants these services down at once: their trees are killed.
+    KillRequested(Vec<ServiceName>),
+    /// Someone wants each of these services ended and started again; one that is down is started.
+    RestartRequested(Vec<ServiceName>),
+    /// Everything down, in order, by `within`; nothing starts any more. Ends with `Command::FinishShutdown`.
+    ShutdownRequested {
+        /// How long the whole may take.
+        within: Millis,
+    },
+    /// As `ShutdownRequested`, but every tree is killed at once.
+    ShutdownNowRequested,
+    /// The process of `run` exists.
+    Spawned {
+        /// The run.
+        run: u64,
+        /// Its main process.
+        pid: i32,
+    },
+    /// No process came to be for `run`.
+    SpawnFailed {
+        /// The run.
+        run: u64,
+        /// Why.
+        failure: Failure,
+    },
+    /// The main process of `run` is gone.
+    Exited {
+        /// The run.
+        run: u64,
+        /// How.
+        exit: ExitReport,
+        /// Nothing else can be left of its tree (the cheap proof held); otherwise a survey is needed.
+        alone: bool,
+    },
+    /// The rest of the tree of `run`, whose main process is gone: these processes live.
+    Surveyed {
+        /// The run.
+        run: u64,
+        /// Process ids; empty when the tree is gone.
+        remaining: Vec<i32>,
+    },
+    /// A try of a check has ended.
+    Probed {
+        /// The run.
+        run: u64,
+        /// Which check.
+        check: CheckId,
+        /// When the try began.
+        began: Time,
+        /// What came of it.
+        outcome: ProbeOutcome,
+    },
+    /// `READY=1`.
+    NotifiedReady {
+        /// The run.
+        run: u64,
+    },
+    /// `STATUS=…`, already made one printable line of at most 256 bytes.
+    NotifiedStatus {
+        /// The run.
+        run: u64,
+        /// The text.
+        status: String,
+    },
+    /// `WATCHDOG=1`.
+    NotifiedWatchdog {
+        /// The run.
+        run: u64,
+    },
+    /// `next_deadline` has come.
+    DeadlineReached,
+}
+
+/// What came of one try of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeOutcome {
+    /// It passed.
+    Passed,
+    /// It did not; the text says what was seen, in one line.
+    Failed(String),
+}
+
+/// Why no process came to be, or could not be kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Failure {
+    /// A step of the launch failed: counts as a failed run, with backoff.
+    Launch {
+        /// In words: `exec /usr/bin/node: no such file or directory (ENOENT)`.
+        message: String,
+    },
+    /// A port is held by someone else: the service is `failed` and tried again every 5 s.
+    PortBusy {
+        /// In words: `port 8001 is held by pid 4242 (node)`.
+        message: String,
+    },
+}
+
+impl Failure {
+    /// The cause in words.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Launch { message } | Self::PortBusy { message } => message,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A whole, validated configuration.
+//! Not here: reading or checking it; a value of these types is valid by construction.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use supervisor_core::{CheckId, ServiceName, ServiceSpec};
+
+/// One `supervisor.toml` with its includes.
+#[derive(Debug, Clone)]
+pub(crate) struct Stack {
+    /// The main file, absolute.
+    pub(crate) file: PathBuf,
+    /// `[supervisor] name`, or the name of the directory.
+    pub(crate) name: String,
+    /// Sockets; absolute. Not made yet.
+    pub(crate) runtime_dir: PathBuf,
+    /// Lock, token, stack cookie; absolute. Not made yet.
+    pub(crate) state_dir: PathBuf,
+    pub(crate) shutdown_timeout: Duration,
+    /// At least 1: the 0 of the file is resolved.
+    pub(crate) max_parallel_starts: usize,
+    pub(crate) http: Http,
+    /// `[logs] dir`, absolute: where the supervisor's own log goes.
+    pub(crate) logs_dir: PathBuf,
+    /// In the order of the file.
+    pub(crate) services: Vec<Service>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    pub(crate) listen: Listen,
+    pub(crate) open: Vec<OpenGroup>,
+    /// Lower case, without port.
+    pub(crate) allowed_hosts: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listen {
+    /// 127.0.0.1, 9700 or the next free up to 9719.
+    Auto,
+    Off,
+    At(SocketAddr),
+}
+
+/// What may be read over TCP without a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenGroup {
+    Health,
+    Status,
+    Metrics,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    /// What decisions need.
+    pub(crate) spec: ServiceSpec,
+    /// What a launch needs.
+    pub(crate) launch: Arc<Launch>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    pub(crate) name: ServiceName,
+    /// At least one; the program first. With `shell = true` already `["/bin/sh", "-c", …]`.
+    pub(crate) command: Vec<Template>,
+    /// Absolute.
+    pub(crate) cwd: PathBuf,
+    /// Env files, then `env`, already merged; a later one wins.
+    pub(crate) env: BTreeMap<String, Template>,
+    pub(crate) secrets: BTreeMap<String, SecretSource>,
+    pub(crate) inherit_env: InheritEnv,
+    /// A name or a number.
+    pub(crate) user: Option<String>,
+    pub(crate) group: Option<String>,
+    pub(crate) umask: u32,
+    pub(crate) handoff: Handoff,
+    pub(crate) bind: IpAddr,
+    pub(crate) port: Option<u16>,
+    /// Further named listeners.
+    pub(crate) ports: BTreeMap<String, u16>,
+    /// Soft limit of open files.
+    pub(crate) nofile: Option<u64>,
+    /// Readiness and liveness checks together, by the id that the spec uses.
+    pub(crate) probes: BTreeMap<CheckId, Probe>,
+    /// `ready.notify` or `live.watchdog`: the run gets a notify socket.
+    pub(crate) notify: bool,
+    pub(crate) watchdog: Option<Duration>,
+    pub(crate) log: Log,
+}
+
+/// A string with everything expanded but what only a spawn knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Template(pub(crate) Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part {
+    Text(String),
+    Generation,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SecretSource {
+    File(PathBuf),
+    Command(Vec<String>),
+    Env(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum InheritEnv {
+    All,
+    Names(Vec<String>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handoff {
+    /// The supervisor holds the listener; the service inherits it.
+    Socket,
+    /// Nothing is held; the service binds `PORT` itself.
+    Own,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Probe {
+    pub(crate) how: ProbeHow,
+    /// One try.
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ProbeHow {
+    /// On the generation's own port; with handoff `socket` on its private `supervisor-probe` listener.
+    Http { path: String, status: Vec<u16>, headers: BTreeMap<String, String>, host: Option<String> },
+    /// The generation's own port.
+    Tcp,
+    /// Exit code 0 passes.
+    Command(Vec<Template>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// Absolute.
+    pub(crate) dir: PathBuf,
+    pub(crate) max_size: u64,
+    pub(crate) keep: u32,
+    pub(crate) gzip: bool,
+    /// NAME.out.log and NAME.err.log instead of NAME.log.
+    pub(crate) split: bool,
+}
+
+impl Template {
+    /// The text for one generation.
+    pub(crate) fn render(&self, generation: u64) -> String {
+        self.0.iter().map(|part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Generation => generation.to_string(),
+        }).collect()
+    }
+}

@@ -1,0 +1,77 @@
+//! What control shows to the API, and what the API may ask of control.
+//! Not here: JSON, HTTP.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use supervisor_core::{Health, ServiceName, ServiceSnapshot};
+use tokio::sync::oneshot;
+
+use crate::config::Stack;
+
+/// One moment of the whole, published by the loop after each batch of events. Reading it takes no lock.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// Grows with each view.
+    pub(crate) version: u64,
+    pub(crate) stack: Arc<Stack>,
+    /// In the order of the file.
+    pub(crate) services: Vec<Arc<ServiceSnapshot>>,
+    pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
+    pub(crate) health: Health,
+    /// Add to a monotonic `Time` to get milliseconds since 1970.
+    pub(crate) wall_offset_ms: i64,
+    pub(crate) keeper_pid: i32,
+    /// Where `[http] listen` ended up.
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) shutting_down: bool,
+}
+
+/// What the shell knows about a service beyond decisions.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    /// The executable of the newest generation, as it was when it was started.
+    pub(crate) executable: Option<Executable>,
+    /// Its log files (one, or two when split).
+    pub(crate) logs: Vec<PathBuf>,
+}
+
+/// Identity of a file's content, as far as `stat` tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Executable {
+    pub(crate) path: PathBuf,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    /// Nanoseconds since 1970.
+    pub(crate) modified_ns: i128,
+    pub(crate) size: u64,
+}
+
+/// A request to the loop. It is answered as soon as it is taken; what comes of it shows in later views.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) what: What,
+    pub(crate) answer: oneshot::Sender<Result<(), Refusal>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    /// With no name: all with autostart.
+    Start(Vec<ServiceName>),
+    /// With no name: everything and the supervisor.
+    Stop { services: Vec<ServiceName>, now: bool },
+    /// With no name: all that are wanted up.
+    Restart(Vec<ServiceName>),
+    Signal { service: ServiceName, signal: i32 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    UnknownService(ServiceName),
+    /// It has no process now.
+    NotRunning(ServiceName),
+    /// Nothing starts any more.
+    ShuttingDown,
+}
