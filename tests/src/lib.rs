@@ -1,1 +1,20 @@
-//! Under construction.
+//! The harness of the end-to-end tests: a stack in a directory of its own, seen only from outside.
+//! Not here: promises; each file of `tests/` holds some.
+
+mod binaries;
+mod cell;
+mod http;
+mod procs;
+mod service;
+mod setup;
+mod stack;
+mod wait;
+
+pub use binaries::{puppet, supervisor};
+pub use cell::{Cell, is_root, skip};
+pub use http::{Response, over_tcp, over_unix, raw_over_tcp, raw_over_unix};
+pub use procs::{Proc, alive, child_pids, processes_of};
+pub use service::Service;
+pub use setup::{Setup, User, free_port};
+pub use stack::{Done, Stack};
+pub use wait::{DEADLINE, eventually, holds_for, within};

@@ -1,0 +1,77 @@
+//! Processes as `/proc` tells of them.
+//! Not here: which ones a test may end.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// One process.
+#[derive(Debug, Clone)]
+pub struct Proc {
+    pub pid: i32,
+    pub parent: i32,
+    pub session: i32,
+    /// `R`, `S`, `T`, `Z` …
+    pub state: char,
+    /// Without the note that the file was replaced.
+    pub exe: PathBuf,
+    pub command: String,
+}
+
+/// Every process whose environment names `marker`, a directory that only one test uses.
+#[must_use]
+pub fn processes_of(marker: &Path) -> Vec<Proc> {
+    let marker = marker.as_os_str().as_encoded_bytes();
+    all_pids()
+        .filter(|pid| {
+            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environ.windows(marker.len()).any(|part| part == marker)
+        })
+        .filter_map(of)
+        .collect()
+}
+
+/// The children of a process, zombies included.
+#[must_use]
+pub fn child_pids(parent: i32) -> Vec<i32> {
+    all_pids()
+        .filter_map(of)
+        .filter(|one| one.parent == parent)
+        .map(|one| one.pid)
+        .collect()
+}
+
+/// It exists and is no zombie.
+#[must_use]
+pub fn alive(pid: i32) -> bool {
+    of(pid).is_some_and(|one| one.state != 'Z')
+}
+
+fn all_pids() -> impl Iterator<Item = i32> {
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten();
+    names.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn of(pid: i32) -> Option<Proc> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in parentheses and may hold any character, so count from the last one.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?.chars().next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
+    let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let exe = exe.to_string_lossy().trim_end_matches(" (deleted)").into();
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let command = String::from_utf8_lossy(&command)
+        .replace('\0', " ")
+        .trim()
+        .to_owned();
+    Some(Proc {
+        pid,
+        parent,
+        session,
+        state,
+        exe,
+        command,
+    })
+}

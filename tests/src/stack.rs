@@ -1,0 +1,401 @@
+//! A stack that runs, or did: ask it, hurt it, and be sure that nothing of it is left.
+//! Not here: what a test expects.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::cell::is_root;
+use crate::http::{Response, over_unix};
+use crate::procs::{Proc, processes_of};
+use crate::service::Service;
+use crate::setup::{Setup, User};
+use crate::wait::eventually;
+
+/// A directory with a configuration, and whatever runs of it.
+#[derive(Debug)]
+pub struct Stack {
+    root: PathBuf,
+    program: PathBuf,
+    setup: Setup,
+    commands: AtomicUsize,
+    foreground: Option<Child>,
+    /// Removed last.
+    _dir: TempDir,
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Done {
+    /// The exit code; 128 and the number of the signal when one ended it.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Done {
+    /// Itself, when it succeeded.
+    ///
+    /// # Panics
+    /// When it did not.
+    #[track_caller]
+    pub fn succeeded(self) -> Self {
+        self.ended_with(0)
+    }
+
+    /// Itself, when it ended with that code.
+    ///
+    /// # Panics
+    /// When it ended with another one.
+    #[track_caller]
+    pub fn ended_with(self, code: i32) -> Self {
+        assert_eq!(
+            self.code, code,
+            "\n--- stdout\n{}\n--- stderr\n{}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+}
+
+impl Stack {
+    pub(crate) fn new(dir: TempDir, root: PathBuf, program: PathBuf, setup: Setup) -> Self {
+        Self {
+            root,
+            program,
+            setup,
+            commands: AtomicUsize::new(0),
+            foreground: None,
+            _dir: dir,
+        }
+    }
+
+    /// Runs a command of the supervisor to its end.
+    #[track_caller]
+    pub fn cli(&self, words: &[&str]) -> Done {
+        let began = Instant::now();
+        let mut child = self.spawn(words, &[]);
+        let status = eventually(&format!("`supervisor {}` to end", words.join(" ")), || {
+            child.0.try_wait().expect("it is our child")
+        });
+        let read =
+            |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        Done {
+            code: code_of(status),
+            stdout: read(&child.1),
+            stderr: read(&child.2),
+            took: began.elapsed(),
+        }
+    }
+
+    /// Starts a command of the supervisor with further words before it, and gives the child and the files of its
+    /// output and its errors.
+    pub fn spawn(&self, words: &[&str], before: &[&str]) -> (Child, PathBuf, PathBuf) {
+        let number = self.commands.fetch_add(1, Ordering::Relaxed);
+        let out = self.root.join(format!("command-{number}.out"));
+        let err = self.root.join(format!("command-{number}.err"));
+        let mut all: Vec<&OsStr> = self.setup.before.iter().map(OsStr::new).collect();
+        all.extend(before.iter().map(OsStr::new));
+        all.push(self.program.as_os_str());
+        all.extend(words.iter().map(OsStr::new));
+        let mut command = Command::new(all[0]);
+        command.args(&all[1..]).current_dir(&self.root).env_clear();
+        // Both are in the base set of every service's environment, so they mark all that is ours.
+        command.env("HOME", &self.root).env("TMPDIR", &self.root);
+        command.env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        );
+        command.envs(self.setup.env.iter().map(|(key, value)| (key, value)));
+        if self.setup.user == User::Ordinary && is_root() {
+            command.uid(65534).gid(65534);
+        }
+        command.stdin(Stdio::null());
+        command.stdout(File::create(&out).expect("the directory can be written"));
+        command.stderr(File::create(&err).expect("the directory can be written"));
+        (command.spawn().expect("the program can be run"), out, err)
+    }
+
+    /// Starts it in the foreground and waits until it answers.
+    #[track_caller]
+    pub fn run(&mut self) {
+        self.run_words(&["start", "--foreground"]);
+        eventually("the supervisor to answer", || self.try_get("/livez"));
+    }
+
+    /// Starts a command in the foreground and waits for nothing.
+    pub fn run_words(&mut self, words: &[&str]) {
+        self.foreground = Some(self.spawn(words, &[]).0);
+    }
+
+    /// The exit code of what runs in the foreground, once it has ended.
+    #[track_caller]
+    pub fn foreground_code(&mut self) -> i32 {
+        let mut child = self
+            .foreground
+            .take()
+            .expect("something runs in the foreground");
+        code_of(eventually("the foreground to end", || {
+            child.try_wait().expect("it is our child")
+        }))
+    }
+
+    /// The directory that everything lies in.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A path below it.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The socket of the API.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.root.join("run/control.sock")
+    }
+
+    /// Asks the API, over the unix socket.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Response {
+        eventually(&format!("an answer to GET {path}"), || self.try_get(path))
+    }
+
+    /// Tells the API to act, over the unix socket.
+    #[track_caller]
+    pub fn post(&self, path: &str) -> Response {
+        over_unix(&self.socket(), "POST", path, &[]).expect("the API answers")
+    }
+
+    fn try_get(&self, path: &str) -> Option<Response> {
+        over_unix(&self.socket(), "GET", path, &[]).ok()
+    }
+
+    /// Everything that the API tells.
+    #[must_use]
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        self.get("/api/v1/status").json()
+    }
+
+    /// Where `[http] listen` ended up.
+    #[must_use]
+    #[track_caller]
+    pub fn http_address(&self) -> SocketAddr {
+        let status = self.status();
+        let text = status["http"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no address in {status}"));
+        text.parse().expect("it is an address")
+    }
+
+    /// One service.
+    #[must_use]
+    #[track_caller]
+    pub fn service(&self, name: &str) -> Service {
+        Service(self.get(&format!("/api/v1/services/{name}")).json())
+    }
+
+    /// Waits until a service is in a state, and gives it as it was then.
+    #[track_caller]
+    pub fn wait_for(&self, name: &str, state: &str) -> Service {
+        self.wait_until(name, state, |service| service.state() == state)
+    }
+
+    /// Waits until something holds of a service, and gives it as it was then.
+    #[track_caller]
+    pub fn wait_until(&self, name: &str, what: &str, holds: impl Fn(&Service) -> bool) -> Service {
+        let mut last = None;
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            eventually(&format!("`{name}` to be: {what}"), || {
+                let service = self.service(name);
+                let held = holds(&service);
+                last = Some(service.clone());
+                held.then_some(service)
+            })
+        }));
+        found.unwrap_or_else(|cause| {
+            self.note(&format!("last seen: {last:?}"));
+            std::panic::resume_unwind(cause)
+        })
+    }
+
+    /// The main process of a service that has one.
+    #[must_use]
+    #[track_caller]
+    pub fn pid(&self, name: &str) -> i32 {
+        eventually(&format!("`{name}` to have a process"), || {
+            self.service(name).pid()
+        })
+    }
+
+    /// The whole current log of a service.
+    #[must_use]
+    pub fn log(&self, name: &str) -> Vec<u8> {
+        fs::read(self.root.join(format!("logs/{name}.log"))).unwrap_or_default()
+    }
+
+    /// The log of a service as text, once it holds `part`.
+    #[track_caller]
+    pub fn wait_log(&self, name: &str, part: &str) -> String {
+        eventually(&format!("the log of `{name}` to hold {part:?}"), || {
+            let text = String::from_utf8_lossy(&self.log(name)).into_owned();
+            text.contains(part).then_some(text)
+        })
+    }
+
+    /// Every process of this stack: roles, services and what they left about.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Proc> {
+        processes_of(&self.root)
+    }
+
+    /// The parent of everything.
+    #[must_use]
+    #[track_caller]
+    pub fn keeper(&self) -> i32 {
+        self.role("keeper")
+    }
+
+    /// The process that decides.
+    #[must_use]
+    #[track_caller]
+    pub fn control(&self) -> i32 {
+        self.role("control")
+    }
+
+    #[track_caller]
+    fn role(&self, role: &str) -> i32 {
+        eventually(&format!("a {role} to run"), || {
+            let title = format!("supervisor: {role}");
+            self.processes()
+                .iter()
+                .find(|one| one.state != 'Z' && one.command.starts_with(&title))
+                .map(|one| one.pid)
+        })
+    }
+
+    /// Kills control and waits until another one answers.
+    #[track_caller]
+    pub fn kill_control(&self) {
+        let old = self.control();
+        send(old, Signal::SIGKILL);
+        eventually("another control", || (self.control() != old).then_some(()));
+        self.get("/livez");
+    }
+
+    /// Stops everything, and is sure that nothing is left.
+    #[track_caller]
+    pub fn stop(&mut self) -> Done {
+        let done = self.cli(&["stop"]).succeeded();
+        self.assert_nothing_left();
+        done
+    }
+
+    /// No process, no socket.
+    #[track_caller]
+    pub fn assert_nothing_left(&mut self) {
+        if let Some(child) = &mut self.foreground {
+            eventually("the foreground to end", || {
+                child.try_wait().expect("it is our child")
+            });
+        }
+        let left = self.processes();
+        let real: Vec<_> = left.iter().filter(|one| one.state != 'Z').collect();
+        assert!(real.is_empty(), "left behind: {real:#?}");
+        assert!(!self.socket().exists(), "the socket is still there");
+    }
+
+    /// Where a failed test leaves what it saw.
+    #[expect(clippy::print_stderr, reason = "the runner of the tests shows it")]
+    pub fn note(&self, text: &str) {
+        eprintln!("{text}");
+    }
+
+    fn confess(&self) {
+        for entry in fs::read_dir(&self.root)
+            .into_iter()
+            .flatten()
+            .chain(fs::read_dir(self.path("logs")).into_iter().flatten())
+            .flatten()
+        {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("supervisor") || name.starts_with("command-") {
+                let text = fs::read(entry.path()).unwrap_or_default();
+                let tail = &text[text.len().saturating_sub(8000)..];
+                if !tail.is_empty() {
+                    self.note(&format!("--- {name}\n{}", String::from_utf8_lossy(tail)));
+                }
+            }
+        }
+        self.note(&format!("--- processes\n{:#?}", self.processes()));
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let failed = std::thread::panicking();
+        if failed {
+            self.confess();
+        } else if self.processes().iter().any(|one| one.state != 'Z') {
+            let (mut child, ..) = self.spawn(&["stop"], &[]);
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_secs(20)
+                && child.try_wait().is_ok_and(|status| status.is_none())
+            {
+                std::thread::sleep(Duration::from_millis(15));
+            }
+            let _gone_already = child.kill();
+            let _reaped = child.wait();
+        }
+        let mut left = Vec::new();
+        // A keeper replaces what is killed, so again until nothing comes back.
+        for _ in 0..20 {
+            let now: Vec<Proc> = self
+                .processes()
+                .into_iter()
+                .filter(|one| one.state != 'Z')
+                .collect();
+            if now.is_empty() {
+                break;
+            }
+            now.iter().for_each(|one| send(one.pid, Signal::SIGKILL));
+            left.extend(now);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if let Some(mut child) = self.foreground.take() {
+            let _gone_already = child.kill();
+            let _reaped = child.wait();
+        }
+        assert!(
+            failed || left.is_empty(),
+            "`supervisor stop` left behind: {left:#?}"
+        );
+    }
+}
+
+fn send(pid: i32, signal: Signal) {
+    let _gone_already = kill(Pid::from_raw(pid), signal);
+}
+
+fn code_of(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(-1)
+}
