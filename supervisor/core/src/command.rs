@@ -109,12 +109,16 @@ pub struct Memory {
     pub run: u64,
     /// That run became ready.
     pub ready: bool,
+    /// That run was asked to end; if it is wanted nevertheless, another one is to follow it.
+    pub ending: bool,
     /// Failures in a row, as the restart policy counts them.
     pub failures: u32,
     /// Restarts since the service was last started by hand.
     pub restarts: u64,
-    /// A oneshot that ran to completion with success.
+    /// It ended with success, and the restart policy wants no other run (a oneshot: it has completed).
     pub completed: bool,
+    /// The restart policy wants no other run.
+    pub given_up: bool,
     /// How the last run ended.
     pub last_exit: Option<crate::snapshot::ExitReport>,
 }

@@ -1,14 +1,22 @@
 //! All services together. `handle` is the only thing that changes anything.
-//! Not here: what one service does (see `service`).
+//! Not here: what one service does (see `service`), and the order among them (see `order`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::command::{Command, Memory};
+use crate::ending::KILLED_GONE_WITHIN;
 use crate::event::Event;
+use crate::graph::Graph;
 use crate::health::Health;
+use crate::restart::Random;
+use crate::service::{Service, Turn};
 use crate::snapshot::ServiceSnapshot;
 use crate::spec::{GraphError, ServiceName, ServiceSpec};
-use crate::time::Time;
+use crate::time::{Millis, Time};
+
+/// A deadline that is noticed this much too late was missed because we, or the whole machine, stood still.
+const STALL: Millis = 2_000;
 
 /// What the whole fleet goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,4 +34,299 @@ pub struct Recovered {
     pub memory: Memory,
     /// Its live run (or one whose exit is about to be told): run, pid, when it was started.
     pub run: Option<(u64, i32, Time)>,
+}
+
+/// All services together: what should run, what runs, and what to do about the difference.
+#[derive(Debug)]
+pub struct Fleet {
+    pub(crate) settings: Settings,
+    pub(crate) graph: Graph,
+    /// In the order of the specs.
+    pub(crate) services: Vec<Service>,
+    pub(crate) next_run: u64,
+    random: Random,
+    resumed: Time,
+    course: Course,
+    deadline: Option<Time>,
+}
+
+/// Where the fleet as a whole is going.
+#[derive(Debug, Clone, Copy)]
+enum Course {
+    /// On.
+    Serving,
+    /// Down, in order; what is left at `kill_at` is killed.
+    Ending { kill_at: Time },
+    /// Down at once; what is left at `finish_by` is left.
+    Killing { finish_by: Time },
+    /// It has said that it is down.
+    Finished,
+}
+
+impl Fleet {
+    /// A fleet in which nothing is wanted and nothing runs.
+    ///
+    /// # Errors
+    /// When a dependency does not exist, or services depend on each other.
+    pub fn new(settings: Settings, specs: Vec<ServiceSpec>) -> Result<Self, GraphError> {
+        let graph = Graph::new(&specs)?;
+        let random = Random::new(settings.seed);
+        Ok(Self {
+            settings,
+            graph,
+            services: specs.into_iter().map(Service::new).collect(),
+            next_run: 1,
+            random,
+            resumed: Time::default(),
+            course: Course::Serving,
+            deadline: None,
+        })
+    }
+
+    /// The fleet of a control that takes over: `recovered` is what is remembered of each service, with its live run.
+    /// Run numbers go on from `next_run`. The commands are what is due at once. A service without an entry is down
+    /// and not wanted; an entry without a service is ignored.
+    ///
+    /// # Errors
+    /// As for `new`.
+    pub fn recover(
+        settings: Settings,
+        specs: Vec<ServiceSpec>,
+        mut recovered: BTreeMap<ServiceName, Recovered>,
+        next_run: u64,
+        now: Time,
+    ) -> Result<(Self, Vec<Command>), GraphError> {
+        let mut fleet = Self::new(settings, specs)?;
+        let seen = recovered
+            .values()
+            .flat_map(|r| [Some(r.memory.run), r.run.map(|(run, _, _)| run)])
+            .flatten()
+            .max();
+        fleet.next_run = next_run.max(seen.unwrap_or(0).saturating_add(1));
+        let mut turn = fleet.turn(now);
+        for service in &mut fleet.services {
+            service.recover(
+                recovered.remove(&service.spec.name).unwrap_or_default(),
+                &mut turn,
+            );
+        }
+        let commands = fleet.proceed(turn);
+        Ok((fleet, commands))
+    }
+
+    /// Takes in what happened at `now`; gives what is to be done about it, in order.
+    pub fn handle(&mut self, now: Time, event: Event) -> Vec<Command> {
+        self.notice_stall(now);
+        let mut turn = self.turn(now);
+        self.take(event, &mut turn);
+        self.proceed(turn)
+    }
+
+    /// When `Event::DeadlineReached` is due, if nothing happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+
+    /// Every service as the world may see it, in the order of the specs. Costs an allocation only for those that
+    /// changed since the last call.
+    pub fn snapshot(&mut self) -> Vec<Arc<ServiceSnapshot>> {
+        self.services.iter_mut().map(Service::snapshot).collect()
+    }
+
+    /// The aggregate over the services that are wanted up.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health::of(self.services.iter())
+    }
+
+    /// A shutdown was asked for: nothing starts any more.
+    #[must_use]
+    pub fn shutting_down(&self) -> bool {
+        match self.course {
+            Course::Serving => false,
+            Course::Ending { .. } | Course::Killing { .. } | Course::Finished => true,
+        }
+    }
+
+    fn turn(&self, now: Time) -> Turn {
+        Turn {
+            now,
+            resumed: self.resumed,
+            random: self.random,
+            out: Vec::new(),
+        }
+    }
+
+    /// Time that nobody could use is given back: all deadlines move by as much as the first one was missed.
+    fn notice_stall(&mut self, now: Time) {
+        let Some(missed) = self.deadline.filter(|at| now > at.after(STALL)) else {
+            return;
+        };
+        let gap = now.since(missed);
+        let least = now.after(STALL);
+        self.resumed = now;
+        for service in &mut self.services {
+            service.phase.shift(gap, now, least);
+            service.touch();
+        }
+        match &mut self.course {
+            Course::Ending { kill_at: at } | Course::Killing { finish_by: at } => {
+                *at = at.after(gap).max(least);
+            }
+            Course::Serving | Course::Finished => {}
+        }
+    }
+
+    fn take(&mut self, event: Event, turn: &mut Turn) {
+        let now = turn.now;
+        match event {
+            Event::StartRequested(names) => self.start(&names),
+            Event::StopRequested(names) => self.each(&names, |service| service.stop(turn)),
+            Event::KillRequested(names) => self.each(&names, |service| service.kill(turn)),
+            Event::RestartRequested(names) => {
+                if !self.shutting_down() {
+                    self.each(&names, |service| service.restart(turn));
+                }
+            }
+            Event::ShutdownRequested { within } => self.shut_down(within, turn),
+            Event::ShutdownNowRequested => self.kill_all(turn),
+            Event::Spawned { run, pid } => self.with(run, |service| service.spawned(pid, turn)),
+            Event::SpawnFailed { run, failure } => {
+                self.with(run, |service| service.spawn_failed(&failure, turn));
+            }
+            Event::Exited { run, exit, alone } => {
+                self.with(run, |service| service.exited(exit, alone, turn));
+            }
+            Event::Surveyed { run, remaining } => {
+                self.with(run, |service| service.surveyed(remaining, turn));
+            }
+            Event::Probed {
+                run,
+                check,
+                began,
+                outcome,
+            } => {
+                self.with(run, |service| service.probed(check, began, outcome, turn));
+            }
+            Event::NotifiedReady { run } => self.with(run, |service| service.notified_ready(turn)),
+            Event::NotifiedStatus { run, status } => {
+                self.with(run, |service| service.notified_status(status));
+            }
+            Event::NotifiedWatchdog { run } => {
+                self.with(run, |service| service.notified_watchdog(now));
+            }
+            Event::DeadlineReached => {}
+        }
+    }
+
+    /// Everything that follows from time and from what was just taken in.
+    fn proceed(&mut self, mut turn: Turn) -> Vec<Command> {
+        for service in &mut self.services {
+            service.due(&mut turn);
+        }
+        if let Course::Ending { kill_at } = self.course
+            && kill_at <= turn.now
+        {
+            self.kill_all(&mut turn);
+        }
+        self.settle(&mut turn);
+        for service in &mut self.services {
+            service.flush(&mut turn);
+        }
+        self.finish(&mut turn);
+        self.random = turn.random;
+        let due = self
+            .services
+            .iter()
+            .filter_map(|service| service.phase.deadline());
+        self.deadline = due
+            .chain(self.slot_deadline(turn.now))
+            .chain(self.course.deadline())
+            .min();
+        turn.out
+    }
+
+    fn start(&mut self, names: &[ServiceName]) {
+        if self.shutting_down() {
+            return;
+        }
+        let named: Vec<_> = names
+            .iter()
+            .filter_map(|name| self.graph.place(name))
+            .collect();
+        for place in self.graph.below(&named) {
+            self.services[place].need();
+        }
+        for place in named {
+            self.services[place].start();
+        }
+    }
+
+    fn shut_down(&mut self, within: Millis, turn: &mut Turn) {
+        let wished = turn.now.after(within);
+        match &mut self.course {
+            Course::Serving => self.course = Course::Ending { kill_at: wished },
+            Course::Ending { kill_at } => *kill_at = wished.min(*kill_at),
+            Course::Killing { .. } | Course::Finished => {}
+        }
+        for service in &mut self.services {
+            service.stop(turn);
+        }
+    }
+
+    fn kill_all(&mut self, turn: &mut Turn) {
+        match self.course {
+            Course::Serving | Course::Ending { .. } => {
+                self.course = Course::Killing {
+                    finish_by: turn.now.after(KILLED_GONE_WITHIN),
+                };
+            }
+            Course::Killing { .. } | Course::Finished => {}
+        }
+        for service in &mut self.services {
+            service.kill(turn);
+        }
+    }
+
+    fn finish(&mut self, turn: &mut Turn) {
+        let out_of_time = match self.course {
+            Course::Serving | Course::Finished => return,
+            Course::Ending { .. } => false,
+            Course::Killing { finish_by } => finish_by <= turn.now,
+        };
+        if out_of_time || self.services.iter().all(Service::down) {
+            self.course = Course::Finished;
+            turn.out.push(Command::FinishShutdown);
+        }
+    }
+
+    /// Names that nobody bears are ignored: the shell has refused them.
+    fn each(&mut self, names: &[ServiceName], mut act: impl FnMut(&mut Service)) {
+        for name in names {
+            if let Some(place) = self.graph.place(name) {
+                act(&mut self.services[place]);
+            }
+        }
+    }
+
+    /// News of a run that is over concerns nobody.
+    fn with(&mut self, run: u64, act: impl FnOnce(&mut Service)) {
+        if let Some(service) = self
+            .services
+            .iter_mut()
+            .find(|service| service.phase.run() == Some(run))
+        {
+            act(service);
+        }
+    }
+}
+
+impl Course {
+    fn deadline(self) -> Option<Time> {
+        match self {
+            Self::Ending { kill_at: at } | Self::Killing { finish_by: at } => Some(at),
+            Self::Serving | Self::Finished => None,
+        }
+    }
 }

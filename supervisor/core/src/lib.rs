@@ -1,15 +1,28 @@
 //! The decisions of the supervisor: what should run, what runs, and what to do about the difference.
 //! Not here: clocks, files, processes, sockets, threads, randomness. Time and chance are arguments.
 
+#![warn(missing_docs)]
+
+mod checks;
+mod clearing;
 mod command;
+mod ending;
 mod event;
-mod health;
 mod fleet;
+mod graph;
+mod health;
+mod order;
+mod phase;
+mod recover;
 mod restart;
 mod service;
 mod snapshot;
 mod spec;
+mod starting;
 mod time;
+mod verdict;
+mod view;
+mod words;
 
 pub use command::{Command, Memory, Transition};
 pub use event::{Event, Failure, ProbeOutcome};
@@ -17,7 +30,7 @@ pub use fleet::{Fleet, Recovered, Settings};
 pub use health::{Health, HealthStatus};
 pub use snapshot::{ExitReport, RunSnapshot, ServiceSnapshot, State};
 pub use spec::{
-    Check, CheckId, Condition, Dependency, GraphError, Kind, Liveness, Policy, Readiness, RestartPolicy, ServiceName,
-    ServiceNameError, ServiceSpec, StopPolicy,
+    Check, CheckId, Condition, Dependency, GraphError, Kind, Liveness, Policy, Readiness,
+    RestartPolicy, ServiceName, ServiceNameError, ServiceSpec, StopPolicy,
 };
 pub use time::{Millis, Time};

@@ -1,0 +1,309 @@
+//! The gates of a start and the vitals of a ready run: when each check is tried, and what its answers add up to.
+//! Not here: carrying out a check, and what follows from the sum.
+
+use crate::event::ProbeOutcome;
+use crate::spec::{Check, CheckId, Liveness, Readiness};
+use crate::time::{Millis, Time};
+use crate::words;
+
+/// The pause between two tries of a readiness check doubles up to this.
+const LONGEST_PAUSE: Millis = 1_000;
+
+/// One check of a live run. There is one `next`, so there is never a second try beside the first.
+#[derive(Debug, Clone)]
+struct Tries {
+    check: Check,
+    next: Next,
+    pause: Millis,
+    failures: u32,
+    /// What the last try saw, if it failed.
+    answer: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Due(Time),
+    UnderWay,
+}
+
+impl Tries {
+    fn new(check: &Check, first: Time, pause: Millis) -> Self {
+        // A pause of nothing would be a loop without rest.
+        let pause = pause.max(1);
+        Self {
+            check: check.clone(),
+            next: Next::Due(first),
+            pause,
+            failures: 0,
+            answer: None,
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        match self.next {
+            Next::Due(at) => Some(at),
+            Next::UnderWay => None,
+        }
+    }
+
+    fn failing(&self) -> Option<(String, String)> {
+        self.answer
+            .as_ref()
+            .map(|answer| (self.check.title.clone(), answer.clone()))
+    }
+}
+
+fn under_way(tries: &mut [Tries], check: CheckId) -> Option<usize> {
+    tries
+        .iter()
+        .position(|tries| tries.check.id == check && matches!(tries.next, Next::UnderWay))
+}
+
+fn take_due(tries: &mut [Tries], now: Time) -> Vec<CheckId> {
+    let due = tries
+        .iter_mut()
+        .filter(|tries| tries.deadline().is_some_and(|at| at <= now));
+    due.map(|tries| {
+        tries.next = Next::UnderWay;
+        tries.check.id
+    })
+    .collect()
+}
+
+fn try_again(tries: &mut [Tries], check: CheckId, now: Time) {
+    if let Some(place) = under_way(tries, check) {
+        tries[place].next = Next::Due(now);
+    }
+}
+
+fn shift(tries: &mut [Tries], gap: Millis) {
+    for tries in tries {
+        if let Next::Due(at) = &mut tries.next {
+            *at = at.after(gap);
+        }
+    }
+}
+
+/// What a start still waits for.
+#[derive(Debug, Clone)]
+pub(crate) struct Gates {
+    notify: bool,
+    delay_until: Option<Time>,
+    /// Those that have not passed.
+    checks: Vec<Tries>,
+    /// When the start has failed.
+    ready_by: Option<Time>,
+}
+
+impl Gates {
+    pub(crate) fn new(readiness: &Readiness, now: Time) -> Self {
+        let checks = readiness
+            .checks
+            .iter()
+            .map(|check| Tries::new(check, now, readiness.interval))
+            .collect();
+        Self {
+            notify: readiness.notify,
+            delay_until: readiness.delay.map(|delay| now.after(delay)),
+            checks,
+            ready_by: (readiness.deadline != 0).then(|| now.after(readiness.deadline)),
+        }
+    }
+
+    /// All that were given hold.
+    pub(crate) fn open(&self, now: Time) -> bool {
+        !self.notify && self.checks.is_empty() && self.delay_until.is_none_or(|until| until <= now)
+    }
+
+    /// What is missing although its time is over, in words.
+    pub(crate) fn overdue(&self, now: Time) -> Option<String> {
+        self.ready_by.is_some_and(|by| by <= now).then(|| {
+            let mut missing = self.missing();
+            if missing.is_empty() {
+                missing.push("its delay is longer".to_owned());
+            }
+            missing.join("; ")
+        })
+    }
+
+    /// `READY=1`; a run that did not have to say it may.
+    pub(crate) fn notified(&mut self) {
+        self.notify = false;
+    }
+
+    pub(crate) fn probed(&mut self, check: CheckId, outcome: ProbeOutcome, now: Time) {
+        let Some(place) = under_way(&mut self.checks, check) else {
+            return;
+        };
+        match outcome {
+            ProbeOutcome::Passed => {
+                self.checks.remove(place);
+            }
+            ProbeOutcome::Failed(answer) => {
+                let tries = &mut self.checks[place];
+                tries.answer = Some(answer);
+                tries.next = Next::Due(now.after(tries.pause));
+                tries.pause = tries
+                    .pause
+                    .saturating_mul(2)
+                    .min(LONGEST_PAUSE.max(tries.pause));
+            }
+        }
+    }
+
+    /// The try that is under way does not count.
+    pub(crate) fn try_again(&mut self, check: CheckId, now: Time) {
+        try_again(&mut self.checks, check, now);
+    }
+
+    /// The checks that are to be tried now; from now on they are under way.
+    pub(crate) fn take_due(&mut self, now: Time) -> Vec<CheckId> {
+        take_due(&mut self.checks, now)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        // A delay that is over while another gate is shut would be a deadline in the past.
+        let delay = if self.notify || !self.checks.is_empty() {
+            None
+        } else {
+            self.delay_until
+        };
+        self.checks
+            .iter()
+            .filter_map(Tries::deadline)
+            .chain(self.ready_by)
+            .chain(delay)
+            .min()
+    }
+
+    pub(crate) fn shift(&mut self, gap: Millis, least: Time) {
+        shift(&mut self.checks, gap);
+        self.delay_until = self.delay_until.map(|at| at.after(gap));
+        self.ready_by = self.ready_by.map(|at| at.after(gap).max(least));
+    }
+
+    pub(crate) fn failing(&self) -> Vec<(String, String)> {
+        self.checks.iter().filter_map(Tries::failing).collect()
+    }
+
+    /// What is waited for, each with what was last seen of it.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        let notify = self.notify.then(|| "no READY=1".to_owned());
+        let checks = self.checks.iter().map(|tries| match &tries.answer {
+            Some(answer) => format!("{}: {answer}", tries.check.title),
+            None => format!("{}: no answer", tries.check.title),
+        });
+        notify.into_iter().chain(checks).collect()
+    }
+}
+
+/// What shows that a ready run is alive.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Vitals {
+    checks: Vec<Tries>,
+    tolerated: u32,
+    watchdog: Option<Watchdog>,
+}
+
+#[derive(Debug, Clone)]
+struct Watchdog {
+    span: Millis,
+    by: Time,
+}
+
+impl Vitals {
+    pub(crate) fn new(liveness: Option<&Liveness>, now: Time) -> Self {
+        let Some(liveness) = liveness else {
+            return Self::default();
+        };
+        let first = now.after(liveness.interval.max(1));
+        let watchdog = liveness.watchdog.map(|span| Watchdog {
+            span: span.max(1),
+            by: now.after(span.max(1)),
+        });
+        Self {
+            checks: liveness
+                .checks
+                .iter()
+                .map(|check| Tries::new(check, first, liveness.interval))
+                .collect(),
+            tolerated: liveness.failures,
+            watchdog,
+        }
+    }
+
+    pub(crate) fn notified(&mut self, now: Time) {
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.by = now.after(watchdog.span);
+        }
+    }
+
+    pub(crate) fn probed(&mut self, check: CheckId, outcome: ProbeOutcome, now: Time) {
+        let Some(place) = under_way(&mut self.checks, check) else {
+            return;
+        };
+        let tries = &mut self.checks[place];
+        tries.next = Next::Due(now.after(tries.pause));
+        match outcome {
+            ProbeOutcome::Passed => {
+                tries.failures = 0;
+                tries.answer = None;
+            }
+            ProbeOutcome::Failed(answer) => {
+                tries.failures = tries.failures.saturating_add(1);
+                tries.answer = Some(answer);
+            }
+        }
+    }
+
+    /// Why the run counts as dead, if it does.
+    pub(crate) fn dead(&self, now: Time) -> Option<String> {
+        let silent = self.watchdog.as_ref().filter(|watchdog| watchdog.by <= now);
+        if let Some(watchdog) = silent {
+            return Some(format!(
+                "no WATCHDOG=1 within {}",
+                words::span(watchdog.span)
+            ));
+        }
+        let failed = self
+            .checks
+            .iter()
+            .find(|tries| tries.failures >= self.tolerated.max(1))?;
+        let answer = failed.answer.as_deref().unwrap_or("no answer");
+        let times = if failed.failures == 1 {
+            "once".to_owned()
+        } else {
+            format!("{} times in a row", failed.failures)
+        };
+        Some(format!("{} failed {times}: {answer}", failed.check.title))
+    }
+
+    /// The try that is under way does not count.
+    pub(crate) fn try_again(&mut self, check: CheckId, now: Time) {
+        try_again(&mut self.checks, check, now);
+    }
+
+    /// The checks that are to be tried now; from now on they are under way.
+    pub(crate) fn take_due(&mut self, now: Time) -> Vec<CheckId> {
+        take_due(&mut self.checks, now)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let watchdog = self.watchdog.as_ref().map(|watchdog| watchdog.by);
+        self.checks
+            .iter()
+            .filter_map(Tries::deadline)
+            .chain(watchdog)
+            .min()
+    }
+
+    /// The watchdog starts anew: whoever feeds it was stalled as we were.
+    pub(crate) fn shift(&mut self, gap: Millis, now: Time) {
+        shift(&mut self.checks, gap);
+        self.notified(now);
+    }
+
+    pub(crate) fn failing(&self) -> Vec<(String, String)> {
+        self.checks.iter().filter_map(Tries::failing).collect()
+    }
+}

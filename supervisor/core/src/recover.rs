@@ -1,0 +1,135 @@
+//! A new control takes over: from what is remembered of a service and what lives of it to its phase.
+//! Not here: where the memory was kept.
+
+use crate::command::Command;
+use crate::fleet::Recovered;
+use crate::phase::{Again, Ending, Force, Live, Phase, Rest};
+use crate::service::{Service, Turn, Want};
+use crate::snapshot::ExitReport;
+use crate::time::Time;
+use crate::words;
+
+impl Service {
+    pub(crate) fn recover(&mut self, recovered: Recovered, turn: &mut Turn) {
+        let Recovered { memory, run } = recovered;
+        self.remembered.clone_from(&memory);
+        self.want = if memory.wanted { Want::Up } else { Want::Down };
+        self.generation = memory.generation;
+        self.run = memory.run;
+        self.failures = memory.failures;
+        self.restarts = memory.restarts;
+        self.last_exit.clone_from(&memory.last_exit);
+        self.since = turn.now;
+        self.touch();
+        match run {
+            Some((run, pid, started)) => {
+                // A newer run than we remember: the earlier control died between its intent and our learning of it.
+                if run > memory.run {
+                    self.generation += 1;
+                }
+                let known = run == memory.run;
+                self.run = run;
+                self.since = started;
+                let live = Live {
+                    run,
+                    pid,
+                    begun: started,
+                    started,
+                    status: None,
+                };
+                self.take_over(live, known && memory.ready, known && memory.ending, turn);
+            }
+            None if self.end_is_unknown() => self.clear_unknown(turn),
+            None => self.take_over_down(memory.completed, memory.given_up, turn),
+        }
+    }
+
+    fn take_over(&mut self, live: Live, ready: bool, ending: bool, turn: &mut Turn) {
+        if ready {
+            let started = live.started;
+            self.begin_watch(
+                live,
+                started,
+                "ready; taken over from an earlier control".to_owned(),
+                turn,
+            );
+        } else {
+            self.begin_start(live, turn);
+        }
+        self.shown = self.state();
+        if ending && self.wanted() {
+            self.end(
+                Ending::Asked(Again::Restart),
+                "asked to restart".to_owned(),
+                turn,
+            );
+        }
+    }
+
+    /// The newest generation was asked for, and its end was not recorded.
+    fn end_is_unknown(&self) -> bool {
+        let recorded = self.last_exit.as_ref().map_or(0, |exit| exit.generation);
+        self.generation > recorded
+    }
+
+    /// Its main process is gone, or never was; some of its tree may be left.
+    fn clear_unknown(&mut self, turn: &mut Turn) {
+        let run = self.run;
+        let exit = ExitReport {
+            generation: self.generation,
+            pid: 0,
+            code: None,
+            signal: None,
+            reason: Some("its end was not seen: control was away".to_owned()),
+            asked: false,
+            at: turn.now,
+            ran: 0,
+            cpu: 0,
+            max_rss: 0,
+            leftovers: Vec::new(),
+        };
+        let live = Live {
+            run,
+            pid: 0,
+            begun: Time::default(),
+            started: turn.now,
+            status: None,
+        };
+        let rest = Rest::new(Force::Polite {
+            kill_at: turn.now.after(self.spec.stop.timeout.max(1)),
+        });
+        turn.out.push(Command::Survey { run });
+        let cause = "its end was not seen; looking for the rest of its tree";
+        self.enter(
+            Phase::Clearing {
+                live,
+                exit,
+                ending: Ending::Asked(Again::Restart),
+                rest,
+            },
+            cause,
+        );
+        self.shown = self.state();
+    }
+
+    fn take_over_down(&mut self, completed: bool, given_up: bool, turn: &mut Turn) {
+        let how = self
+            .last_exit
+            .as_ref()
+            .map_or_else(|| "not started yet".to_owned(), words::exit);
+        if self.want == Want::Down {
+            self.close(Phase::Stopped, how, turn);
+        } else if completed {
+            self.close(Phase::Completed, how, turn);
+        } else if given_up {
+            self.close(
+                Phase::Failed { retry_at: None },
+                format!("given up: {how}"),
+                turn,
+            );
+        } else {
+            self.enter(Phase::Waiting { blocker: None }, how);
+        }
+        self.shown = self.state();
+    }
+}
