@@ -7,8 +7,6 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
 use crate::binaries;
 use crate::cell::{Cell, is_root};
 use crate::stack::Stack;
@@ -77,7 +75,7 @@ impl Setup {
         self
     }
 
-    /// Words put before each command of the supervisor: `env --ignore-signal=INT`, `sh -c …`.
+    /// Words put before each command that starts the supervisor: `env --ignore-signal=INT`, `prlimit …`.
     #[must_use]
     pub fn before(mut self, words: &[&str]) -> Self {
         self.before

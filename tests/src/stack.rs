@@ -1,7 +1,6 @@
 //! A stack that runs, or did: ask it, hurt it, and be sure that nothing of it is left.
 //! Not here: what a test expects.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -10,8 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -20,7 +18,8 @@ use crate::http::{Response, over_unix};
 use crate::procs::{Proc, processes_of};
 use crate::service::Service;
 use crate::setup::{Setup, User};
-use crate::wait::eventually;
+use crate::signal::send;
+use crate::wait::{DEADLINE, eventually};
 
 /// A directory with a configuration, and whatever runs of it.
 #[derive(Debug)]
@@ -85,7 +84,7 @@ impl Stack {
     #[track_caller]
     pub fn cli(&self, words: &[&str]) -> Done {
         let began = Instant::now();
-        let mut child = self.spawn(words, &[]);
+        let mut child = self.spawn(words, Stdio::null());
         let status = eventually(&format!("`supervisor {}` to end", words.join(" ")), || {
             child.0.try_wait().expect("it is our child")
         });
@@ -99,16 +98,39 @@ impl Stack {
         }
     }
 
-    /// Starts a command of the supervisor with further words before it, and gives the child and the files of its
-    /// output and its errors.
-    pub fn spawn(&self, words: &[&str], before: &[&str]) -> (Child, PathBuf, PathBuf) {
+    /// Starts a command of the supervisor, and gives the child and the files of its output and its errors.
+    pub fn spawn(&self, words: &[&str], stdin: Stdio) -> (Child, PathBuf, PathBuf) {
+        let starts = matches!(words.first(), Some(&("start" | "run")));
+        let before: &[String] = if starts { &self.setup.before } else { &[] };
+        let program = self.program.display().to_string();
+        let all = before
+            .iter()
+            .map(String::as_str)
+            .chain([program.as_str()])
+            .chain(words.iter().copied());
+        self.launch(&all.collect::<Vec<_>>(), stdin)
+    }
+
+    /// Starts a command of the supervisor under a terminal of its own, whose keys are the child's standard input.
+    pub fn spawn_in_terminal(&self, words: &[&str]) -> (Child, PathBuf, PathBuf) {
+        let line = format!("exec '{}' {}", self.program.display(), words.join(" "));
+        self.launch(
+            &[
+                "script",
+                "--quiet",
+                "--return",
+                "--command",
+                &line,
+                "/dev/null",
+            ],
+            Stdio::piped(),
+        )
+    }
+
+    fn launch(&self, all: &[&str], stdin: Stdio) -> (Child, PathBuf, PathBuf) {
         let number = self.commands.fetch_add(1, Ordering::Relaxed);
         let out = self.root.join(format!("command-{number}.out"));
         let err = self.root.join(format!("command-{number}.err"));
-        let mut all: Vec<&OsStr> = self.setup.before.iter().map(OsStr::new).collect();
-        all.extend(before.iter().map(OsStr::new));
-        all.push(self.program.as_os_str());
-        all.extend(words.iter().map(OsStr::new));
         let mut command = Command::new(all[0]);
         command.args(&all[1..]).current_dir(&self.root).env_clear();
         // Both are in the base set of every service's environment, so they mark all that is ours.
@@ -121,7 +143,7 @@ impl Stack {
         if self.setup.user == User::Ordinary && is_root() {
             command.uid(65534).gid(65534);
         }
-        command.stdin(Stdio::null());
+        command.stdin(stdin);
         command.stdout(File::create(&out).expect("the directory can be written"));
         command.stderr(File::create(&err).expect("the directory can be written"));
         (command.spawn().expect("the program can be run"), out, err)
@@ -136,7 +158,7 @@ impl Stack {
 
     /// Starts a command in the foreground and waits for nothing.
     pub fn run_words(&mut self, words: &[&str]) {
-        self.foreground = Some(self.spawn(words, &[]).0);
+        self.foreground = Some(self.spawn(words, Stdio::null()).0);
     }
 
     /// The exit code of what runs in the foreground, once it has ended.
@@ -166,7 +188,7 @@ impl Stack {
     /// The socket of the API.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.root.join("run/control.sock")
+        self.root.join("run/api.sock")
     }
 
     /// Asks the API, over the unix socket.
@@ -219,19 +241,19 @@ impl Stack {
     /// Waits until something holds of a service, and gives it as it was then.
     #[track_caller]
     pub fn wait_until(&self, name: &str, what: &str, holds: impl Fn(&Service) -> bool) -> Service {
-        let mut last = None;
-        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            eventually(&format!("`{name}` to be: {what}"), || {
-                let service = self.service(name);
-                let held = holds(&service);
-                last = Some(service.clone());
-                held.then_some(service)
-            })
-        }));
-        found.unwrap_or_else(|cause| {
-            self.note(&format!("last seen: {last:?}"));
-            std::panic::resume_unwind(cause)
-        })
+        let began = Instant::now();
+        loop {
+            let service = self.service(name);
+            if holds(&service) {
+                return service;
+            }
+            assert!(
+                began.elapsed() < DEADLINE,
+                "`{name}` never was: {what}; it is: {:#}",
+                service.0
+            );
+            std::thread::sleep(Duration::from_millis(15));
+        }
     }
 
     /// The main process of a service that has one.
@@ -278,14 +300,22 @@ impl Stack {
         self.role("control")
     }
 
+    /// The keeper is the one role whose parent is no role; control is its child.
     #[track_caller]
     fn role(&self, role: &str) -> i32 {
         eventually(&format!("a {role} to run"), || {
-            let title = format!("supervisor: {role}");
-            self.processes()
+            let all = self.processes();
+            let roles: Vec<&Proc> = all
                 .iter()
-                .find(|one| one.state != 'Z' && one.command.starts_with(&title))
-                .map(|one| one.pid)
+                .filter(|one| one.exe == self.program && one.state != 'Z')
+                .collect();
+            let below = |one: &Proc| roles.iter().any(|other| other.pid == one.parent);
+            let control = roles.iter().find(|one| below(one))?;
+            Some(if role == "control" {
+                control.pid
+            } else {
+                control.parent
+            })
         })
     }
 
@@ -352,7 +382,7 @@ impl Drop for Stack {
         if failed {
             self.confess();
         } else if self.processes().iter().any(|one| one.state != 'Z') {
-            let (mut child, ..) = self.spawn(&["stop"], &[]);
+            let (mut child, ..) = self.spawn(&["stop"], Stdio::null());
             let began = Instant::now();
             while began.elapsed() < Duration::from_secs(20)
                 && child.try_wait().is_ok_and(|status| status.is_none())
@@ -386,10 +416,6 @@ impl Drop for Stack {
             "`supervisor stop` left behind: {left:#?}"
         );
     }
-}
-
-fn send(pid: i32, signal: Signal) {
-    let _gone_already = kill(Pid::from_raw(pid), signal);
 }
 
 fn code_of(status: std::process::ExitStatus) -> i32 {

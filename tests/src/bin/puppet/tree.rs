@@ -90,9 +90,9 @@ fn hear(deaf: &str, name: &str) -> io::Result<()> {
     let mut term = SigSet::empty();
     term.add(Signal::SIGTERM);
     if deaf.split(',').any(|one| one == name) {
-        term.thread_block()?
+        term.thread_block()?;
     } else {
-        term.thread_unblock()?
+        term.thread_unblock()?;
     }
     Ok(())
 }
