@@ -1,0 +1,195 @@
+//! The files of a log by their names: `NAME`, `NAME.1`, `NAME.2.gz` …; a larger number is older.
+//! Not here: their content.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// Where a log and its archives are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    directory: PathBuf,
+    name: OsString,
+}
+
+/// One archive, as a listing of the directory showed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Archive {
+    pub(crate) number: u32,
+    pub(crate) form: Form,
+    pub(crate) inode: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Form {
+    Plain,
+    Gzip,
+}
+
+impl Place {
+    pub(crate) fn of(path: &Path) -> Self {
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            Some(_) | None => PathBuf::from("."),
+        };
+        Self {
+            directory,
+            name: path.file_name().unwrap_or_default().to_owned(),
+        }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    /// The file that is written to.
+    pub(crate) fn live(&self) -> PathBuf {
+        self.directory.join(&self.name)
+    }
+
+    pub(crate) fn archive(&self, number: u32, form: Form) -> PathBuf {
+        let suffix = match form {
+            Form::Plain => "",
+            Form::Gzip => ".gz",
+        };
+        self.with(b"", format!(".{number}{suffix}").as_bytes())
+    }
+
+    /// The next live file, before it gets its name.
+    pub(crate) fn fresh(&self) -> PathBuf {
+        self.with(b".", b".new")
+    }
+
+    /// What the archive with this inode is being compressed to.
+    pub(crate) fn unfinished(&self, inode: u64) -> PathBuf {
+        self.with(b".", format!(".{inode}.gz.new").as_bytes())
+    }
+
+    fn with(&self, before: &[u8], after: &[u8]) -> PathBuf {
+        self.directory.join(OsString::from_vec(
+            [before, self.name.as_bytes(), after].concat(),
+        ))
+    }
+
+    /// The archives, newest first; of one number the plain file before its compressed copy.
+    pub(crate) fn list(&self) -> io::Result<Vec<Archive>> {
+        let mut archives = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            if let Some((number, form)) = self.parse(&entry.file_name()) {
+                archives.push(Archive {
+                    number,
+                    form,
+                    inode: entry.ino(),
+                });
+            }
+        }
+        archives.sort_unstable();
+        Ok(archives)
+    }
+
+    fn parse(&self, file: &OsStr) -> Option<(u32, Form)> {
+        let rest = file
+            .as_bytes()
+            .strip_prefix(self.name.as_bytes())?
+            .strip_prefix(b".")?;
+        let (digits, form) = match rest.strip_suffix(b".gz") {
+            Some(digits) => (digits, Form::Gzip),
+            None => (rest, Form::Plain),
+        };
+        let plain =
+            !digits.is_empty() && digits[0] != b'0' && digits.iter().all(u8::is_ascii_digit);
+        let number = str::from_utf8(digits)
+            .ok()
+            .filter(|_| plain)?
+            .parse()
+            .ok()?;
+        Some((number, form))
+    }
+
+    /// Removes what a killed process left half done: new files without a name, compressed copies without an end, and
+    /// originals whose finished copy is there.
+    pub(crate) fn sweep(&self) -> io::Result<()> {
+        let prefix = self.with(b".", b".").into_os_string().into_vec();
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            let rest = path.as_os_str().as_bytes().strip_prefix(prefix.as_slice());
+            if rest.is_some_and(is_leftover) {
+                remove(&path)?;
+            }
+        }
+        let archives = self.list()?;
+        for pair in archives.windows(2) {
+            if pair[0].number == pair[1].number && self.is_copy_of(&pair[1], &pair[0]) {
+                remove(&self.archive(pair[0].number, pair[0].form))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_copy_of(&self, copy: &Archive, original: &Archive) -> bool {
+        let copied = crate::compress::origin(&self.archive(copy.number, copy.form));
+        original.form == Form::Plain && copied == Some(original.inode)
+    }
+
+    /// Frees number 1, from the oldest on, so that being killed in between leaves a gap and never replaces a file; a
+    /// gap ends the shift, so the next rotation heals it. Deletes what `keep` (at least 1) has no room for.
+    pub(crate) fn shift(&self, keep: u32) -> io::Result<()> {
+        let archives = self.list()?;
+        let used: BTreeSet<u32> = archives.iter().map(|archive| archive.number).collect();
+        let free = (1..=keep).find(|number| !used.contains(number));
+        for archive in archives.iter().rev() {
+            let (number, form) = (archive.number, archive.form);
+            let path = self.archive(number, form);
+            if number > keep || (number == keep && free.is_none()) {
+                remove(&path)?;
+            } else if free.is_none_or(|free| number < free) {
+                fs::rename(path, self.archive(number + 1, form))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes every archive beyond `keep`.
+    pub(crate) fn prune(&self, keep: u32) -> io::Result<()> {
+        for archive in self
+            .list()?
+            .iter()
+            .rev()
+            .take_while(|archive| archive.number > keep)
+        {
+            remove(&self.archive(archive.number, archive.form))?;
+        }
+        Ok(())
+    }
+
+    /// The archive that was written to longest ago, and when (seconds, nanoseconds).
+    pub(crate) fn oldest(&self) -> Option<((i64, i64), PathBuf)> {
+        let last = *self.list().ok()?.last()?;
+        let path = self.archive(last.number, last.form);
+        let stat = fs::symlink_metadata(&path).ok()?;
+        Some(((stat.mtime(), stat.mtime_nsec()), path))
+    }
+}
+
+fn is_leftover(rest: &[u8]) -> bool {
+    let inode = rest.strip_suffix(b".gz.new");
+    rest == b"new"
+        || inode.is_some_and(|inode| !inode.is_empty() && inode.iter().all(u8::is_ascii_digit))
+}
+
+/// Deletes a file; that it is gone already is as good.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

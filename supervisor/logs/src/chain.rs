@@ -1,0 +1,255 @@
+//! The files of a log as one chain, oldest to newest, walked while rotations and compression go on.
+//! Not here: changing any of them.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::archives::{Archive, Form, Place};
+use crate::compress::{open_archive, origin};
+
+/// How often to look again when files were renamed while we looked.
+const TRIES: u32 = 100;
+
+/// An open file of a log.
+pub(crate) struct Segment {
+    content: Content,
+    /// Of the file that is open.
+    inode: u64,
+    /// Of the file when it was written; another one if this is a compressed copy.
+    original: u64,
+}
+
+enum Content {
+    Plain { file: File, offset: u64 },
+    Gzip(Box<MultiGzDecoder<BufReader<File>>>),
+}
+
+/// Where a file is in the chain. The live one is number 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Spot {
+    number: u32,
+    form: Form,
+    inode: u64,
+}
+
+impl Segment {
+    /// The file that is written to now.
+    pub(crate) fn live(place: &Place) -> io::Result<Option<Self>> {
+        Self::open(place, 0, Form::Plain)
+    }
+
+    /// The newest file there is.
+    pub(crate) fn newest(place: &Place) -> io::Result<Option<Self>> {
+        for _ in 0..TRIES {
+            if let Some(live) = Self::live(place)? {
+                return Ok(Some(live));
+            }
+            // Between two steps of a rotation there is none, for a moment.
+            let Some(first) = list(place)?.first().copied() else {
+                return Ok(None);
+            };
+            let found = Self::open(place, first.number, first.form)?
+                .filter(|found| found.inode == first.inode);
+            if found.is_some() && Self::live(place)?.is_none() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn open(place: &Place, number: u32, form: Form) -> io::Result<Option<Self>> {
+        let path = path_of(place, number, form);
+        let file = match open_archive(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let inode = file.metadata()?.ino();
+        let (content, original) = match form {
+            Form::Plain => (Content::Plain { file, offset: 0 }, inode),
+            Form::Gzip => {
+                let decoder = MultiGzDecoder::new(BufReader::new(file));
+                (
+                    Content::Gzip(Box::new(decoder)),
+                    origin(&path).unwrap_or(inode),
+                )
+            }
+        };
+        Ok(Some(Self {
+            content,
+            inode,
+            original,
+        }))
+    }
+
+    /// The next newer file; `None`: not there yet.
+    pub(crate) fn newer(&self, place: &Place) -> io::Result<Option<Self>> {
+        self.neighbour(place, |spots, own| match own {
+            Some(own) => spots
+                .iter()
+                .copied()
+                .take_while(|spot| spot.number < own)
+                .max_by_key(|spot| spot.number),
+            // It was deleted, and so was all before it: the oldest that is left comes next.
+            None => spots.last().copied(),
+        })
+    }
+
+    /// The next older file; `None`: there is none, or this one was deleted.
+    pub(crate) fn older(&self, place: &Place) -> io::Result<Option<Self>> {
+        self.neighbour(place, |spots, own| {
+            spots
+                .iter()
+                .copied()
+                .find(|spot| own.is_some_and(|own| spot.number > own))
+        })
+    }
+
+    /// Rotations rename from the oldest on. So if our file is still where the listing saw it, and no file is between
+    /// it and the one that was opened, then that was the right one when it was opened.
+    fn neighbour(
+        &self,
+        place: &Place,
+        choose: impl Fn(&[Spot], Option<u32>) -> Option<Spot>,
+    ) -> io::Result<Option<Self>> {
+        for _ in 0..TRIES {
+            let spots = spots(place)?;
+            let own = self.locate(place, &spots);
+            let Some(chosen) = choose(&spots, own.map(|own| own.number)) else {
+                if self.stays(place, own, &spots)? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            let Some(found) = Self::open(place, chosen.number, chosen.form)? else {
+                continue;
+            };
+            let between = |spot: &Spot| {
+                own.is_some_and(|own| is_between(spot.number, own.number, chosen.number))
+            };
+            let certain = found.inode == chosen.inode && self.stays(place, own, &spots)?;
+            if certain && !crate::chain::spots(place)?.iter().any(between) {
+                return Ok(Some(found));
+            }
+        }
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the log is rotated faster than it can be looked at",
+        ))
+    }
+
+    fn locate(&self, place: &Place, spots: &[Spot]) -> Option<Spot> {
+        let open = spots.iter().find(|spot| spot.inode == self.inode);
+        // A number is not used again while the file is open, so the newest copy with it is the right one.
+        let copy = || {
+            let copies = spots.iter().filter(|spot| spot.form == Form::Gzip);
+            copies
+                .into_iter()
+                .find(|spot| origin(&path_of(place, spot.number, spot.form)) == Some(self.original))
+        };
+        open.or_else(copy).copied()
+    }
+
+    /// Is our file still where it was seen, or still nowhere?
+    fn stays(&self, place: &Place, own: Option<Spot>, seen: &[Spot]) -> io::Result<bool> {
+        match own {
+            Some(own) => Ok(inode_at(place, own.number, own.form) == Some(own.inode)),
+            None => {
+                let again = spots(place)?;
+                Ok(again == seen && self.locate(place, &again).is_none())
+            }
+        }
+    }
+
+    /// Is this the live file, under its name?
+    pub(crate) fn is_live(&self, place: &Place) -> bool {
+        inode_at(place, 0, Form::Plain) == Some(self.inode)
+    }
+
+    /// Reads on; `Ok(0)`: nothing more for now. A file that was made shorter is read from its start.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.content {
+            Content::Gzip(decoder) => decoder.read(buffer),
+            Content::Plain { file, offset } => {
+                let mut count = file.read_at(buffer, *offset)?;
+                if count == 0 && *offset > file.metadata()?.len() {
+                    *offset = 0;
+                    count = file.read_at(buffer, 0)?;
+                }
+                *offset += count as u64;
+                Ok(count)
+            }
+        }
+    }
+
+    /// Reads on from `to`. A compressed file, whose every byte was read to be where we are, stays there.
+    pub(crate) fn seek(&mut self, to: u64) {
+        match &mut self.content {
+            Content::Plain { offset, .. } => *offset = to,
+            Content::Gzip(_) => {}
+        }
+    }
+
+    /// The file and its length, unless it must be read from its start.
+    pub(crate) fn plain(&self) -> io::Result<Option<(&File, u64)>> {
+        match &self.content {
+            Content::Plain { file, .. } => Ok(Some((file, file.metadata()?.len()))),
+            Content::Gzip(_) => Ok(None),
+        }
+    }
+}
+
+/// The live file, if there is one, then the archives, newest first; of a file and its copy only the file.
+fn spots(place: &Place) -> io::Result<Vec<Spot>> {
+    let live = inode_at(place, 0, Form::Plain).map(|inode| Spot {
+        number: 0,
+        form: Form::Plain,
+        inode,
+    });
+    let archives = list(place)?.into_iter();
+    let mut spots: Vec<Spot> = live
+        .into_iter()
+        .chain(archives.map(
+            |Archive {
+                 number,
+                 form,
+                 inode,
+             }| Spot {
+                number,
+                form,
+                inode,
+            },
+        ))
+        .collect();
+    spots.dedup_by_key(|spot| spot.number);
+    Ok(spots)
+}
+
+/// No directory holds no archives.
+fn list(place: &Place) -> io::Result<Vec<Archive>> {
+    match place.list() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        other => other,
+    }
+}
+
+fn path_of(place: &Place, number: u32, form: Form) -> std::path::PathBuf {
+    if number == 0 {
+        place.live()
+    } else {
+        place.archive(number, form)
+    }
+}
+
+fn inode_at(place: &Place, number: u32, form: Form) -> Option<u64> {
+    fs::symlink_metadata(path_of(place, number, form))
+        .ok()
+        .map(|found| found.ino())
+}
+
+fn is_between(number: u32, one: u32, other: u32) -> bool {
+    number > one.min(other) && number < one.max(other)
+}

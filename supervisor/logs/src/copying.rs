@@ -1,0 +1,236 @@
+//! One turn of one pipe: its bytes into the log, rotating on the way.
+//! Not here: when it is a pipe's turn.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use crate::boundary::Step;
+use crate::compress::Compressor;
+use crate::log::{After, Log, errno};
+use crate::outage;
+use crate::platform::{self, Peeker};
+use crate::registry::Registry;
+
+/// At most this much is moved at once. The writer waits meanwhile, as the kernel locks the pipe.
+const CHUNK: u64 = 64 << 10;
+/// After this much it is the next pipe's turn.
+const QUANTUM: u64 = 1 << 20;
+/// As much as can be looked at; control gives pipes this capacity.
+pub(crate) const VISIBLE: usize = 256 << 10;
+/// While several pipes feed one log, a line without its end is waited for this long.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(20);
+/// A line longer than this is not waited for.
+pub(crate) const LONG_LINE: usize = 64 << 10;
+
+pub(crate) struct Pipe {
+    pub(crate) fd: OwnedFd,
+    /// Its log's place in the worker's list.
+    pub(crate) log: usize,
+    pub(crate) capacity: usize,
+    pub(crate) way: Way,
+    /// The line that is in the pipe was dropped in part: the rest of it is dropped as well.
+    pub(crate) skip: bool,
+    /// Since when it holds only the beginning of a line, which is waited for.
+    pub(crate) held: Option<Instant>,
+    /// No writer is left: nothing is waited for.
+    pub(crate) finishing: bool,
+    pub(crate) queued: bool,
+}
+
+/// How bytes get from a pipe to its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Inside the kernel; safe against a kill.
+    Splice,
+    /// By read and write, where the pipe, the file or the system knows no splice.
+    Copy,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The pipe is empty.
+    Drained,
+    /// There is more to move.
+    More,
+    /// What is there has to wait: for the end of its line, or of an outage.
+    Held,
+    /// The pipe is empty and has no writer.
+    Ended,
+}
+
+/// What a worker uses for all its pipes.
+pub(crate) struct Tools {
+    pub(crate) peeker: Peeker,
+    pub(crate) buffer: Box<[u8]>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) compressor: Compressor,
+}
+
+/// Gives `pipe` a turn; returns how it ended and how many bytes left the pipe.
+pub(crate) fn turn(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools) -> (Turn, u64) {
+    let now = Instant::now();
+    log.refresh();
+    let mut moved = 0;
+    loop {
+        let ended = match pipe.way {
+            Way::Splice => splice_some(pipe, log, tools, now, &mut moved),
+            Way::Copy => copy_some(pipe, log, tools, now, &mut moved),
+        };
+        match ended {
+            Ok(()) if moved < QUANTUM => {}
+            Ok(()) => return (Turn::More, moved),
+            Err(Stop::At(turn)) => return (turn, moved),
+            // Not a pipe, or a file system or a system without splice.
+            Err(Stop::Because(Errno::EINVAL | Errno::ENOSYS)) if pipe.way == Way::Splice => {
+                pipe.way = Way::Copy;
+            }
+            Err(Stop::Because(Errno::EINTR)) => {}
+            Err(Stop::Because(Errno::EAGAIN)) => return (Turn::Drained, moved),
+            // The pipe itself cannot be read: nothing can be had from it any more.
+            Err(Stop::Because(_)) => return (Turn::Ended, moved),
+        }
+    }
+}
+
+/// Why not to go on with a pipe now.
+pub(crate) enum Stop {
+    At(Turn),
+    Because(Errno),
+}
+
+impl From<Errno> for Stop {
+    fn from(error: Errno) -> Self {
+        Self::Because(error)
+    }
+}
+
+fn splice_some(
+    pipe: &mut Pipe,
+    log: &mut Log,
+    tools: &mut Tools,
+    now: Instant,
+    moved: &mut u64,
+) -> Result<(), Stop> {
+    if pipe.skip {
+        return outage::skip_line(pipe, log, tools, moved);
+    }
+    if !log.ready(now, &tools.registry, &tools.compressor) {
+        return outage::relieve(pipe, log, tools, now, moved);
+    }
+    let alone = log.pipes < 2 || pipe.finishing;
+    let (len, ends_line) = match log.unlooked(now) {
+        Some(room) if alone => (usize::try_from(room.min(CHUNK)).unwrap_or(usize::MAX), None),
+        Some(_) | None => match look(pipe, log, tools, now)? {
+            Some(piece) => piece,
+            None => return Ok(()),
+        },
+    };
+    let Some((file, end)) = log.target() else {
+        return Err(Stop::At(Turn::Held));
+    };
+    match platform::splice(pipe.fd.as_fd(), file, end, len) {
+        Ok(0) => Err(Stop::At(Turn::Ended)),
+        Ok(count) => {
+            log.wrote(count, ends_line.filter(|_| count == len));
+            *moved += count as u64;
+            Ok(())
+        }
+        Err(error @ (Errno::EAGAIN | Errno::EINTR | Errno::EINVAL | Errno::ENOSYS)) => {
+            Err(error.into())
+        }
+        Err(error) => match log.failed(error, now, &tools.registry) {
+            After::Retry => Ok(()),
+            After::Outage => outage::relieve(pipe, log, tools, now, moved),
+        },
+    }
+}
+
+/// Looks at what the pipe holds. `Some`: this much may be moved, and whether it ends a line; `None`: look again, the
+/// next file was begun.
+fn look(
+    pipe: &mut Pipe,
+    log: &mut Log,
+    tools: &mut Tools,
+    now: Instant,
+) -> Result<Option<(usize, Option<bool>)>, Stop> {
+    let seen = tools.peeker.peek(pipe.fd.as_fd(), &mut tools.buffer)?;
+    if seen == 0 {
+        return Err(Stop::At(Turn::Ended));
+    }
+    let mut visible = &tools.buffer[..seen];
+    if log.pipes > 1 && !pipe.finishing {
+        match visible.iter().rposition(|&byte| byte == b'\n') {
+            Some(last) => {
+                pipe.held = None;
+                visible = &visible[..=last];
+            }
+            None if seen < LONG_LINE && *pipe.held.get_or_insert(now) + PATIENCE > now => {
+                return Err(Stop::At(Turn::Held));
+            }
+            None => pipe.held = None,
+        }
+    }
+    match log.filling(now).step(visible) {
+        Step::Move(len) => Ok(Some((len, Some(visible[len - 1] == b'\n')))),
+        Step::Rotate => {
+            log.rotate(now, &tools.compressor);
+            Ok(None)
+        }
+    }
+}
+
+fn copy_some(
+    pipe: &mut Pipe,
+    log: &mut Log,
+    tools: &mut Tools,
+    now: Instant,
+    moved: &mut u64,
+) -> Result<(), Stop> {
+    let count = nix::unistd::read(&pipe.fd, &mut tools.buffer[..64 << 10])?;
+    if count == 0 {
+        return Err(Stop::At(Turn::Ended));
+    }
+    *moved += count as u64;
+    let mut hand = 0..count;
+    if pipe.skip {
+        let end = tools.buffer[hand.clone()]
+            .iter()
+            .position(|&byte| byte == b'\n');
+        pipe.skip = end.is_none();
+        hand.start = end.map_or(count, |end| end + 1);
+        log.drop_bytes(&tools.buffer[..hand.start]);
+    }
+    while !hand.is_empty() {
+        if !log.ready(now, &tools.registry, &tools.compressor) {
+            log.drop_bytes(&tools.buffer[hand]);
+            pipe.skip = tools.buffer[count - 1] != b'\n';
+            return Ok(());
+        }
+        match log.filling(now).step(&tools.buffer[hand.clone()]) {
+            Step::Rotate => log.rotate(now, &tools.compressor),
+            Step::Move(len) => match write(log, &tools.buffer[hand.start..hand.start + len]) {
+                Ok(written) => hand.start += written,
+                Err(Errno::EINTR) => {}
+                // An outage is seen by the next `ready`.
+                Err(error) => match log.failed(error, now, &tools.registry) {
+                    After::Retry | After::Outage => {}
+                },
+            },
+        }
+    }
+    Ok(())
+}
+
+fn write(log: &mut Log, bytes: &[u8]) -> Result<usize, Errno> {
+    use std::os::unix::fs::FileExt;
+    let Some((file, end)) = log.target() else {
+        return Err(Errno::EBADF);
+    };
+    let written = file.write_at(bytes, end).map_err(|error| errno(&error))?;
+    log.wrote(written, Some(bytes[..written].ends_with(b"\n")));
+    Ok(written)
+}

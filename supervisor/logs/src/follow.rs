@@ -1,0 +1,119 @@
+//! Reading a log as it grows, across rotations, every byte once.
+//! Not here: pushing anything; whoever follows reads at their own pace, and the files are the buffer.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::archives::Place;
+use crate::chain::Segment;
+use crate::platform::DirectoryWatch;
+
+/// How long to wait where the directory cannot be watched (yet).
+const SHORT: Duration = Duration::from_millis(100);
+
+/// Where to begin in the file that is live now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// At its first byte.
+    Start,
+    /// Behind its last byte.
+    End,
+    /// At this offset.
+    Offset(u64),
+}
+
+/// Follows a log. The file need not exist yet.
+pub struct Follower {
+    place: Place,
+    watch: Option<DirectoryWatch>,
+    at: Option<Segment>,
+    /// The file is an archive by now, and was read to its end since: it is complete.
+    complete: bool,
+}
+
+impl Follower {
+    /// Follows the log at `path`.
+    #[must_use]
+    pub fn new(path: &Path, from: From) -> Self {
+        let mut follower = Self::nowhere(Place::of(path));
+        // What cannot be opened now is told by `read`, which tries again.
+        follower.at = Segment::live(&follower.place).ok().flatten();
+        if let Some(segment) = &mut follower.at {
+            let end = segment.plain().ok().flatten().map_or(0, |(_, end)| end);
+            segment.seek(match from {
+                From::Start => 0,
+                From::End => end,
+                From::Offset(offset) => offset.min(end),
+            });
+        }
+        follower
+    }
+
+    pub(crate) fn nowhere(place: Place) -> Self {
+        // Watched before anything is read, so that no change goes unseen.
+        let watch = DirectoryWatch::new(place.directory()).ok();
+        Self {
+            place,
+            watch,
+            at: None,
+            complete: false,
+        }
+    }
+
+    /// Goes on where `at` was left.
+    pub(crate) fn go_on(&mut self, at: Segment) {
+        self.at = Some(at);
+    }
+
+    /// Appends what is there and was not read yet, at most `max` bytes, without waiting. Returns how much.
+    ///
+    /// # Errors
+    /// When a file of the log cannot be read. It may be tried again.
+    pub fn read(&mut self, buffer: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+        let begin = buffer.len();
+        while buffer.len() - begin < max {
+            let old = buffer.len();
+            let Some(at) = &mut self.at else {
+                self.at = Segment::live(&self.place)?;
+                if self.at.is_none() {
+                    break;
+                }
+                continue;
+            };
+            buffer.resize(old + (max - (old - begin)).min(64 << 10), 0);
+            let result = at.read(&mut buffer[old..]);
+            buffer.truncate(old + result.as_ref().copied().unwrap_or(0));
+            if result? > 0 {
+                continue;
+            }
+            if !self.complete {
+                if at.is_live(&self.place) {
+                    break;
+                }
+                // It no longer grows, but may have grown since it was read.
+                self.complete = true;
+            } else if let Some(next) = at.newer(&self.place)? {
+                self.at = Some(next);
+                self.complete = false;
+            } else {
+                break;
+            }
+        }
+        Ok(buffer.len() - begin)
+    }
+
+    /// Waits until there may be more to read, at most for `timeout`.
+    ///
+    /// # Errors
+    /// When the system refuses to wait.
+    pub fn wait(&self, timeout: Duration) -> io::Result<()> {
+        match &self.watch {
+            Some(watch) => watch.wait(self.place.name(), timeout),
+            None => {
+                std::thread::sleep(timeout.min(SHORT));
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What becomes of a pipe's bytes while its log cannot be written: the service must never wait for us.
+//! Not here: finding out that the outage is over.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use crate::copying::{LONG_LINE, Pipe, Stop, Tools, Turn};
+use crate::log::Log;
+
+/// So long an outage loses nothing, unless the pipe fills up.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Drops whole lines once the pipe holds a quarter of its capacity, the outage lasts, or the pipe ends. (Pages of a
+/// pipe may be half full, so a quarter is the earliest sign of one that fills up.)
+pub(crate) fn relieve(
+    pipe: &mut Pipe,
+    log: &mut Log,
+    tools: &mut Tools,
+    now: Instant,
+    moved: &mut u64,
+) -> Result<(), Stop> {
+    let seen = tools.peeker.peek(pipe.fd.as_fd(), &mut tools.buffer)?;
+    if seen == 0 {
+        return Err(Stop::At(Turn::Ended));
+    }
+    let lasting = log.out_for(now).is_some_and(|lasted| lasted > GRACE);
+    if !pipe.finishing && !lasting && seen < pipe.capacity / 4 {
+        return Err(Stop::At(Turn::Held));
+    }
+    let len = match tools.buffer[..seen].iter().rposition(|&byte| byte == b'\n') {
+        Some(last) => last + 1,
+        None if pipe.finishing || seen >= LONG_LINE.min(pipe.capacity / 4) => seen,
+        None => return Err(Stop::At(Turn::Held)),
+    };
+    pipe.skip = tools.buffer[len - 1] != b'\n';
+    take(pipe, log, tools, len, moved)
+}
+
+/// Drops up to the end of the line whose beginning was dropped.
+pub(crate) fn skip_line(
+    pipe: &mut Pipe,
+    log: &mut Log,
+    tools: &mut Tools,
+    moved: &mut u64,
+) -> Result<(), Stop> {
+    let seen = tools.peeker.peek(pipe.fd.as_fd(), &mut tools.buffer)?;
+    if seen == 0 {
+        return Err(Stop::At(Turn::Ended));
+    }
+    let end = tools.buffer[..seen].iter().position(|&byte| byte == b'\n');
+    pipe.skip = end.is_none();
+    take(pipe, log, tools, end.map_or(seen, |end| end + 1), moved)
+}
+
+/// Takes out of the pipe what has been looked at, and counts it as it goes.
+fn take(
+    pipe: &Pipe,
+    log: &mut Log,
+    tools: &mut Tools,
+    len: usize,
+    moved: &mut u64,
+) -> Result<(), Stop> {
+    let mut taken = 0;
+    while taken < len {
+        let count = nix::unistd::read(&pipe.fd, &mut tools.buffer[..len - taken])?;
+        if count == 0 {
+            return Err(Stop::At(Turn::Ended));
+        }
+        log.drop_bytes(&tools.buffer[..count]);
+        taken += count;
+        *moved += count as u64;
+    }
+    Ok(())
+}

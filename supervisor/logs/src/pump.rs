@@ -1,0 +1,218 @@
+//! The handle: sends each pipe to the thread that serves the file system of its log.
+//! Not here: touching a disk on the caller's thread.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::compress::Compressor;
+use crate::registry::{Registry, Trouble, lock};
+use crate::settings::{Settings, Stats};
+use crate::worker::{self, Inbox, Order};
+
+/// How long `Pump::shutdown` waits for threads, which may be stuck in a dead disk.
+const SHUTDOWN: Duration = Duration::from_millis(500);
+
+/// Moves bytes from pipes to rotated log files, on threads of its own, one for each file system. Cheap to clone; the
+/// threads end with the last clone.
+#[derive(Clone, Default)]
+pub struct Pump {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    registry: Arc<Registry>,
+    routes: Arc<Mutex<Routes>>,
+    compressor: Compressor,
+}
+
+/// Which thread serves what.
+#[derive(Default)]
+struct Routes {
+    /// The directory of each attached pipe's log.
+    pipes: HashMap<u64, PathBuf>,
+    directories: HashMap<PathBuf, Route>,
+    /// By device number.
+    workers: HashMap<u64, Arc<Inbox>>,
+}
+
+enum Route {
+    /// A thread is finding out the file system; orders wait here.
+    Unknown(Vec<Order>),
+    Known(Arc<Inbox>),
+}
+
+impl Pump {
+    /// Starts nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Moves what comes out of `pipe`, the read end, to the log at `path` until `finish`. Several pipes may feed one
+    /// log. Returns at once: that the log cannot be opened is told by `stats`, and tried again.
+    ///
+    /// `id` names the pipe and must not be `u64::MAX`; a pipe that is attached under it is let go of. The pipe is made
+    /// non-blocking, which concerns who shares this very end, never the writer.
+    pub fn attach(&self, id: u64, pipe: OwnedFd, path: PathBuf, settings: Settings) {
+        let log = self.inner.registry.enter(&path, settings);
+        let directory = log.place.directory().to_owned();
+        self.inner
+            .send(id, directory, Order::Attach { id, pipe, log });
+    }
+
+    /// New settings for the log at `path`, if there is one.
+    pub fn configure(&self, path: &Path, settings: Settings) {
+        if let Some(log) = self.inner.registry.find(path) {
+            log.configure(settings);
+        }
+    }
+
+    /// The writers are gone: moves what the pipe still holds, closes it, then calls `done` on the pump's thread (on
+    /// this one if no pipe is attached as `id`).
+    pub fn finish(&self, id: u64, done: Box<dyn FnOnce() + Send>) {
+        let directory = lock(&self.inner.routes).pipes.remove(&id);
+        match directory {
+            Some(directory) => self.inner.send(id, directory, Order::Finish { id, done }),
+            None => done(),
+        }
+    }
+
+    /// Stops at once and closes the pipes; what they hold stays in them for whoever has them still.
+    pub fn shutdown(self) {
+        let workers = self.inner.stop();
+        for worker in workers {
+            worker.wait_for_end(SHUTDOWN);
+        }
+    }
+
+    /// What has become of the bytes for the log at `path`; `None` if this pump was never told of it.
+    #[must_use]
+    pub fn stats(&self, path: &Path) -> Option<Stats> {
+        self.inner
+            .registry
+            .find(path)
+            .map(|log| log.counters.stats())
+    }
+}
+
+impl Inner {
+    fn send(&self, id: u64, directory: PathBuf, order: Order) {
+        let mut routes = lock(&self.routes);
+        if matches!(order, Order::Attach { .. }) {
+            routes.pipes.insert(id, directory.clone());
+        }
+        match routes.directories.get_mut(&directory) {
+            Some(Route::Known(inbox)) => inbox.send(order),
+            Some(Route::Unknown(waiting)) => waiting.push(order),
+            None => {
+                routes
+                    .directories
+                    .insert(directory.clone(), Route::Unknown(vec![order]));
+                drop(routes);
+                self.explore(directory);
+            }
+        }
+    }
+
+    /// Finds out the file system of a directory on a thread of its own, as even asking can wait for a dead disk.
+    fn explore(&self, directory: PathBuf) {
+        let (routes, registry, compressor) = (
+            Arc::clone(&self.routes),
+            Arc::clone(&self.registry),
+            self.compressor.clone(),
+        );
+        let explorer = move |directory: PathBuf| {
+            let device = device_of(&directory);
+            settle(
+                &mut lock(&routes),
+                directory,
+                device,
+                &registry,
+                &compressor,
+            );
+        };
+        let (here, there) = (explorer.clone(), directory.clone());
+        let builder = thread::Builder::new()
+            .name("log-route".to_owned())
+            .stack_size(128 << 10);
+        if builder.spawn(move || explorer(there)).is_err() {
+            here(directory);
+        }
+    }
+
+    fn stop(&self) -> Vec<Arc<Inbox>> {
+        self.compressor.stop();
+        let mut routes = lock(&self.routes);
+        routes.directories.clear();
+        let workers: Vec<_> = routes.workers.drain().map(|(_, inbox)| inbox).collect();
+        workers.iter().for_each(|worker| worker.send(Order::Stop));
+        workers
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Hands the orders that waited for the file system of `directory` to its worker.
+fn settle(
+    routes: &mut Routes,
+    directory: PathBuf,
+    device: u64,
+    registry: &Arc<Registry>,
+    compressor: &Compressor,
+) {
+    let Some(Route::Unknown(waiting)) = routes.directories.remove(&directory) else {
+        return;
+    };
+    let known = routes.workers.get(&device).cloned();
+    let inbox = known.map_or_else(|| start_worker(registry, compressor), Ok);
+    match inbox {
+        Ok(inbox) => {
+            waiting.into_iter().for_each(|order| inbox.send(order));
+            routes.workers.insert(device, Arc::clone(&inbox));
+            routes.directories.insert(directory, Route::Known(inbox));
+        }
+        Err(error) => waiting.into_iter().for_each(|order| refuse(order, &error)),
+    }
+}
+
+fn start_worker(registry: &Arc<Registry>, compressor: &Compressor) -> io::Result<Arc<Inbox>> {
+    let inbox = Arc::new(Inbox::new()?);
+    worker::start(Arc::clone(&inbox), Arc::clone(registry), compressor.clone())?;
+    Ok(inbox)
+}
+
+/// There is no thread for it. The next pipe for the directory tries again.
+fn refuse(order: Order, error: &io::Error) {
+    match order {
+        Order::Attach { log, .. } => log
+            .counters
+            .trouble(Trouble::Writing, format!("no thread: {error}")),
+        Order::Finish { done, .. } => done(),
+        Order::Stop => {}
+    }
+}
+
+/// The device of the directory, which is made if it can be, or of the nearest one above it.
+fn device_of(directory: &Path) -> u64 {
+    // What fails here fails again in the worker, and is told there.
+    let _ = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(directory);
+    directory
+        .ancestors()
+        .find_map(|above| fs::metadata(above).ok())
+        .map_or(0, |found| found.dev())
+}

@@ -1,0 +1,111 @@
+//! What all threads of a pump know of each log.
+//! Not here: the open file; only the pump thread of its file system has that.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::archives::Place;
+use crate::settings::{Settings, Stats};
+
+/// Every log that this pump has been told of.
+#[derive(Default)]
+pub(crate) struct Registry {
+    logs: Mutex<HashMap<PathBuf, Arc<Shared>>>,
+}
+
+/// One log.
+pub(crate) struct Shared {
+    pub(crate) place: Place,
+    /// Held while a file of this log is renamed or deleted. Never held over anything that waits.
+    pub(crate) names: Mutex<()>,
+    pub(crate) counters: Counters,
+    settings: Mutex<Settings>,
+}
+
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) bytes: AtomicU64,
+    pub(crate) dropped_bytes: AtomicU64,
+    pub(crate) dropped_lines: AtomicU64,
+    pub(crate) rotations: AtomicU64,
+    troubles: Mutex<[Option<String>; 3]>,
+}
+
+/// The kinds of trouble that can last at the same time; the first is shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Trouble {
+    Writing = 0,
+    Rotating = 1,
+    Compressing = 2,
+}
+
+impl Registry {
+    /// The log at `path`, with these settings from now on.
+    pub(crate) fn enter(&self, path: &Path, settings: Settings) -> Arc<Shared> {
+        let mut logs = lock(&self.logs);
+        let shared = logs
+            .entry(path.to_owned())
+            .or_insert_with(|| Arc::new(Shared::new(path, settings.clone())));
+        *lock(&shared.settings) = settings;
+        Arc::clone(shared)
+    }
+
+    pub(crate) fn find(&self, path: &Path) -> Option<Arc<Shared>> {
+        lock(&self.logs).get(path).cloned()
+    }
+
+    /// All logs whose files are in the same directory as `place`.
+    pub(crate) fn neighbours(&self, place: &Place) -> Vec<Arc<Shared>> {
+        let logs = lock(&self.logs);
+        logs.values()
+            .filter(|log| log.place.directory() == place.directory())
+            .cloned()
+            .collect()
+    }
+}
+
+impl Shared {
+    fn new(path: &Path, settings: Settings) -> Self {
+        Self {
+            place: Place::of(path),
+            names: Mutex::new(()),
+            counters: Counters::default(),
+            settings: Mutex::new(settings),
+        }
+    }
+
+    pub(crate) fn configure(&self, settings: Settings) {
+        *lock(&self.settings) = settings;
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        lock(&self.settings).clone()
+    }
+}
+
+impl Counters {
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            bytes: self.bytes.load(Ordering::Relaxed),
+            dropped_bytes: self.dropped_bytes.load(Ordering::Relaxed),
+            dropped_lines: self.dropped_lines.load(Ordering::Relaxed),
+            rotations: self.rotations.load(Ordering::Relaxed),
+            error: lock(&self.troubles).iter().flatten().next().cloned(),
+        }
+    }
+
+    pub(crate) fn trouble(&self, kind: Trouble, what: String) {
+        lock(&self.troubles)[kind as usize] = Some(what);
+    }
+
+    pub(crate) fn well(&self, kind: Trouble) {
+        lock(&self.troubles)[kind as usize] = None;
+    }
+}
+
+/// Nothing in this crate panics while it holds a lock in a state that others could not go on from.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,332 @@
+//! The thread that serves all pipes whose logs are on one file system, so that a dead disk stalls no other.
+//! Not here: which thread serves which log.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::compress::Compressor;
+use crate::copying::{self, PATIENCE, Pipe, Tools, Turn, VISIBLE, Way};
+use crate::log::{Log, describe};
+use crate::pace::Pace;
+use crate::platform::{self, Peeker, Poller, Waker};
+use crate::registry::{Registry, Shared, Trouble, lock};
+
+/// How often an outage is looked at when nothing else happens.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+
+pub(crate) type Done = Box<dyn FnOnce() + Send>;
+
+pub(crate) enum Order {
+    Attach {
+        id: u64,
+        pipe: OwnedFd,
+        log: Arc<Shared>,
+    },
+    Finish {
+        id: u64,
+        done: Done,
+    },
+    Stop,
+}
+
+/// Where a worker gets its orders.
+pub(crate) struct Inbox {
+    orders: Mutex<VecDeque<Order>>,
+    waker: Waker,
+    over: Mutex<bool>,
+    ended: Condvar,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            orders: Mutex::new(VecDeque::new()),
+            waker: Waker::new()?,
+            over: Mutex::new(false),
+            ended: Condvar::new(),
+        })
+    }
+
+    pub(crate) fn send(&self, order: Order) {
+        lock(&self.orders).push_back(order);
+        self.waker.wake();
+    }
+
+    /// Waits until the worker is gone; not for ever, as its disk may be dead.
+    pub(crate) fn wait_for_end(&self, timeout: Duration) {
+        let over = self
+            .ended
+            .wait_timeout_while(lock(&self.over), timeout, |over| !*over);
+        drop(over.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+struct Worker {
+    poller: Poller,
+    inbox: Arc<Inbox>,
+    pipes: HashMap<u64, Pipe>,
+    logs: Vec<Log>,
+    by_path: HashMap<PathBuf, usize>,
+    /// Pipes that may hold something, in the order of their turns.
+    ready: VecDeque<u64>,
+    /// Pipes that hold the beginning of a line.
+    held: Vec<u64>,
+    next_look: Option<Instant>,
+    pace: Pace,
+    tools: Tools,
+}
+
+/// Starts a worker that lives until it is told to stop.
+pub(crate) fn start(
+    inbox: Arc<Inbox>,
+    registry: Arc<Registry>,
+    compressor: Compressor,
+) -> io::Result<()> {
+    let poller = Poller::new(&inbox.waker)?;
+    let tools = Tools {
+        peeker: Peeker::new(),
+        buffer: vec![0; VISIBLE].into_boxed_slice(),
+        registry,
+        compressor,
+    };
+    let worker = Worker {
+        poller,
+        inbox,
+        pipes: HashMap::new(),
+        logs: Vec::new(),
+        by_path: HashMap::new(),
+        ready: VecDeque::new(),
+        held: Vec::new(),
+        next_look: None,
+        pace: Pace::new(),
+        tools,
+    };
+    thread::Builder::new()
+        .name("log-pump".to_owned())
+        .stack_size(256 << 10)
+        .spawn(move || worker.run())?;
+    Ok(())
+}
+
+impl Worker {
+    fn run(mut self) {
+        let inbox = Arc::clone(&self.inbox);
+        while self.cycle() {}
+        // The pipes are closed before anyone is told that this is over.
+        drop(self);
+        *lock(&inbox.over) = true;
+        inbox.ended.notify_all();
+    }
+
+    /// Waits, then does what there is to do. False: told to stop.
+    fn cycle(&mut self) -> bool {
+        let timeout = self.timeout(Instant::now());
+        let (pipes, ready) = (&mut self.pipes, &mut self.ready);
+        let waited = self.poller.wait(timeout, |id| queue(pipes, ready, id));
+        if waited.is_err() {
+            // Not known to happen. Looking at everything keeps the services going.
+            thread::sleep(Duration::from_millis(10));
+            pipes
+                .keys()
+                .copied()
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|id| queue(pipes, ready, id));
+        }
+        if !self.take_orders() {
+            return false;
+        }
+        self.look_after(Instant::now());
+        let most = self.serve_ready();
+        let rest = self.pace.after_look(Instant::now(), most);
+        if self.ready.is_empty() && !rest.is_zero() {
+            thread::sleep(rest);
+        }
+        true
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let held = (!self.held.is_empty()).then_some(PATIENCE);
+        let look = self
+            .next_look
+            .map(|next| next.saturating_duration_since(now));
+        held.into_iter().chain(look).min()
+    }
+
+    fn take_orders(&mut self) -> bool {
+        let orders = std::mem::take(&mut *lock(&self.inbox.orders));
+        if orders.is_empty() {
+            return true;
+        }
+        self.inbox.waker.clear();
+        for order in orders {
+            match order {
+                Order::Attach { id, pipe, log } => self.attach(id, pipe, log),
+                Order::Finish { id, done } => {
+                    self.finish(id);
+                    done();
+                }
+                Order::Stop => return false,
+            }
+        }
+        // What came between taking and clearing was not lost, but its wake-up was.
+        lock(&self.inbox.orders).is_empty() || self.take_orders()
+    }
+
+    fn attach(&mut self, id: u64, fd: OwnedFd, shared: Arc<Shared>) {
+        self.detach(id);
+        let logs = &mut self.logs;
+        let log = *self.by_path.entry(shared.place.live()).or_insert_with(|| {
+            logs.push(Log::new(shared));
+            logs.len() - 1
+        });
+        // Only reads need it, splice does not; the writer's end is a description of its own.
+        let unblocked = fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from);
+        if let Err(error) = unblocked.and_then(|_| self.poller.add(fd.as_fd(), id)) {
+            let what = format!("watch the pipe: {}", describe(&error));
+            self.logs[log]
+                .shared
+                .counters
+                .trouble(Trouble::Writing, what);
+        }
+        let capacity = platform::capacity(fd.as_fd());
+        self.logs[log].pipes += 1;
+        self.pipes.insert(
+            id,
+            Pipe {
+                fd,
+                log,
+                capacity,
+                way: Way::Splice,
+                skip: false,
+                held: None,
+                finishing: false,
+                queued: false,
+            },
+        );
+        queue(&mut self.pipes, &mut self.ready, id);
+    }
+
+    /// Moves what the pipe holds, at most what a pipe can hold, and closes it.
+    fn finish(&mut self, id: u64) {
+        let Some(pipe) = self.pipes.get_mut(&id) else {
+            return;
+        };
+        pipe.finishing = true;
+        let log = &mut self.logs[pipe.log];
+        let mut left = pipe.capacity as u64;
+        loop {
+            let (turn, moved) = copying::turn(pipe, log, &mut self.tools);
+            left = left.saturating_sub(moved);
+            if turn != Turn::More || left == 0 {
+                break;
+            }
+        }
+        log.refresh();
+        log.torn |= !log.ends_line();
+        self.watch(id);
+        self.detach(id);
+    }
+
+    fn detach(&mut self, id: u64) {
+        let Some(pipe) = self.pipes.remove(&id) else {
+            return;
+        };
+        self.poller.remove(pipe.fd.as_fd());
+        self.held.retain(|held| *held != id);
+        let log = &mut self.logs[pipe.log];
+        log.pipes -= 1;
+        if log.pipes == 0 {
+            log.close();
+        }
+    }
+
+    /// Gives a turn to each pipe that is ready now; returns the most that was moved from one.
+    fn serve_ready(&mut self) -> u64 {
+        let mut most = 0;
+        for _ in 0..self.ready.len() {
+            let Some(id) = self.ready.pop_front() else {
+                break;
+            };
+            most = most.max(self.serve(id));
+        }
+        most
+    }
+
+    fn serve(&mut self, id: u64) -> u64 {
+        let Some(pipe) = self.pipes.get_mut(&id) else {
+            return 0;
+        };
+        pipe.queued = false;
+        let (turn, moved) = copying::turn(pipe, &mut self.logs[pipe.log], &mut self.tools);
+        match turn {
+            Turn::Drained => {}
+            Turn::More => queue(&mut self.pipes, &mut self.ready, id),
+            Turn::Held if pipe.held.is_some() && !self.held.contains(&id) => self.held.push(id),
+            Turn::Held => {}
+            Turn::Ended => self.poller.remove(pipe.fd.as_fd()),
+        }
+        self.watch(id);
+        moved
+    }
+
+    /// If the pipe's log is in trouble, it is looked after from now on.
+    fn watch(&mut self, id: u64) {
+        let troubled = self
+            .pipes
+            .get(&id)
+            .is_some_and(|pipe| self.logs[pipe.log].unsettled());
+        if troubled && self.next_look.is_none() {
+            self.next_look = Some(Instant::now() + LOOK_AFTER);
+        }
+    }
+
+    /// What has to be done although no pipe was written to: unfinished lines, and outages that may be over.
+    fn look_after(&mut self, now: Instant) {
+        for id in std::mem::take(&mut self.held) {
+            queue(&mut self.pipes, &mut self.ready, id);
+        }
+        if self.next_look.is_none_or(|next| now < next) {
+            return;
+        }
+        let waiting: Vec<u64> = self
+            .pipes
+            .iter()
+            .filter(|(_, pipe)| self.logs[pipe.log].unsettled())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in waiting {
+            self.serve(id);
+        }
+        let mut unsettled = false;
+        for log in self.logs.iter_mut().filter(|log| log.unsettled()) {
+            if log.ready(now, &self.tools.registry, &self.tools.compressor) {
+                log.settle();
+                if log.pipes == 0 {
+                    log.close();
+                }
+            }
+            unsettled |= log.unsettled();
+        }
+        self.next_look = unsettled.then(|| now + LOOK_AFTER);
+    }
+}
+
+fn queue(pipes: &mut HashMap<u64, Pipe>, ready: &mut VecDeque<u64>, id: u64) {
+    if let Some(pipe) = pipes.get_mut(&id)
+        && !pipe.queued
+    {
+        pipe.queued = true;
+        ready.push_back(id);
+    }
+}

@@ -1,0 +1,89 @@
+//! What the pump and the readers promise, with real pipes, files and kills.
+//! Not here: what one module decides by itself; that is tested beside it.
+
+mod copying;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use supervisor_logs::{Compression, Pump, Settings};
+
+/// Keeps every file there will be.
+fn keep_all(max_size: u64) -> Settings {
+    Settings {
+        max_size,
+        keep: u32::MAX,
+        compression: Compression::None,
+    }
+}
+
+/// Waits until `condition` holds; the test fails if it does not in time.
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Waits until everything that was written to pipe `id` has left it.
+fn finish(pump: &Pump, id: u64) {
+    let (done, over) = sync_channel(1);
+    pump.finish(id, Box::new(move || done.send(()).expect("someone waits")));
+    over.recv_timeout(Duration::from_secs(60))
+        .expect("the pump answers");
+}
+
+/// Writes `bytes` through a pump to the log at `path`.
+fn pump_through(path: &Path, settings: Settings, bytes: &[u8]) {
+    let (output, mut input) = std::io::pipe().expect("a pipe");
+    let pump = Pump::new();
+    pump.attach(1, output.into(), path.to_owned(), settings);
+    input.write_all(bytes).expect("the pump reads");
+    drop(input);
+    finish(&pump, 1);
+    pump.shutdown();
+}
+
+/// The files of the log, oldest first.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .expect("a name")
+        .to_owned();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path.parent().expect("a directory")).expect("it can be listed") {
+        let file = entry.expect("an entry").path();
+        let rest = file
+            .file_name()
+            .and_then(|file| file.to_str())
+            .and_then(|file| file.strip_prefix(&name));
+        let number = rest.map(|rest| {
+            rest.trim_start_matches('.')
+                .trim_end_matches(".gz")
+                .parse()
+                .unwrap_or(0u32)
+        });
+        found.extend(number.map(|number| (std::cmp::Reverse(number), file)));
+    }
+    found.sort();
+    found.into_iter().map(|(_, file)| file).collect()
+}
+
+/// All that the log holds, in order.
+fn content(path: &Path) -> Vec<u8> {
+    files(path)
+        .iter()
+        .flat_map(|file| std::fs::read(file).expect("a file"))
+        .collect()
+}
+
+/// `count` lines with their numbers.
+fn numbered(count: u32) -> Vec<u8> {
+    (1..=count)
+        .flat_map(|number| format!("line {number}\n").into_bytes())
+        .collect()
+}
