@@ -1,0 +1,251 @@
+//! A run from readiness to the last connection: signals, the two drains, the watchdog, the probe socket.
+//! Not here: single connections, and how sockets are come by.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::door::{Door, Guests};
+use crate::env::{ConfigError, Env};
+use crate::listen::{Listeners, Socket};
+use crate::notify::Notifier;
+use crate::{BaseUrl, Limits, Service, health, problem};
+
+/// Connections on the supervisor's private socket.
+const PROBE_CONNECTIONS: usize = 16;
+
+/// What connections must know of the drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Serving,
+    /// Every answer is the last of its connection, and a connection that is idle then is closed.
+    Draining {
+        idle_until: Instant,
+    },
+}
+
+/// How long a drain may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DrainTime {
+    whole: Duration,
+    stop_grace: Duration,
+    lame: Duration,
+}
+
+impl DrainTime {
+    /// A second less than the supervisor waits, so that it never has to kill.
+    pub(crate) fn new(env: &Env, limits: &Limits) -> Result<Self, ConfigError> {
+        let given = env.number("SUPERVISOR_DRAIN_TIMEOUT_MS", "a number of milliseconds")?.unwrap_or(10_000);
+        let given = Duration::from_millis(given);
+        let whole = given - (given / 2).min(Duration::from_secs(1));
+        let (stop_grace, lame) = (limits.stop_grace.min(whole / 2), limits.lame.min(whole / 2));
+        Ok(Self { whole, stop_grace, lame })
+    }
+}
+
+/// All that a run is made of, but its sockets and routes.
+pub(crate) struct Server<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) generation: Option<u64>,
+    pub(crate) base: BaseUrl,
+    pub(crate) drain: DrainTime,
+    pub(crate) notifier: Notifier,
+    pub(crate) watchdog: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Serving,
+    /// A successor serves: our clients are handed over as they come.
+    LameDuck {
+        until: Instant,
+    },
+    /// We were told to end.
+    Stopping {
+        until: Instant,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    ToStop,
+    ToHandOver,
+}
+
+enum Verdict {
+    Stay,
+    Enter(State),
+    EndNow,
+}
+
+impl Server<'_> {
+    /// Serves until it has been told to end and has ended.
+    ///
+    /// # Errors
+    /// When the runtime cannot take the sockets or the signals.
+    pub(crate) async fn serve(&self, listeners: Listeners, routes: Router) -> io::Result<()> {
+        let mut signals = Signals::listen()?;
+        let (phase, watched) = watch::channel(Phase::Serving);
+        let router = self.complete(routes, watched.clone());
+        let (address, owner) = (listeners.main.socket.tcp_address(), listeners.main.owner);
+        let guests = Guests { router: router.clone(), phase: watched, limits: self.service.limits };
+        let mut door = Door::open(listeners.main.socket, guests)?;
+        let mut helpers = self.helpers(listeners.probe, router)?;
+        self.tell_ready(address).await;
+
+        let mut state = State::Serving;
+        loop {
+            let until = state.until();
+            tokio::select! {
+                () = door.tend() => break,
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => break,
+                asked = signals.next() => match state.asked(asked, self.drain) {
+                    Verdict::Stay => {}
+                    Verdict::EndNow => break,
+                    Verdict::Enter(next) => {
+                        state = next;
+                        phase.send_replace(state.phase(self.drain));
+                        door.close(owner);
+                        self.tell_draining(state, door.inside()).await;
+                    }
+                },
+            }
+        }
+        self.tell_ended(door.clear().await);
+        helpers.shutdown().await;
+        Ok(())
+    }
+
+    /// The routes, and what every service has.
+    fn complete(&self, routes: Router, phase: watch::Receiver<Phase>) -> Router {
+        routes
+            .merge(health::route(self.service, self.generation, phase))
+            .layer(DefaultBodyLimit::max(self.service.limits.body))
+            .layer(middleware::map_response(problem::dress))
+            .layer(middleware::from_fn(log_request))
+    }
+
+    /// What runs beside the public door until the very end. The probe socket keeps answering during a drain.
+    fn helpers(&self, probe: Option<Socket>, router: Router) -> io::Result<JoinSet<()>> {
+        let mut helpers = JoinSet::new();
+        if let Some(socket) = probe {
+            let limits = Limits { connections: PROBE_CONNECTIONS, ..self.service.limits };
+            let (kept, phase) = watch::channel(Phase::Serving);
+            let mut door = Door::open(socket, Guests { router, phase, limits })?;
+            helpers.spawn(async move {
+                door.tend().await;
+                drop(kept);
+            });
+        }
+        if let Some(period) = self.watchdog {
+            helpers.spawn(self.notifier.clone().keep_watchdog_quiet(period));
+        }
+        Ok(helpers)
+    }
+
+    async fn tell_ready(&self, address: Option<SocketAddr>) {
+        let address = address.map_or_else(|| "a unix socket".to_owned(), |address| address.to_string());
+        let Service { name, version, .. } = self.service;
+        let (generation, base_url) = (self.generation, self.base.to_string());
+        tracing::info!(service = name, version, generation, pid = std::process::id(), address, base_url, "ready");
+        self.notifier.send(format!("READY=1\nSTATUS=listening on {address}")).await;
+    }
+
+    async fn tell_draining(&self, state: State, connections: usize) {
+        let why = match state {
+            State::Serving => return,
+            State::LameDuck { .. } => "a successor serves",
+            State::Stopping { .. } => "told to stop",
+        };
+        tracing::info!(service = self.service.name, generation = self.generation, why, connections, "draining");
+        self.notifier.send(format!("STOPPING=1\nSTATUS=draining {connections} connections: {why}")).await;
+    }
+
+    fn tell_ended(&self, cut: usize) {
+        let (service, generation) = (self.service.name, self.generation);
+        if cut == 0 {
+            tracing::info!(service, generation, "ended");
+        } else {
+            tracing::warn!(service, generation, cut, "ended; connections were cut off");
+        }
+    }
+}
+
+impl State {
+    fn asked(self, asked: Asked, drain: DrainTime) -> Verdict {
+        let until = Instant::now() + drain.whole;
+        match (self, asked) {
+            (Self::Serving, Asked::ToHandOver) => Verdict::Enter(Self::LameDuck { until }),
+            (Self::Serving | Self::LameDuck { .. }, Asked::ToStop) => Verdict::Enter(Self::Stopping { until }),
+            (Self::LameDuck { .. } | Self::Stopping { .. }, Asked::ToHandOver) => Verdict::Stay,
+            (Self::Stopping { .. }, Asked::ToStop) => Verdict::EndNow,
+        }
+    }
+
+    fn phase(self, drain: DrainTime) -> Phase {
+        match self {
+            Self::Serving => Phase::Serving,
+            Self::LameDuck { .. } => Phase::Draining { idle_until: Instant::now() + drain.lame },
+            Self::Stopping { .. } => Phase::Draining { idle_until: Instant::now() + drain.stop_grace },
+        }
+    }
+
+    fn until(self) -> Option<Instant> {
+        match self {
+            Self::Serving => None,
+            Self::LameDuck { until } | Self::Stopping { until } => Some(until),
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hand_over: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hand_over: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::ToStop,
+            _ = self.interrupt.recv() => Asked::ToStop,
+            _ = self.hand_over.recv() => Asked::ToHandOver,
+        }
+    }
+}
+
+/// One line per request, at debug. The route rather than the path, and no query: both may carry secrets.
+async fn log_request(request: Request, next: Next) -> Response {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return next.run(request).await;
+    }
+    let began = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    tracing::debug!(
+        %method,
+        route = route.as_ref().map_or("none", MatchedPath::as_str),
+        status = response.status().as_u16(),
+        ms = began.elapsed().as_secs_f64() * 1000.0,
+        "request",
+    );
+    response
+}

@@ -1,0 +1,69 @@
+//! The kit as its supervisor and its clients see it: real processes, sockets and signals.
+//! Not here: what can be seen without a process; that is tested beside the code.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod answers;
+mod child;
+mod client;
+mod drains;
+mod handover;
+mod starting;
+
+use std::env::var;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::Path;
+use axum::routing::{get, post};
+use service_kit::{Limits, Service, Setup};
+
+use child::{Child, Launch};
+
+/// A launch of `server` below: this very program, told to run that one function.
+fn kit_server() -> Launch {
+    let program = std::env::current_exe().unwrap();
+    Launch::of(program, &["--ignored", "--exact", "server", "--nocapture"]).env("TEST_PORT", "0")
+}
+
+#[test]
+#[ignore = "no test, but the server that the tests start"]
+fn server() {
+    let ms = |name: &str, or: Duration| var(name).map_or(or, |ms| Duration::from_millis(ms.parse().unwrap()));
+    let usual = Limits::default();
+    let limits = Limits {
+        connections: var("MAX_CONNECTIONS").map_or(usual.connections, |n| n.parse().unwrap()),
+        body: 1000,
+        head: ms("HEAD_MS", usual.head),
+        keep_alive: ms("KEEP_ALIVE_MS", usual.keep_alive),
+        lame: ms("LAME_MS", usual.lame),
+        ..usual
+    };
+    let service = Service { name: "test", about: "", version: "1.2.3", port: 1, not_yet: &["tea"], limits };
+    let code = service_kit::serve(&service, |setup: &Setup<'_>| {
+        let base = setup.base.to_string();
+        Ok(Router::new()
+            .route("/base", get(move || async move { base }))
+            .route("/slow/{ms}", get(slow))
+            .route("/length", post(|body: Bytes| async move { body.len().to_string() })))
+    });
+    std::process::exit(if code == std::process::ExitCode::SUCCESS { 0 } else { code_number(code) });
+}
+
+async fn slow(Path(ms): Path<u64>) -> &'static str {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    "done"
+}
+
+/// `ExitCode` cannot be asked for its number.
+fn code_number(code: std::process::ExitCode) -> i32 {
+    (1..=255u8).find(|n| std::process::ExitCode::from(*n) == code).map_or(255, i32::from)
+}
+
+/// A server that listens on a port of its own.
+fn started(launch: Launch) -> Child {
+    let child = launch.start();
+    child.ready();
+    child
+}
