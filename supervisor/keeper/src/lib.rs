@@ -1,6 +1,81 @@
 //! The keeper: the parent of every service. It executes and reports; it decides nothing.
 //! Not here: policy, paths to resolve, names to look up, tokio, anything that may block on one service.
 
+mod channel;
+mod child;
+mod codec;
+mod contact;
+mod control;
+mod keeper;
 mod message;
+mod peer;
+mod platform;
+mod process;
+mod reap;
+mod requests;
+mod reserve;
+mod shutdown;
+mod signals;
+mod table;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use message::{Exited, MAX_FDS, Notice, Reply, Request, Spawn, Step, VERSION};
+pub use peer::{Incoming, Peer};
+pub use signals::reset_signals;
+
+/// Where control finds its end of the channel.
+pub const CONTROL_FD: RawFd = 3;
+
+/// How control is started.
+#[derive(Debug, Clone)]
+pub struct ControlCommand {
+    /// Absolute.
+    pub program: PathBuf,
+    /// The zeroth argument included.
+    pub argv: Vec<OsString>,
+    /// All of it.
+    pub env: Vec<(OsString, OsString)>,
+}
+
+/// What the keeper needs to know.
+#[derive(Debug)]
+pub struct Setup {
+    pub control: ControlCommand,
+    /// Held from the start, under these names.
+    pub hold: Vec<(String, OwnedFd)>,
+    /// Until control says otherwise.
+    pub shutdown_timeout: Duration,
+    /// Control's standard output and error; `None`: the keeper's own.
+    pub stderr: Option<OwnedFd>,
+    /// Attached to whoever started it: control's standard output and error are the keeper's own, and when the
+    /// terminal closes, everything ends.
+    pub foreground: bool,
+}
+
+/// Is the keeper until everything is down; gives its exit code. The process must have one thread and no children.
+pub fn run(setup: Setup) -> u8 {
+    reset_signals();
+    match keeper::Keeper::new(setup) {
+        Ok(keeper) => keeper.run(),
+        Err(error) => {
+            say(&format!("cannot start: {error}"));
+            1
+        }
+    }
+}
+
+/// A line on standard error, if it takes one now: a full pipe must not stop the keeper.
+fn say(line: &str) {
+    let stderr = io::stderr();
+    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut ready, PollTimeout::ZERO) == Ok(1) {
+        let _ = stderr.lock().write_all(format!("keeper: {line}\n").as_bytes());
+    }
+}

@@ -164,3 +164,42 @@ pub enum Step {
     /// `execve`.
     Exec,
 }
+
+impl Step {
+    const ALL: [Self; 11] = [
+        Self::Fork,
+        Self::Setsid,
+        Self::Signals,
+        Self::Limits,
+        Self::Chdir,
+        Self::Fds,
+        Self::Setgroups,
+        Self::Setgid,
+        Self::Setuid,
+        Self::NoNewPrivs,
+        Self::Exec,
+    ];
+
+    /// The step with this number: the child reports it as one byte.
+    pub(crate) fn numbered(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|step| *step as u8 == number)
+    }
+
+    /// The name that `SpawnFailed` uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fork => "fork",
+            Self::Setsid => "setsid",
+            Self::Signals => "signals",
+            Self::Limits => "limits",
+            Self::Chdir => "chdir",
+            Self::Fds => "fds",
+            Self::Setgroups => "setgroups",
+            Self::Setgid => "setgid",
+            Self::Setuid => "setuid",
+            Self::NoNewPrivs => "no_new_privs",
+            Self::Exec => "exec",
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! From `Spawn` to a running program: the fork, and what the child does up to `exec`.
+//! Not here: what becomes of the process afterwards.
+
+#![expect(unsafe_code, reason = "fork, and descriptors by number in a process about to exec")]
+
+use std::ffi::CString;
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{ForkResult, chdir, execve, fork, setsid};
+
+use crate::message::{Spawn, Step};
+use crate::{platform, signals};
+
+pub(crate) type Failure = (Step, Errno);
+
+/// What the keeper was started with and changed for itself; children get the original.
+pub(crate) struct Origin {
+    pub(crate) nofile: (u64, u64),
+    spared_by_oom_killer: bool,
+}
+
+impl Origin {
+    /// Notes the originals, then raises the keeper's own limit of open files as far as it goes.
+    pub(crate) fn note() -> Self {
+        let nofile = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
+        // Where the hard limit is more than the kernel grants, the soft one stays as it is.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, nofile.1, nofile.1);
+        Self { nofile, spared_by_oom_killer: platform::is_spared_by_oom_killer() }
+    }
+}
+
+/// A child on its way to `exec`.
+pub(crate) struct Launched {
+    pub(crate) pid: i32,
+    pub(crate) progress: Progress,
+}
+
+/// The status pipe: closed by `exec`, or written by the step that failed.
+pub(crate) struct Progress(PipeReader);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reached {
+    NotYet,
+    Exec,
+    Failed { step: Step, errno: i32 },
+}
+
+impl Progress {
+    pub(crate) fn read(&mut self) -> Reached {
+        let mut report = [0; 5];
+        match self.0.read(&mut report) {
+            Ok(5) => {
+                let [step, errno @ ..] = report;
+                // The number is one that `report_and_exit` wrote.
+                let step = Step::numbered(step).unwrap_or(Step::Fork);
+                Reached::Failed { step, errno: i32::from_le_bytes(errno) }
+            }
+            // Five bytes are written to a pipe as one.
+            Ok(_) => Reached::Exec,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Reached::NotYet,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Reached::NotYet,
+            Err(_) => Reached::Exec,
+        }
+    }
+}
+
+impl AsFd for Progress {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Forks. `fds` are the child's, as `spawn.fds` numbers them.
+pub(crate) fn launch(spawn: &Spawn, fds: &[BorrowedFd<'_>], origin: &Origin) -> Result<Launched, Failure> {
+    let image = Image::of(spawn, fds).ok_or((Step::Exec, Errno::EINVAL))?;
+    let forking = |errno| (Step::Fork, errno);
+    let (reader, writer) = io::pipe().map_err(|error| forking(errno_of(&error)))?;
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(forking)?;
+
+    // A signal must find either our handlers in the parent or the defaults in the child.
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(forking)?;
+    // SAFETY: the keeper has one thread, so the child's copy of memory and locks is consistent.
+    let forked = unsafe { fork() };
+    if matches!(forked, Ok(ForkResult::Child)) {
+        drop(reader);
+        let mut status = writer.into_raw_fd();
+        // A panic must not unwind into the parent's loop.
+        let attempt = AssertUnwindSafe(|| image.become_program(spawn, origin, &mut status));
+        let (step, errno) = match catch_unwind(attempt) {
+            Ok(Err(failure)) => failure,
+            Err(_) => (Step::Fork, Errno::ENOTRECOVERABLE),
+        };
+        report_and_exit(status, step, errno);
+    }
+    // It cannot fail: this mask was read a moment ago.
+    let _ = mask.thread_set_mask();
+    match forked.map_err(forking)? {
+        ForkResult::Parent { child } => Ok(Launched { pid: child.as_raw(), progress: Progress(reader) }),
+        ForkResult::Child => Err(forking(Errno::ENOTRECOVERABLE)),
+    }
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+fn report_and_exit(status: RawFd, step: Step, errno: Errno) -> ! {
+    let mut report = [0; 5];
+    report[0] = step as u8;
+    report[1..].copy_from_slice(&(errno as i32).to_le_bytes());
+    // SAFETY: `report` is valid for its length; _exit runs nothing of the parent's.
+    unsafe {
+        libc::write(status, report.as_ptr().cast(), report.len());
+        libc::_exit(127)
+    }
+}
+
+/// All that can be refused or prepared before the fork.
+struct Image {
+    program: CString,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    cwd: CString,
+    /// Descriptor here, number there.
+    fds: Vec<(RawFd, RawFd)>,
+}
+
+impl Image {
+    fn of(spawn: &Spawn, fds: &[BorrowedFd<'_>]) -> Option<Self> {
+        let strings =
+            |list: &[Vec<u8>]| list.iter().map(|item| CString::new(item.as_slice()).ok()).collect::<Option<_>>();
+        let numbers = spawn.fds.iter().map(|number| RawFd::try_from(*number).ok());
+        let pairs = fds.iter().zip(numbers).map(|(fd, number)| Some((fd.as_raw_fd(), number?)));
+        Some(Self {
+            program: CString::new(spawn.program.as_slice()).ok()?,
+            argv: strings(&spawn.argv)?,
+            env: strings(&spawn.env)?,
+            cwd: CString::new(spawn.cwd.as_slice()).ok()?,
+            fds: pairs.collect::<Option<_>>()?,
+        })
+    }
+
+    /// Limits come after the descriptors: a low one must not stand in the way of placing them.
+    fn become_program(
+        mut self,
+        spawn: &Spawn,
+        origin: &Origin,
+        status: &mut RawFd,
+    ) -> Result<std::convert::Infallible, Failure> {
+        setsid().map_err(|errno| (Step::Setsid, errno))?;
+        signals::reset_signals();
+        if origin.spared_by_oom_killer {
+            platform::give_up_oom_protection();
+        }
+        let mode = libc::mode_t::try_from(spawn.umask).map_err(|_| (Step::Limits, Errno::EINVAL))?;
+        umask(Mode::from_bits_truncate(mode));
+        if !spawn.cwd.is_empty() {
+            chdir(self.cwd.as_c_str()).map_err(|errno| (Step::Chdir, errno))?;
+        }
+        place(&mut self.fds, status).map_err(|errno| (Step::Fds, errno))?;
+        let (soft, hard) = spawn.nofile.unwrap_or(origin.nofile);
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(|errno| (Step::Limits, errno))?;
+        if let Some((uid, gid, groups)) = &spawn.user {
+            platform::become_user(*uid, *gid, groups)?;
+        }
+        if spawn.listen_pid {
+            self.env.extend(CString::new(format!("LISTEN_PID={}", std::process::id())).ok());
+        }
+        execve(&self.program, &self.argv, &self.env).map_err(|errno| (Step::Exec, errno))
+    }
+}
+
+/// Puts each descriptor at its number, `/dev/null` at 0 unless it is given, and closes all others but `status`,
+/// which closes on `exec`.
+fn place(fds: &mut [(RawFd, RawFd)], status: &mut RawFd) -> Result<(), Errno> {
+    // First make room: the table may be nearly full of what the keeper holds.
+    close_others(fds, *status)?;
+    // Then out of the way of every number, so that none is overwritten before it is copied.
+    let floor = fds.iter().map(|(_, number)| *number).max().unwrap_or(0).max(2) + 1;
+    *status = duplicate(*status, floor)?;
+    for (fd, _) in &mut *fds {
+        *fd = duplicate(*fd, floor)?;
+    }
+    close_others(fds, *status)?;
+    if fds.iter().all(|(_, number)| *number != 0) {
+        // SAFETY: the path ends with a null. 0 was just closed and is the lowest, so that is what open returns.
+        Errno::result(unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY) })?;
+    }
+    for (fd, number) in fds {
+        // SAFETY: nothing in this process owns `number`: all below the floor was closed.
+        Errno::result(unsafe { libc::dup2(*fd, *number) })?;
+    }
+    Ok(())
+}
+
+fn close_others(fds: &[(RawFd, RawFd)], status: RawFd) -> Result<(), Errno> {
+    let mut kept: Vec<RawFd> = fds.iter().map(|(fd, _)| *fd).chain([status]).collect();
+    kept.sort_unstable();
+    let mut first = 0;
+    for fd in kept {
+        if first < fd {
+            platform::close_range(first, fd - 1)?;
+        }
+        first = fd + 1;
+    }
+    platform::close_range(first, RawFd::MAX)
+}
+
+fn duplicate(fd: RawFd, floor: RawFd) -> Result<RawFd, Errno> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer.
+    Errno::result(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, floor) })
+}

@@ -1,0 +1,228 @@
+//! What messages look like on the wire: little-endian integers, counted sequences, fields in order.
+//! Not here: sockets, file descriptors, and what a message means.
+
+use crate::message::{Exited, Notice, Reply, Request, Spawn};
+
+/// Bytes that are no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error("unknown operation {0:#04x}")]
+    Operation(u8),
+    #[error("the body ends too early")]
+    Short,
+    #[error("{0} bytes follow the message")]
+    Long(usize),
+    #[error("a value is out of its range")]
+    Value,
+}
+
+/// Something that travels as one frame: an operation and a body.
+pub(crate) trait Message: Sized {
+    fn operation(&self) -> u8;
+    fn encode(&self) -> Vec<u8>;
+    fn decode(operation: u8, body: &[u8]) -> Result<Self, Malformed>;
+}
+
+/// A value inside a body.
+trait Wire: Sized {
+    fn put(&self, out: &mut Vec<u8>);
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed>;
+}
+
+/// The operations. A number, once given, keeps its meaning; the golden frames hold us to it.
+macro_rules! messages {
+    ($message:ident { $($op:literal => $variant:ident $(($tuple:ident))? $({ $($field:ident),+ })?;)+ }) => {
+        impl Message for $message {
+            fn operation(&self) -> u8 {
+                match self {
+                    $(Self::$variant { .. } => $op,)+
+                }
+            }
+
+            fn encode(&self) -> Vec<u8> {
+                #[allow(unused_mut, reason = "not every operation has fields")]
+                let mut out = Vec::new();
+                match self {
+                    $(Self::$variant $(($tuple))? $({ $($field),+ })? => {
+                        $($tuple.put(&mut out);)?
+                        $($($field.put(&mut out);)+)?
+                    })+
+                }
+                out
+            }
+
+            fn decode(operation: u8, mut body: &[u8]) -> Result<Self, Malformed> {
+                let message = match operation {
+                    $($op => {
+                        $(let $tuple = Wire::take(&mut body)?;)?
+                        $($(let $field = Wire::take(&mut body)?;)+)?
+                        Self::$variant $(($tuple))? $({ $($field),+ })?
+                    })+
+                    unknown => return Err(Malformed::Operation(unknown)),
+                };
+                if body.is_empty() { Ok(message) } else { Err(Malformed::Long(body.len())) }
+            }
+        }
+    };
+}
+
+messages!(Request {
+    0x01 => Spawn(spawn);
+    0x02 => Signal { run, signal, and_continue, group };
+    0x03 => SignalOrphan { pid, signal, and_continue };
+    0x04 => ListOrphans;
+    0x05 => Hold { names };
+    0x06 => Drop { names };
+    0x07 => Fetch { names };
+    0x08 => Put { key, value };
+    0x09 => Delete { key };
+    0x0a => Configure { shutdown_timeout_ms };
+    0x0b => Finish { code };
+    0x0c => Acknowledge { up_to };
+});
+
+messages!(Reply {
+    0x41 => Done;
+    0x42 => Failed { errno };
+    0x43 => Spawned { pid };
+    0x44 => SpawnFailed { step, errno };
+    0x45 => Orphans { processes };
+    0x46 => Fds { names };
+});
+
+messages!(Notice {
+    0x81 => Welcome { version, epoch, keeper_pid, pid_one };
+    0x82 => Run { run, pid, started_ms, helper };
+    0x83 => Record { key, value };
+    0x84 => Held { name };
+    0x85 => Ready;
+    0x86 => Exited(exited);
+    0x87 => OrphanReaped;
+    0x88 => Shutdown { now };
+    0x89 => Reload;
+});
+
+macro_rules! structs {
+    ($($name:ident { $($field:ident),+ $(,)? })+) => {$(
+        impl Wire for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                $(self.$field.put(out);)+
+            }
+
+            fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+                Ok(Self { $($field: Wire::take(input)?),+ })
+            }
+        }
+    )+};
+}
+
+structs! {
+    Spawn {
+        run, helper_deadline_ms, program, argv, env, listen_pid, cwd, umask, nofile, user, fds,
+        hold, record, stop_rank, stop_signal, stop_timeout_ms,
+    }
+    Exited { run, pid, code, signal, at_ms, cpu_us, max_rss, alone }
+}
+
+macro_rules! integers {
+    ($($integer:ty)+) => {$(
+        impl Wire for $integer {
+            fn put(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.to_le_bytes());
+            }
+
+            fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+                let (bytes, rest) = input.split_first_chunk().ok_or(Malformed::Short)?;
+                *input = rest;
+                Ok(Self::from_le_bytes(*bytes))
+            }
+        }
+    )+};
+}
+
+integers!(u8 u32 u64 i32);
+
+impl Wire for bool {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(*self));
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        match u8::take(input)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed::Value),
+        }
+    }
+}
+
+impl<T: Wire> Wire for Vec<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        // A sequence longer than that makes a frame that the channel refuses.
+        u32::try_from(self.len()).unwrap_or(u32::MAX).put(out);
+        self.iter().for_each(|item| item.put(out));
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        let count = u32::take(input)?;
+        (0..count).map(|_| T::take(input)).collect()
+    }
+}
+
+impl Wire for String {
+    fn put(&self, out: &mut Vec<u8>) {
+        u32::try_from(self.len()).unwrap_or(u32::MAX).put(out);
+        out.extend_from_slice(self.as_bytes());
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        Self::from_utf8(Vec::take(input)?).map_err(|_| Malformed::Value)
+    }
+}
+
+impl<T: Wire> Wire for Option<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.is_some().put(out);
+        self.iter().for_each(|value| value.put(out));
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        bool::take(input)?.then(|| T::take(input)).transpose()
+    }
+}
+
+impl<T: Wire> Wire for Box<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        T::put(self, out);
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        T::take(input).map(Self::new)
+    }
+}
+
+impl<A: Wire, B: Wire> Wire for (A, B) {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+        self.1.put(out);
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        Ok((A::take(input)?, B::take(input)?))
+    }
+}
+
+impl<A: Wire, B: Wire, C: Wire> Wire for (A, B, C) {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+        self.1.put(out);
+        self.2.put(out);
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        Ok((A::take(input)?, B::take(input)?, C::take(input)?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

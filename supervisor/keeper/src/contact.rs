@@ -1,0 +1,141 @@
+//! The keeper's dealings with the control that is up: its start, what it asks, what it is told.
+//! Not here: when it dies or must die (`control`), and what a request does (`requests`).
+
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+
+use crate::channel::Filled;
+use crate::child::{Progress, Reached};
+use crate::control::{MAX_UNSENT, State};
+use crate::keeper::{Keeper, Urgency};
+use crate::message::{Notice, Reply, VERSION};
+use crate::say;
+use crate::table::{Owner, Phase};
+
+impl Keeper {
+    /// Starts control when it is time to; a new one first gets the inventory.
+    pub(crate) fn start_control(&mut self, now: u64) {
+        if !matches!(self.control.state, State::Due { at } if at <= now) {
+            return;
+        }
+        self.reserve.release();
+        let started = self.control.start(&self.origin, now);
+        self.reserve.fill();
+        let pid = match started {
+            Ok(pid) => pid,
+            Err((step, errno)) => {
+                say(&format!("cannot start control: {}: {errno}", step.name()));
+                self.control.ended(now + 100);
+                return;
+            }
+        };
+        self.table.owners.insert(pid, Owner::Control);
+        self.news.orphans_awaited = false;
+        let epoch = self.control.epoch();
+        let keeper_pid = std::process::id().cast_signed();
+        let pid_one = keeper_pid == 1;
+        let mut inventory = vec![Notice::Welcome { version: VERSION, epoch, keeper_pid, pid_one }];
+        inventory.extend(self.table.inventory());
+        inventory.push(Notice::Ready);
+        for notice in inventory {
+            self.control.notify(&notice, now);
+        }
+        self.news.shutdown = self.stage.urgency();
+    }
+
+    pub(crate) fn watch_start(&mut self, now: u64) {
+        let Some(session) = self.control.session() else {
+            return;
+        };
+        match session.progress.as_mut().map(Progress::read) {
+            None | Some(Reached::NotYet) => {}
+            Some(Reached::Exec) => session.progress = None,
+            Some(Reached::Failed { step, errno }) => {
+                session.progress = None;
+                let (step, errno) = (step.name(), Errno::from_raw(errno));
+                say(&format!("cannot start control: {step}: {errno}"));
+                if !self.control.heard {
+                    self.give_up(now);
+                }
+            }
+        }
+    }
+
+    /// Reads what control asks and does it. What a frame brings must fit, so the reserve is free meanwhile.
+    pub(crate) fn listen(&mut self, now: u64) {
+        let Some(session) = self.control.session() else {
+            return;
+        };
+        self.reserve.release();
+        match session.read() {
+            Ok((filled, frames)) => {
+                for frame in frames {
+                    if let Err(error) = self.serve(frame, now) {
+                        self.lose_control(&error.to_string(), now);
+                        break;
+                    }
+                }
+                if filled == Filled::Closed && self.control.session().is_some() {
+                    self.control.hung_up(now);
+                    self.table.end_epoch();
+                }
+            }
+            Err(error) => self.lose_control(&error.to_string(), now),
+        }
+        self.reserve.fill();
+    }
+
+    /// Says what control has not heard yet, as long as the channel has room.
+    pub(crate) fn tell(&mut self, now: u64) {
+        for run in self.table.runs.values_mut() {
+            let Some(session) = self.control.session() else {
+                return;
+            };
+            if session.channel.queued() > MAX_UNSENT {
+                break;
+            }
+            match &mut run.phase {
+                Phase::Gone { exited, notice } if notice.is_none() => {
+                    *notice = self.control.notify(&Notice::Exited(exited.clone()), now);
+                }
+                Phase::Launching { .. } | Phase::Running | Phase::Gone { .. } => {}
+            }
+        }
+        let Some(session) = self.control.session() else {
+            return;
+        };
+        if session.channel.queued() <= MAX_UNSENT {
+            let news = std::mem::take(&mut self.news);
+            self.news.orphans_awaited = news.orphans_awaited;
+            let notices = [
+                news.orphan_reaped.then_some(Notice::OrphanReaped),
+                news.shutdown.map(|urgency| Notice::Shutdown { now: urgency == Urgency::Now }),
+                news.reload.then_some(Notice::Reload),
+            ];
+            for notice in notices.into_iter().flatten() {
+                self.control.notify(&notice, now);
+            }
+        }
+        let Some(session) = self.control.session() else {
+            return;
+        };
+        if let Err(error) = session.channel.flush() {
+            say(&format!("cannot write to control: {error}"));
+            self.control.hung_up(now);
+            self.table.end_epoch();
+        }
+    }
+
+    pub(crate) fn lose_control(&mut self, why: &str, now: u64) {
+        self.control.kill(why, now);
+        self.table.end_epoch();
+    }
+
+    /// Answers the control that asked, if it is still the same: requests end with their epoch.
+    pub(crate) fn reply(&mut self, request: u64, reply: &Reply, fds: Vec<OwnedFd>) {
+        if let Some(session) = self.control.session() {
+            session.reply(request, reply, fds);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Control's end of the channel.
+//! Not here: waiting for readiness (`AsFd` and any event loop do), and what to do with the news.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::channel::{Channel, Filled, Frame};
+use crate::codec::Message;
+use crate::message::{MAX_FDS, Notice, Reply, Request};
+
+/// File descriptors on their way to or from the keeper. The kernel refuses an ordinary user's near a thousand.
+const MAX_IN_FLIGHT: usize = 2 * MAX_FDS;
+
+/// What the keeper says.
+#[derive(Debug)]
+pub enum Incoming {
+    /// The answer to the request with this id.
+    Reply { id: u64, reply: Reply, fds: Vec<OwnedFd> },
+    /// News; to be acknowledged by its number.
+    Notice { seq: u64, notice: Notice },
+    /// There is no keeper any more.
+    Closed,
+}
+
+/// A non-blocking connection to the keeper.
+pub struct Peer {
+    channel: Channel,
+    /// Requests that wait until fewer descriptors are in flight.
+    held_back: VecDeque<Waiting>,
+    /// Request id to number of descriptors that it, or its answer, carries.
+    in_flight: BTreeMap<u64, usize>,
+}
+
+struct Waiting {
+    id: u64,
+    operation: u8,
+    body: Vec<u8>,
+    fds: Vec<OwnedFd>,
+    weight: usize,
+}
+
+impl Peer {
+    /// Takes the socket over and makes it non-blocking and close-on-exec.
+    ///
+    /// # Errors
+    /// Those of `fcntl`.
+    pub fn new(socket: OwnedFd) -> io::Result<Self> {
+        let (held_back, in_flight) = (VecDeque::new(), BTreeMap::new());
+        Ok(Self { channel: Channel::new(socket)?, held_back, in_flight })
+    }
+
+    /// Queues a request under an id that no unanswered request has, and writes what the socket takes. The
+    /// descriptors are duplicated: the caller may close them at once.
+    ///
+    /// # Errors
+    /// `InvalidInput` when a request is too long or has too many descriptors; else what `dup` or `sendmsg` met.
+    pub fn send(&mut self, id: u64, request: &Request, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let fetched = if let Request::Fetch { names } = request { names.len() } else { 0 };
+        let weight = fds.len() + fetched;
+        let body = request.encode();
+        if weight > MAX_FDS || body.len() > crate::channel::MAX_BODY {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let fds = fds.iter().map(BorrowedFd::try_clone_to_owned).collect::<Result<_, _>>()?;
+        let operation = request.operation();
+        self.held_back.push_back(Waiting { id, operation, body, fds, weight });
+        self.flush()
+    }
+
+    /// Writes what the socket takes now.
+    ///
+    /// # Errors
+    /// Those of `sendmsg`; the keeper is gone then.
+    pub fn flush(&mut self) -> io::Result<()> {
+        while let Some(next) = self.held_back.front() {
+            let flying: usize = self.in_flight.values().sum();
+            if next.weight > 0 && flying + next.weight > MAX_IN_FLIGHT {
+                break;
+            }
+            let Some(next) = self.held_back.pop_front() else {
+                break;
+            };
+            if next.weight > 0 {
+                self.in_flight.insert(next.id, next.weight);
+            }
+            self.channel.queue(next.operation, next.id, &next.body, next.fds)?;
+        }
+        self.channel.flush()
+    }
+
+    /// Something waits for the socket to become writable.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        self.channel.wants_write()
+    }
+
+    /// The next thing that the keeper said; `None` when it has said nothing more.
+    ///
+    /// # Errors
+    /// `InvalidData` when it is not understood; else those of `recvmsg` and `sendmsg`.
+    pub fn receive(&mut self) -> io::Result<Option<Incoming>> {
+        loop {
+            if let Some(frame) = self.channel.next_frame()? {
+                return self.understand(frame).map(Some);
+            }
+            match self.channel.fill()? {
+                Filled::Some => {}
+                Filled::WouldBlock => return Ok(None),
+                Filled::Closed => return Ok(Some(Incoming::Closed)),
+            }
+        }
+    }
+
+    fn understand(&mut self, frame: Frame) -> io::Result<Incoming> {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let Frame { operation, id, body, fds, fds_lost } = frame;
+        if operation >= 0x80 {
+            let notice = Notice::decode(operation, &body).map_err(invalid)?;
+            return Ok(Incoming::Notice { seq: id, notice });
+        }
+        let mut reply = Reply::decode(operation, &body).map_err(invalid)?;
+        if fds_lost {
+            reply = Reply::Failed { errno: nix::libc::EMFILE };
+        }
+        if self.in_flight.remove(&id).is_some() {
+            // A keeper that is gone shows itself as `Closed`, after all that it said.
+            let _ = self.flush();
+        }
+        Ok(Incoming::Reply { id, reply, fds })
+    }
+}
+
+impl AsFd for Peer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+}

@@ -1,0 +1,151 @@
+//! Linux: a subreaper, its list of children, `close_range`.
+//! Not here: what other kernels do instead.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::prctl;
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+
+use crate::message::Step;
+
+/// `recvmsg`: no descriptor lives for a moment without close-on-exec.
+pub(crate) const RECEIVE: libc::c_int = libc::MSG_CMSG_CLOEXEC;
+/// Bytes per unit of `ru_maxrss`.
+pub(crate) const MAX_RSS_UNIT: u64 = 1024;
+
+const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
+
+pub(crate) fn close_on_exec(_received: &[OwnedFd]) {}
+
+/// From now on orphans of the whole tree become children of this process.
+pub(crate) fn become_reaper() {
+    // Without it (before Linux 3.4) orphans go to init, and are not ours to see.
+    let _ = prctl::set_child_subreaper(true);
+    let _ = prctl::set_name(c"keeper");
+}
+
+/// The out-of-memory killer spares this process, which its children must not inherit.
+pub(crate) fn is_spared_by_oom_killer() -> bool {
+    let adjustment = fs::read_to_string(OOM_SCORE_ADJ).ok();
+    adjustment.and_then(|text| text.trim().parse::<i32>().ok()).is_some_and(|value| value < 0)
+}
+
+pub(crate) fn give_up_oom_protection() {
+    let _ = fs::write(OOM_SCORE_ADJ, "0");
+}
+
+/// The C library refuses two signals that it uses itself; ignored ones are inherited all the same.
+pub(crate) fn set_default_disposition(signal: i32) {
+    // The kernel's sigaction is no longer than that, and all zeroes is the default without flags or mask.
+    let default = [0_u64; 16];
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: the kernel reads a sigaction from `default`, and writes nothing.
+    #[expect(unsafe_code, reason = "no wrapper lets these two through")]
+    unsafe {
+        libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, size_of::<u64>());
+    }
+}
+
+/// Closes `first..=last`.
+pub(crate) fn close_range(first: i32, last: i32) -> Result<(), Errno> {
+    // SAFETY: closing cannot break memory safety here: this runs between fork and exec, and whoever owned these
+    // descriptors does not run in this process any more.
+    #[expect(unsafe_code, reason = "nix has no close_range")]
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    Errno::result(result).map(drop)
+}
+
+/// Becomes the user for good and checks that the way back is closed.
+pub(crate) fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), (Step, Errno)> {
+    let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    setgroups(&groups).map_err(|errno| (Step::Setgroups, errno))?;
+    setresgid(group, group, group).map_err(|errno| (Step::Setgid, errno))?;
+    setresuid(user, user, user).map_err(|errno| (Step::Setuid, errno))?;
+    let root = Uid::from_raw(0);
+    if !user.is_root() && setresuid(root, root, root).is_ok() {
+        return Err((Step::Setuid, Errno::EPERM));
+    }
+    prctl::set_no_new_privs().map_err(|errno| (Step::NoNewPrivs, errno))
+}
+
+/// Our children, whoever made them.
+pub(crate) struct Children {
+    /// The kernel's list for our only thread; some kernels are built without it.
+    list: Option<File>,
+}
+
+impl Children {
+    pub(crate) fn open() -> Self {
+        let pid = std::process::id();
+        Self { list: File::open(format!("/proc/self/task/{pid}/children")).ok() }
+    }
+
+    pub(crate) fn pids(&self) -> Vec<i32> {
+        self.listed().unwrap_or_else(scan)
+    }
+
+    /// No child is left but those that are `known`, so nothing is left of the trees of those that were just
+    /// reaped. A dying process hands its children to us before it can be reaped, hence the proof.
+    pub(crate) fn none_but(&self, known: impl Fn(i32) -> bool, _groups: &[i32]) -> bool {
+        self.listed().is_some_and(|pids| pids.into_iter().all(known))
+    }
+
+    /// The kernel calls this list reliable only while no child is reaped. Only we reap, so it is.
+    fn listed(&self) -> Option<Vec<i32>> {
+        let file = self.list.as_ref()?;
+        let mut text = Vec::new();
+        let mut chunk = [0; 4096];
+        loop {
+            match file.read_at(&mut chunk, text.len() as u64) {
+                Ok(0) => break,
+                Ok(length) => text.extend_from_slice(&chunk[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+        Some(numbers(&String::from_utf8_lossy(&text)))
+    }
+}
+
+fn numbers(text: &str) -> Vec<i32> {
+    text.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect()
+}
+
+fn scan() -> Vec<i32> {
+    let own = std::process::id().to_string();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| parent(*pid).is_some_and(|parent| parent == own)).collect()
+}
+
+/// The fourth field of `stat`; the second may hold any character, so count from its closing bracket.
+fn parent(pid: i32) -> Option<String> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat).into_owned();
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::{Children, scan};
+
+    #[test]
+    fn a_child_is_in_the_list_of_its_parent_and_in_the_scan() {
+        // The list is per thread, so only the scan can know a child that a test thread made.
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(scan().contains(&pid));
+        assert!(Children { list: None }.pids().contains(&pid));
+        assert!(!Children { list: None }.none_but(|_| true, &[]), "without the list there is no proof");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

@@ -1,0 +1,83 @@
+//! Kernels without subreapers: orphans go to init, so a tree is its process group.
+//! Not here: any attempt to find processes that left their group.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::libc;
+use nix::unistd::{Gid, Uid, setgid, setuid};
+
+use crate::message::Step;
+
+pub(crate) const RECEIVE: libc::c_int = 0;
+pub(crate) const MAX_RSS_UNIT: u64 = 1;
+
+pub(crate) fn close_on_exec(received: &[OwnedFd]) {
+    for fd in received {
+        let _ = fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+    }
+}
+
+pub(crate) fn become_reaper() {}
+
+pub(crate) fn is_spared_by_oom_killer() -> bool {
+    false
+}
+
+pub(crate) fn give_up_oom_protection() {}
+
+pub(crate) fn set_default_disposition(signal: i32) {
+    // SAFETY: the default disposition runs no code of ours.
+    #[expect(unsafe_code, reason = "changing a disposition is unsafe as such")]
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+    }
+}
+
+/// Closes `first..=last`.
+pub(crate) fn close_range(first: i32, last: i32) -> Result<(), Errno> {
+    let listed = fs::read_dir("/dev/fd").map_err(|_| Errno::EMFILE)?;
+    let open: Vec<i32> = listed.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| (first..=last).contains(fd)) {
+        // SAFETY: as for Linux: between fork and exec nobody else owns these descriptors.
+        #[expect(unsafe_code, reason = "the descriptors have no owner in this process")]
+        unsafe {
+            libc::close(fd);
+        }
+    }
+    Ok(())
+}
+
+/// Becomes the user for good and checks that the way back is closed.
+pub(crate) fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), (Step, Errno)> {
+    let count = libc::c_int::try_from(groups.len()).map_err(|_| (Step::Setgroups, Errno::EINVAL))?;
+    // SAFETY: `groups` holds `count` group ids.
+    #[expect(unsafe_code, reason = "nix has no setgroups here")]
+    let result = unsafe { libc::setgroups(count, groups.as_ptr()) };
+    Errno::result(result).map_err(|errno| (Step::Setgroups, errno))?;
+    setgid(Gid::from_raw(gid)).map_err(|errno| (Step::Setgid, errno))?;
+    setuid(Uid::from_raw(uid)).map_err(|errno| (Step::Setuid, errno))?;
+    if uid != 0 && setuid(Uid::from_raw(0)).is_ok() {
+        return Err((Step::Setuid, Errno::EPERM));
+    }
+    Ok(())
+}
+
+pub(crate) struct Children;
+
+impl Children {
+    pub(crate) fn open() -> Self {
+        Self
+    }
+
+    /// Only the main processes can be children here, and the keeper knows them.
+    pub(crate) fn pids(&self) -> Vec<i32> {
+        Vec::new()
+    }
+
+    pub(crate) fn none_but(&self, _known: impl Fn(i32) -> bool, groups: &[i32]) -> bool {
+        groups.iter().all(|group| crate::process::signal(-group, 0) == Err(Errno::ESRCH))
+    }
+}

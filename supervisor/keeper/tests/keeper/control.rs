@@ -1,0 +1,159 @@
+//! The life of control: what survives it, how it is brought back, when it is not.
+//! Not here: requests of a control that lives.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{MsgFlags, send};
+use nix::unistd::Pid;
+use std::os::fd::AsRawFd;
+use supervisor_keeper::{Notice, Reply, Request, VERSION};
+
+use crate::rig::{Rig, lives, wait_for};
+
+#[test]
+fn a_new_control_is_told_all_that_the_keeper_keeps() {
+    let rig = Rig::start();
+    let mut control = rig.control();
+    let welcome = |epoch| Notice::Welcome { version: VERSION, epoch, keeper_pid: rig.pid(), pid_one: false };
+    let setup = Notice::Held { name: "from setup".to_owned() };
+    assert_eq!(control.inventory(), [welcome(1), setup.clone(), Notice::Ready]);
+
+    control.acknowledging = false;
+    let mut spawn = rig.script(5, "exec sleep 60");
+    spawn.record = Some(("run 5".to_owned(), b"five".to_vec()));
+    let pid = control.run(spawn, &rig.path("out"));
+    let gone = control.run(rig.script(6, "exit 3"), &rig.path("out"));
+    assert_eq!(control.exit_of(6).code, Some(3));
+    let (_ours, theirs) = UnixStream::pair().unwrap();
+    let hold = Request::Hold { names: vec!["held".to_owned()] };
+    assert_eq!(control.ask_with(&hold, &[theirs.as_fd()]).0, Reply::Done);
+    for (key, value) in [("a", "1"), ("b", "2"), ("a", "3")] {
+        let put = Request::Put { key: key.to_owned(), value: value.into() };
+        assert_eq!(control.ask(&put), Reply::Done);
+    }
+    assert_eq!(control.ask(&Request::Delete { key: "b".to_owned() }), Reply::Done);
+    control.kill();
+
+    let mut control = rig.control();
+    assert!(lives(pid), "services do not notice");
+    let mut inventory = control.inventory();
+    let is_run = |run, pid| move |n: &Notice| matches!(n, Notice::Run { run: r, pid: p, helper: false, .. } if *r == run && *p == pid);
+    assert!(inventory.iter().any(is_run(5, pid)) && inventory.iter().any(is_run(6, gone)), "{inventory:?}");
+    inventory.retain(|notice| !matches!(notice, Notice::Run { .. }));
+    let record = |key: &str, value: &str| Notice::Record { key: key.to_owned(), value: value.into() };
+    let held = Notice::Held { name: "held".to_owned() };
+    let kept = [record("a", "3"), record("run 5", "five"), setup, held];
+    assert_eq!(inventory, [[welcome(2)].as_slice(), &kept, &[Notice::Ready]].concat());
+    assert_eq!(control.exit_of(6).code, Some(3), "an exit that nobody acknowledged is told again");
+    assert_eq!(control.ask(&Request::Configure { shutdown_timeout_ms: 1 }), Reply::Done);
+    control.kill();
+
+    let mut control = rig.control();
+    let inventory = control.inventory();
+    assert!(!inventory.iter().any(is_run(6, gone)), "an acknowledged exit is forgotten: {inventory:?}");
+    assert_eq!(control.lull(), []);
+    assert!(lives(pid));
+}
+
+#[test]
+fn an_exit_between_two_controls_is_told_to_the_second() {
+    let rig = Rig::start();
+    let mut control = rig.control();
+    let pid = control.run(rig.script(1, "exec sleep 60"), &rig.path("out"));
+    // Control cannot come back before it is let go of, so the exit falls into the gap.
+    kill(Pid::from_raw(control.pid), Signal::SIGSTOP).unwrap();
+    rig.signal(Signal::SIGSTOP);
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    kill(Pid::from_raw(control.pid), Signal::SIGKILL).unwrap();
+    rig.signal(Signal::SIGCONT);
+    let mut control = rig.control();
+    assert_eq!(control.exit_of(1).signal, Some(9));
+}
+
+#[test]
+fn a_crash_looping_control_is_started_ever_more_slowly() {
+    let rig = Rig::start();
+    let began = Instant::now();
+    let mut starts = Vec::new();
+    for _ in 0..7 {
+        let control = rig.control();
+        starts.push(began.elapsed());
+        control.exit(1);
+    }
+    let gaps: Vec<Duration> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    for (gap, least) in gaps.iter().zip([0, 0, 100, 200, 400, 800]) {
+        assert!(*gap >= Duration::from_millis(least), "{gaps:?}");
+    }
+    assert!(gaps[0] + gaps[1] < Duration::from_secs(3), "the first two times at once: {gaps:?}");
+}
+
+#[test]
+fn a_control_that_breaks_the_protocol_is_replaced() {
+    let rig = Rig::start();
+    let bodies: [&[u8]; 4] = [
+        &[0xff; 64],
+        // An unknown operation, a body that ends early, a descriptor that is not there.
+        &[0, 0, 0, 0, 0x7e, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+        &[1, 0, 0, 0, 0x0c, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9],
+        &[0, 0, 0, 0, 0x04, 1, 1, 0, 0, 0, 0, 0, 0, 0],
+    ];
+    for body in bodies {
+        let mut control = rig.control();
+        control.inventory();
+        send(control.socket().as_raw_fd(), body, MsgFlags::empty()).unwrap();
+        let pid = control.pid;
+        control.is_cut_off();
+        wait_for("its end", || (!lives(pid)).then_some(()));
+    }
+    assert_eq!(rig.control().ask(&Request::ListOrphans), Reply::Orphans { processes: vec![] });
+}
+
+#[test]
+fn a_control_that_does_not_answer_for_ten_seconds_is_replaced() {
+    let rig = Rig::start();
+    let mut control = rig.control();
+    control.acknowledging = false;
+    let began = Instant::now();
+    let pid = control.run(rig.script(1, "exec sleep 60"), &rig.path("out"));
+    control.is_cut_off();
+    assert!(began.elapsed() > Duration::from_secs(9));
+    let mut next = rig.control();
+    assert!(next.inventory().len() > 3);
+    assert!(lives(pid));
+}
+
+#[test]
+fn a_control_that_cannot_be_started_ends_the_keeper() {
+    let mut rig = Rig::start_with(|command| {
+        command.env("KEEPER_TEST_CONTROL", "/no/such/program");
+    });
+    assert_eq!(rig.ended().code(), Some(1));
+}
+
+#[test]
+fn a_configuration_error_ends_the_keeper_unless_control_has_worked_before() {
+    let mut rig = Rig::start();
+    rig.control().exit(78);
+    assert_eq!(rig.ended().code(), Some(1));
+
+    let rig = Rig::start();
+    let mut control = rig.control();
+    control.ask(&Request::ListOrphans);
+    control.exit(78);
+    assert_eq!(rig.control().inventory().len(), 3);
+}
+
+#[test]
+fn a_hangup_of_a_daemon_is_a_wish_to_reload() {
+    let rig = Rig::start();
+    let mut control = rig.control();
+    control.inventory();
+    rig.signal(Signal::SIGHUP);
+    rig.signal(Signal::SIGUSR1);
+    rig.signal(Signal::SIGUSR2);
+    rig.signal(Signal::SIGPIPE);
+    assert_eq!(control.lull(), [Notice::Reload]);
+}

@@ -1,0 +1,94 @@
+//! The programs of these tests: this very executable, told by a variable what to be.
+//! Not here: anything that a test calls.
+
+#![expect(unsafe_code, reason = "a keeper must be alone in its process, so it cannot run under the test harness")]
+
+use std::ffi::OsString;
+use std::io::{IoSlice, Read};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::unistd::{ForkResult, fork};
+use supervisor_keeper::{CONTROL_FD, ControlCommand, Setup, reset_signals, run};
+
+pub(crate) const ROLE: &str = "KEEPER_TEST_ROLE";
+
+/// Runs before `main`, and so before the harness makes threads.
+#[used]
+#[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
+#[cfg_attr(not(target_os = "macos"), unsafe(link_section = ".init_array"))]
+static BEFORE_MAIN: extern "C" fn() = play;
+
+extern "C" fn play() {
+    let code = match variable(ROLE).as_str() {
+        "" => return,
+        "keeper" => be_keeper(),
+        "control" => be_control(),
+        "orphans" => make_orphans(),
+        "reset" => {
+            reset_signals();
+            println!("{}", std::fs::read_to_string("/proc/self/status").unwrap());
+            0
+        }
+        other => panic!("no role {other}"),
+    };
+    std::process::exit(code);
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
+fn be_keeper() -> i32 {
+    let given = std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("KEEPER_TEST_"));
+    let env = given.filter(|(key, _)| key != ROLE).chain([(ROLE.into(), "control".into())]).collect();
+    let program = match variable("KEEPER_TEST_CONTROL").as_str() {
+        "" => std::env::current_exe().unwrap(),
+        path => PathBuf::from(path),
+    };
+    let argv = vec![OsString::from("control")];
+    let timeout = variable("KEEPER_TEST_TIMEOUT_MS").parse().unwrap_or(20_000);
+    let held = UnixStream::pair().unwrap().0.into();
+    run(Setup {
+        control: ControlCommand { program, argv, env },
+        hold: vec![("from setup".to_owned(), held)],
+        shutdown_timeout: Duration::from_millis(timeout),
+        stderr: None,
+        foreground: false,
+    })
+    .into()
+}
+
+/// Hands the channel to the test and lives until the test says with which code to exit.
+fn be_control() -> i32 {
+    let Ok(mut line) = UnixStream::connect(variable("KEEPER_TEST_SOCKET")) else { return 1 };
+    let pid = std::process::id().to_le_bytes();
+    let rights = [ControlMessage::ScmRights(&[CONTROL_FD])];
+    let flags = MsgFlags::empty();
+    sendmsg::<()>(line.as_raw_fd(), &[IoSlice::new(&pid)], &rights, flags, None).unwrap();
+    // SAFETY: the keeper put it there for us, and nothing else owns it.
+    drop(unsafe { OwnedFd::from_raw_fd(CONTROL_FD) });
+    let mut code = [0];
+    line.read_exact(&mut code).map_or(0, |()| code[0].into())
+}
+
+/// Makes processes whose parents are gone; each lives for a few milliseconds.
+fn make_orphans() -> i32 {
+    for number in 0..variable("KEEPER_TEST_ORPHANS").parse().unwrap() {
+        // SAFETY: this process has one thread.
+        if let ForkResult::Parent { child } = unsafe { fork() }.unwrap() {
+            nix::sys::wait::waitpid(child, None).unwrap();
+            continue;
+        }
+        // SAFETY: as above.
+        if let ForkResult::Parent { .. } = unsafe { fork() }.unwrap() {
+            std::process::exit(0);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        std::process::exit(number % 256);
+    }
+    0
+}
