@@ -11,8 +11,9 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -27,7 +28,7 @@ use hyper_util::service::TowerToHyperService;
 use nix::sys::socket::{MsgFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Limits;
 use crate::server::Phase;
@@ -43,7 +44,7 @@ where
     let answering = Answering { router: TowerToHyperService::new(router), phase: phase.clone(), stage: stage.clone() };
     let mut connection = pin!(http1::Builder::new().serve_connection(io, answering));
     let mut alarm = pin!(sleep_until(Instant::now() + limits.head));
-    let mut closing = None;
+    let mut farewell = Farewell::Unsaid { chances: CHANCES };
     loop {
         let now_in = *phase.borrow_and_update();
         let next = poll_fn(|cx| {
@@ -52,9 +53,7 @@ where
                 return Poll::Ready(Next::Over);
             }
             loop {
-                let Some(due) = stage.now().due(now_in, closing, &limits) else {
-                    return Poll::Pending;
-                };
+                let Some(due) = stage.now().due(now_in, farewell, &limits) else { return Poll::Pending };
                 if due <= Instant::now() {
                     return Poll::Ready(Next::Due);
                 }
@@ -70,28 +69,50 @@ where
             next = next => next,
             Ok(()) = phase.changed() => continue,
         };
-        match (next, stage.now()) {
-            (Next::Over, _) | (Next::Due, At::Head { .. }) => return,
-            (Next::Due, At::Busy) => {}
-            (Next::Due, At::Fresh { .. } | At::Idle { .. }) if closing.is_some() => return,
-            (Next::Due, At::Fresh { .. } | At::Idle { .. }) => {
-                if something_waits(fd) {
-                    // It came in this very moment; the runtime will tell of it.
-                    tokio::task::yield_now().await;
-                } else {
-                    connection.as_mut().graceful_shutdown();
-                    closing = Some(Instant::now() + limits.head);
-                }
-            }
+        if matches!(next, Next::Over) || !stage.now().is_between_requests() {
+            return;
         }
+        farewell = match farewell {
+            Farewell::Unsaid { chances: 1.. } if something_waits(fd) => {
+                // It came in this very moment; the runtime will tell of it.
+                sleep(CHANCE).await;
+                farewell.put_off()
+            }
+            Farewell::Unsaid { .. } => {
+                connection.as_mut().graceful_shutdown();
+                Farewell::Said { at: Instant::now() }
+            }
+            Farewell::Said { .. } => return,
+        };
     }
 }
+
+/// How often, and for how long each time, a goodbye waits for a request that has just come in. It is not for ever:
+/// hyper does not read while a client does not take its answer.
+const CHANCES: u8 = 5;
+const CHANCE: Duration = Duration::from_millis(5);
 
 enum Next {
     /// The connection is closed.
     Over,
     /// It has been in its stage for too long.
     Due,
+}
+
+/// Whether hyper was asked to close.
+#[derive(Clone, Copy)]
+enum Farewell {
+    Unsaid { chances: u8 },
+    Said { at: Instant },
+}
+
+impl Farewell {
+    fn put_off(self) -> Self {
+        match self {
+            Self::Unsaid { chances } => Self::Unsaid { chances: chances.saturating_sub(1) },
+            Self::Said { .. } => self,
+        }
+    }
 }
 
 /// Where a connection is between two requests or in one.
@@ -107,48 +128,80 @@ enum At {
     Idle { since: Instant },
 }
 
-impl At {
-    /// When it has lasted too long; `closing` is when a goodbye that was said must be over.
-    fn due(self, phase: Phase, closing: Option<Instant>, limits: &Limits) -> Option<Instant> {
-        let due = match self {
-            Self::Busy => return None,
-            // A request that has begun to arrive is served, drain or not.
-            Self::Head { since } => return Some(since + limits.head),
-            Self::Fresh { since } => since + limits.head,
-            Self::Idle { since } => since + limits.keep_alive,
-        };
-        if closing.is_some() {
-            return closing;
+/// What is known of a connection.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    at: At,
+    /// Since when the client has sent no more of a body, or taken no more of an answer.
+    stalled: Option<Instant>,
+}
+
+impl Progress {
+    fn is_between_requests(self) -> bool {
+        match self.at {
+            At::Fresh { .. } | At::Idle { .. } => self.stalled.is_none(),
+            At::Head { .. } | At::Busy => false,
         }
-        match phase {
-            Phase::Serving => Some(due),
-            Phase::Draining { idle_until } => Some(due.min(idle_until)),
+    }
+
+    /// When it has lasted too long.
+    fn due(self, phase: Phase, farewell: Farewell, limits: &Limits) -> Option<Instant> {
+        if let Some(since) = self.stalled {
+            return Some(since + limits.stall);
+        }
+        let due = match self.at {
+            At::Busy => return None,
+            // A request that has begun to arrive is served, drain or not.
+            At::Head { since } => return Some(since + limits.head),
+            At::Fresh { since } => since + limits.head,
+            At::Idle { since } => since + limits.keep_alive,
+        };
+        match (farewell, phase) {
+            (Farewell::Said { at }, _) => Some(at + limits.head),
+            (Farewell::Unsaid { .. }, Phase::Serving) => Some(due),
+            (Farewell::Unsaid { .. }, Phase::Draining { idle_until }) => Some(due.min(idle_until)),
         }
     }
 }
 
-/// Shared by the three parts of one connection that see it change; they run in one task, so nobody ever waits.
+/// Shared by the parts of one connection that see it change; they run in one task, so nobody ever waits.
 #[derive(Clone)]
-struct Stage(Arc<Mutex<At>>);
+struct Stage(Arc<Mutex<Progress>>);
 
 impl Stage {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new(At::Fresh { since: Instant::now() })))
+        let at = At::Fresh { since: Instant::now() };
+        Self(Arc::new(Mutex::new(Progress { at, stalled: None })))
     }
 
-    fn set(&self, at: At) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    fn now(&self) -> Progress {
+        *self.lock()
     }
 
-    fn now(&self) -> At {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn enter(&self, at: At) {
+        self.lock().at = at;
     }
 
     fn received_something(&self) {
-        match self.now() {
-            At::Fresh { .. } | At::Idle { .. } => self.set(At::Head { since: Instant::now() }),
+        let mut progress = self.lock();
+        match progress.at {
+            At::Fresh { .. } | At::Idle { .. } => progress.at = At::Head { since: Instant::now() },
             At::Head { .. } | At::Busy => {}
         }
+    }
+
+    /// Notes whether the client let us go on.
+    fn note<T>(&self, result: Poll<T>) -> Poll<T> {
+        let stalled = &mut self.lock().stalled;
+        match result {
+            Poll::Ready(_) => *stalled = None,
+            Poll::Pending => _ = stalled.get_or_insert_with(Instant::now),
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -170,9 +223,10 @@ impl Service<Request<Incoming>> for Answering {
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.stage.set(At::Busy);
+        self.stage.enter(At::Busy);
         let (phase, stage) = (self.phase.clone(), self.stage.clone());
-        let answer = self.router.call(request);
+        let body_stage = self.stage.clone();
+        let answer = self.router.call(request.map(|body| Body::new(Question { body, stage: body_stage })));
         Box::pin(async move {
             let mut response = answer.await?;
             if matches!(*phase.borrow(), Phase::Draining { .. }) {
@@ -184,6 +238,36 @@ impl Service<Request<Incoming>> for Answering {
     }
 }
 
+/// The body of a request.
+struct Question {
+    body: Incoming,
+    stage: Stage,
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.stage.lock().stalled = None;
+    }
+}
+
+impl hyper::body::Body for Question {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.stage.note(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// The body of a response; hyper lets go of it when the last of it is written.
 struct Answer {
     body: Body,
@@ -192,7 +276,7 @@ struct Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.stage.set(At::Idle { since: Instant::now() });
+        self.stage.enter(At::Idle { since: Instant::now() });
     }
 }
 
@@ -232,7 +316,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.stage.note(written)
     }
 
     fn poll_write_vectored(
@@ -240,7 +325,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.stage.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {

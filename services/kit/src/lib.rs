@@ -53,6 +53,8 @@ pub struct Limits {
     /// From the first byte of a request to the end of its head; also how long a connection may stay silent before
     /// its first request. 5 s.
     pub head: Duration,
+    /// How long a client may neither send more of a body nor take more of an answer. 60 s, as in nginx.
+    pub stall: Duration,
     /// How long a connection stays open between two requests. 75 s: longer than the proxies in front keep theirs
     /// (nginx 60 s), so that it is the proxy which closes and no request meets a closing connection.
     pub keep_alive: Duration,
@@ -70,6 +72,7 @@ impl Default for Limits {
             connections: 960,
             body: 4 << 20,
             head: Duration::from_secs(5),
+            stall: Duration::from_secs(60),
             keep_alive: Duration::from_secs(75),
             stop_grace: Duration::from_millis(250),
             lame: Duration::from_secs(5),

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::client::{Client, get, request};
@@ -100,6 +101,40 @@ fn a_slow_answer_is_not_taken_for_a_pause() {
 }
 
 #[test]
+fn a_client_that_does_not_take_its_answer_is_cut_off() {
+    let child = started(kit_server().env("STALL_MS", 300));
+    let mut client = Client::connect(child.ready()).unwrap();
+    client.send(&request("GET", "/large", "")).unwrap();
+    child.signal(Signal::SIGTERM);
+    child.logged("ended");
+    assert!(client.response("GET").is_err(), "the rest of the answer is not there");
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+    let child = started(kit_server().env("STALL_MS", 300));
+    let mut client = Client::connect(child.ready()).unwrap();
+    let text = request("POST", "/length", "0123456789");
+    client.send(&text[..text.len() - 5]).unwrap();
+    assert!(client.is_closed_silently());
+}
+
+#[test]
+fn without_descriptors_it_says_so_and_goes_on_when_there_are_some_again() {
+    let child = started(kit_server().descriptors(20));
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(child.ready()).unwrap()).collect();
+    for client in &mut clients {
+        client.send(&request("GET", "/health", "")).unwrap();
+    }
+    child.logged("cannot accept connections; trying on");
+    std::thread::sleep(Duration::from_millis(350));
+    assert_eq!(child.log().matches("cannot accept").count(), 1, "trouble that lasts is told once");
+    let mut last = clients.pop().unwrap();
+    drop(clients);
+    assert_eq!(last.response("GET").unwrap().status, 200);
+}
+
+#[test]
 fn beyond_the_limit_connections_wait_and_are_served_when_others_leave() {
     let child = started(kit_server().env("MAX_CONNECTIONS", 2));
     let mut inside: Vec<Client> = (0..2).map(|_| Client::connect(child.ready()).unwrap()).collect();
@@ -120,7 +155,7 @@ fn requests_are_logged_at_debug_only_and_never_with_their_query_or_credentials()
         let mut client = Client::connect(child.ready()).unwrap();
         client.send("GET /slow/1?code=sesame HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer sesame\r\n\r\n").unwrap();
         assert_eq!(client.response("GET").unwrap().status, 200);
-        child.signal(nix::sys::signal::Signal::SIGTERM);
+        child.signal(Signal::SIGTERM);
         child.logged("ended");
         let log = child.log();
         assert_eq!(log.matches("/slow/{ms}").count(), lines, "{log}");

@@ -1,6 +1,10 @@
 //! A service as a child process: what it is given, what it says, how it ends.
 //! Not here: requests to it.
-#![allow(dead_code, reason = "used by several test programs, each of which needs a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a helper of several test programs, each of which needs a part of it"
+)]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -26,6 +30,7 @@ pub(crate) struct Launch {
     inherited: Vec<OwnedFd>,
     dir: tempfile::TempDir,
     notify: Option<UnixDatagram>,
+    descriptors: Option<u32>,
 }
 
 /// It is killed when dropped.
@@ -46,6 +51,7 @@ impl Launch {
             inherited: Vec::new(),
             dir: tempfile::tempdir().unwrap(),
             notify: None,
+            descriptors: None,
         }
     }
 
@@ -85,6 +91,12 @@ impl Launch {
         self.env("NOTIFY_SOCKET", name)
     }
 
+    /// Lets it open only so many files.
+    pub(crate) fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -97,9 +109,10 @@ impl Launch {
             2 => "export LISTEN_PID=$$; exec 3<&0 4<&2 0</dev/null 2>/dev/null; exec \"$0\" \"$@\"",
             _ => panic!("at most two can be passed"),
         };
+        let limit = self.descriptors.map_or(String::new(), |most| format!("ulimit -n {most}; "));
         let mut inherited = self.inherited.into_iter();
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", script]).arg(&self.program).args(&self.arguments);
+        command.args(["-c", &(limit + script)]).arg(&self.program).args(&self.arguments);
         command.env_clear().envs(self.env).current_dir(self.dir.path());
         command.stdin(inherited.next().map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::piped());
         command.stderr(inherited.next().map_or_else(Stdio::piped, Stdio::from));

@@ -1,6 +1,10 @@
 //! A client as naive as they come: it never retries, and never looks whether its connection is still open.
 //! Not here: the server.
-#![allow(dead_code, reason = "used by several test programs, each of which needs a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a helper of several test programs, each of which needs a part of it"
+)]
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

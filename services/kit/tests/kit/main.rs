@@ -36,6 +36,7 @@ fn server() {
         connections: var("MAX_CONNECTIONS").map_or(usual.connections, |n| n.parse().unwrap()),
         body: 1000,
         head: ms("HEAD_MS", usual.head),
+        stall: ms("STALL_MS", usual.stall),
         keep_alive: ms("KEEP_ALIVE_MS", usual.keep_alive),
         lame: ms("LAME_MS", usual.lame),
         ..usual
@@ -46,10 +47,14 @@ fn server() {
         Ok(Router::new()
             .route("/base", get(move || async move { base }))
             .route("/slow/{ms}", get(slow))
+            .route("/large", get(|| async { "x".repeat(LARGE) }))
             .route("/length", post(|body: Bytes| async move { body.len().to_string() })))
     });
     std::process::exit(if code == std::process::ExitCode::SUCCESS { 0 } else { code_number(code) });
 }
+
+/// More than the buffers of two sockets take.
+const LARGE: usize = 32 << 20;
 
 async fn slow(Path(ms): Path<u64>) -> &'static str {
     tokio::time::sleep(Duration::from_millis(ms)).await;

@@ -102,6 +102,14 @@ fn descriptors_meant_for_another_process_are_left_alone() {
 }
 
 #[test]
+fn more_inherited_descriptors_than_can_be_meant_are_refused() {
+    let launch = kit_server().inherit("http", vec![OwnedFd::from(loopback())]).env("LISTEN_FDS", 33);
+    let (code, errors) = launch.start().code_and_errors();
+    assert_eq!(code, 2);
+    assert!(errors.contains("LISTEN_FDS (from the environment): `33` is more than the 32"), "{errors}");
+}
+
+#[test]
 fn an_inherited_descriptor_that_does_not_listen_is_refused() {
     let file = OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
     let connected = OwnedFd::from(UnixStream::pair().unwrap().0);
