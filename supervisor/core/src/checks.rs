@@ -30,13 +30,7 @@ impl Tries {
     fn new(check: &Check, first: Time, pause: Millis) -> Self {
         // A pause of nothing would be a loop without rest.
         let pause = pause.max(1);
-        Self {
-            check: check.clone(),
-            next: Next::Due(first),
-            pause,
-            failures: 0,
-            answer: None,
-        }
+        Self { check: check.clone(), next: Next::Due(first), pause, failures: 0, answer: None }
     }
 
     fn deadline(&self) -> Option<Time> {
@@ -47,22 +41,16 @@ impl Tries {
     }
 
     fn failing(&self) -> Option<(String, String)> {
-        self.answer
-            .as_ref()
-            .map(|answer| (self.check.title.clone(), answer.clone()))
+        self.answer.as_ref().map(|answer| (self.check.title.clone(), answer.clone()))
     }
 }
 
 fn under_way(tries: &mut [Tries], check: CheckId) -> Option<usize> {
-    tries
-        .iter()
-        .position(|tries| tries.check.id == check && matches!(tries.next, Next::UnderWay))
+    tries.iter().position(|tries| tries.check.id == check && matches!(tries.next, Next::UnderWay))
 }
 
 fn take_due(tries: &mut [Tries], now: Time) -> Vec<CheckId> {
-    let due = tries
-        .iter_mut()
-        .filter(|tries| tries.deadline().is_some_and(|at| at <= now));
+    let due = tries.iter_mut().filter(|tries| tries.deadline().is_some_and(|at| at <= now));
     due.map(|tries| {
         tries.next = Next::UnderWay;
         tries.check.id
@@ -97,11 +85,7 @@ pub(crate) struct Gates {
 
 impl Gates {
     pub(crate) fn new(readiness: &Readiness, now: Time) -> Self {
-        let checks = readiness
-            .checks
-            .iter()
-            .map(|check| Tries::new(check, now, readiness.interval))
-            .collect();
+        let checks = readiness.checks.iter().map(|check| Tries::new(check, now, readiness.interval)).collect();
         Self {
             notify: readiness.notify,
             delay_until: readiness.delay.map(|delay| now.after(delay)),
@@ -143,10 +127,7 @@ impl Gates {
                 let tries = &mut self.checks[place];
                 tries.answer = Some(answer);
                 tries.next = Next::Due(now.after(tries.pause));
-                tries.pause = tries
-                    .pause
-                    .saturating_mul(2)
-                    .min(LONGEST_PAUSE.max(tries.pause));
+                tries.pause = tries.pause.saturating_mul(2).min(LONGEST_PAUSE.max(tries.pause));
             }
         }
     }
@@ -163,17 +144,8 @@ impl Gates {
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         // A delay that is over while another gate is shut would be a deadline in the past.
-        let delay = if self.notify || !self.checks.is_empty() {
-            None
-        } else {
-            self.delay_until
-        };
-        self.checks
-            .iter()
-            .filter_map(Tries::deadline)
-            .chain(self.ready_by)
-            .chain(delay)
-            .min()
+        let delay = if self.notify || !self.checks.is_empty() { None } else { self.delay_until };
+        self.checks.iter().filter_map(Tries::deadline).chain(self.ready_by).chain(delay).min()
     }
 
     pub(crate) fn shift(&mut self, gap: Millis, least: Time) {
@@ -217,16 +189,9 @@ impl Vitals {
             return Self::default();
         };
         let first = now.after(liveness.interval.max(1));
-        let watchdog = liveness.watchdog.map(|span| Watchdog {
-            span: span.max(1),
-            by: now.after(span.max(1)),
-        });
+        let watchdog = liveness.watchdog.map(|span| Watchdog { span: span.max(1), by: now.after(span.max(1)) });
         Self {
-            checks: liveness
-                .checks
-                .iter()
-                .map(|check| Tries::new(check, first, liveness.interval))
-                .collect(),
+            checks: liveness.checks.iter().map(|check| Tries::new(check, first, liveness.interval)).collect(),
             tolerated: liveness.failures,
             watchdog,
         }
@@ -260,21 +225,12 @@ impl Vitals {
     pub(crate) fn dead(&self, now: Time) -> Option<String> {
         let silent = self.watchdog.as_ref().filter(|watchdog| watchdog.by <= now);
         if let Some(watchdog) = silent {
-            return Some(format!(
-                "no WATCHDOG=1 within {}",
-                words::span(watchdog.span)
-            ));
+            return Some(format!("no WATCHDOG=1 within {}", words::span(watchdog.span)));
         }
-        let failed = self
-            .checks
-            .iter()
-            .find(|tries| tries.failures >= self.tolerated.max(1))?;
+        let failed = self.checks.iter().find(|tries| tries.failures >= self.tolerated.max(1))?;
         let answer = failed.answer.as_deref().unwrap_or("no answer");
-        let times = if failed.failures == 1 {
-            "once".to_owned()
-        } else {
-            format!("{} times in a row", failed.failures)
-        };
+        let times =
+            if failed.failures == 1 { "once".to_owned() } else { format!("{} times in a row", failed.failures) };
         Some(format!("{} failed {times}: {answer}", failed.check.title))
     }
 
@@ -290,11 +246,7 @@ impl Vitals {
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         let watchdog = self.watchdog.as_ref().map(|watchdog| watchdog.by);
-        self.checks
-            .iter()
-            .filter_map(Tries::deadline)
-            .chain(watchdog)
-            .min()
+        self.checks.iter().filter_map(Tries::deadline).chain(watchdog).min()
     }
 
     /// The watchdog starts anew: whoever feeds it was stalled as we were.

@@ -16,31 +16,14 @@ const SIGKILL: i32 = 9;
 impl Service {
     /// The main process is gone; with `alone`, so is all its tree.
     pub(crate) fn exited(&mut self, mut exit: ExitReport, alone: bool, turn: &mut Turn) {
-        let own = (
-            Ending::Own,
-            Force::Polite {
-                kill_at: self.kill_at(turn.now),
-            },
-        );
+        let own = (Ending::Own, Force::Polite { kill_at: self.kill_at(turn.now) });
         let (live, (ending, force)) = match mem::replace(&mut self.phase, Phase::Stopped) {
             Phase::Starting { live, .. } | Phase::Running { live, .. } => (live, own),
-            Phase::Stopping {
-                live,
-                ending,
-                force,
-                ..
-            } => (live, (ending, force)),
+            Phase::Stopping { live, ending, force, .. } => (live, (ending, force)),
             // Its exit overtook the news of its birth.
-            Phase::Spawning { run, begun, .. } => (
-                Live {
-                    run,
-                    pid: exit.pid,
-                    begun,
-                    started: begun.min(exit.at),
-                    status: None,
-                },
-                own,
-            ),
+            Phase::Spawning { run, begun, .. } => {
+                (Live { run, pid: exit.pid, begun, started: begun.min(exit.at), status: None }, own)
+            }
             other @ (Phase::Stopped
             | Phase::Completed
             | Phase::Failed { .. }
@@ -69,32 +52,18 @@ impl Service {
         let force = match force {
             Force::Polite { .. } => force,
             // The rest is killed as soon as it is found, and has its own time to be gone.
-            Force::Killed { .. } | Force::Undying { .. } => Force::Killed {
-                gone_by: turn.now.after(KILLED_GONE_WITHIN),
-            },
+            Force::Killed { .. } | Force::Undying { .. } => {
+                Force::Killed { gone_by: turn.now.after(KILLED_GONE_WITHIN) }
+            }
         };
         turn.out.push(Command::Survey { run: live.run });
         let cause = format!("{}; looking for the rest of its tree", words::exit(&exit));
-        self.enter(
-            Phase::Clearing {
-                live,
-                exit,
-                ending,
-                rest: Rest::new(force),
-            },
-            cause,
-        );
+        self.enter(Phase::Clearing { live, exit, ending, rest: Rest::new(force) }, cause);
     }
 
     /// These processes of its tree are left; none: the run is over.
     pub(crate) fn surveyed(&mut self, mut remaining: Vec<i32>, turn: &mut Turn) {
-        let Phase::Clearing {
-            live,
-            exit,
-            ending,
-            rest,
-        } = &mut self.phase
-        else {
+        let Phase::Clearing { live, exit, ending, rest } = &mut self.phase else {
             return;
         };
         let run = live.run;
@@ -131,29 +100,16 @@ impl Rest {
     /// Asks those that were not asked before.
     fn ask(&mut self, run: u64, turn: &mut Turn) {
         let asked = &mut self.asked;
-        let pids: Vec<_> = self
-            .remaining
-            .iter()
-            .copied()
-            .filter(|pid| asked.insert(*pid))
-            .collect();
+        let pids: Vec<_> = self.remaining.iter().copied().filter(|pid| asked.insert(*pid)).collect();
         if !pids.is_empty() {
-            turn.out.push(Command::SignalRest {
-                run,
-                pids,
-                signal: SIGTERM,
-            });
+            turn.out.push(Command::SignalRest { run, pids, signal: SIGTERM });
         }
     }
 
     pub(crate) fn kill(&mut self, run: u64, turn: &mut Turn) {
         if !self.remaining.is_empty() {
             self.killed.extend(&self.remaining);
-            turn.out.push(Command::SignalRest {
-                run,
-                pids: self.remaining.clone(),
-                signal: SIGKILL,
-            });
+            turn.out.push(Command::SignalRest { run, pids: self.remaining.clone(), signal: SIGKILL });
         }
     }
 }

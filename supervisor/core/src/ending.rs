@@ -18,22 +18,9 @@ impl Service {
         let Some((live, ready)) = self.unasked() else {
             return;
         };
-        turn.out.push(Command::Stop {
-            run: live.run,
-            signal: self.spec.stop.signal,
-        });
-        let force = Force::Polite {
-            kill_at: self.kill_at(turn.now),
-        };
-        self.enter(
-            Phase::Stopping {
-                live,
-                ready,
-                ending,
-                force,
-            },
-            cause,
-        );
+        turn.out.push(Command::Stop { run: live.run, signal: self.spec.stop.signal });
+        let force = Force::Polite { kill_at: self.kill_at(turn.now) };
+        self.enter(Phase::Stopping { live, ready, ending, force }, cause);
     }
 
     /// Someone wants it down at once.
@@ -47,21 +34,11 @@ impl Service {
 
     /// Kills what lives, unless that was done.
     pub(crate) fn kill_run(&mut self, cause: String, turn: &mut Turn) {
-        let killed = Force::Killed {
-            gone_by: turn.now.after(KILLED_GONE_WITHIN),
-        };
+        let killed = Force::Killed { gone_by: turn.now.after(KILLED_GONE_WITHIN) };
         if let Some((live, ready)) = self.unasked() {
             turn.out.push(Command::Kill { run: live.run });
             let ending = Ending::Asked(Again::Fresh);
-            self.enter(
-                Phase::Stopping {
-                    live,
-                    ready,
-                    ending,
-                    force: killed,
-                },
-                cause,
-            );
+            self.enter(Phase::Stopping { live, ready, ending, force: killed }, cause);
             return;
         }
         match &mut self.phase {
@@ -117,9 +94,7 @@ impl Service {
 
     fn press_undying(&mut self, turn: &mut Turn) -> String {
         let pids = match &mut self.phase {
-            Phase::Clearing {
-                live, exit, rest, ..
-            } => {
+            Phase::Clearing { live, exit, rest, .. } => {
                 exit.leftovers = rest.killed.iter().copied().collect();
                 turn.out.push(Command::Survey { run: live.run });
                 rest.remaining.clone()
@@ -137,9 +112,7 @@ impl Service {
             | Phase::Starting { .. }
             | Phase::Running { .. } => Vec::new(),
         };
-        self.phase.set_force(Force::Undying {
-            again_at: turn.now.after(UNDYING_RETRY),
-        });
+        self.phase.set_force(Force::Undying { again_at: turn.now.after(UNDYING_RETRY) });
         let cause = words::undying(&pids);
         self.explain(cause.clone());
         cause

@@ -97,18 +97,11 @@ impl Fleet {
         now: Time,
     ) -> Result<(Self, Vec<Command>), GraphError> {
         let mut fleet = Self::new(settings, specs)?;
-        let seen = recovered
-            .values()
-            .flat_map(|r| [Some(r.memory.run), r.run.map(|(run, _, _)| run)])
-            .flatten()
-            .max();
+        let seen = recovered.values().flat_map(|r| [Some(r.memory.run), r.run.map(|(run, _, _)| run)]).flatten().max();
         fleet.next_run = next_run.max(seen.unwrap_or(0).saturating_add(1));
         let mut turn = fleet.turn(now);
         for service in &mut fleet.services {
-            service.recover(
-                recovered.remove(&service.spec.name).unwrap_or_default(),
-                &mut turn,
-            );
+            service.recover(recovered.remove(&service.spec.name).unwrap_or_default(), &mut turn);
         }
         let commands = fleet.proceed(turn);
         Ok((fleet, commands))
@@ -150,12 +143,7 @@ impl Fleet {
     }
 
     fn turn(&self, now: Time) -> Turn {
-        Turn {
-            now,
-            resumed: self.resumed,
-            random: self.random,
-            out: Vec::new(),
-        }
+        Turn { now, resumed: self.resumed, random: self.random, out: Vec::new() }
     }
 
     /// Time that nobody could use is given back: all deadlines move by as much as the first one was missed.
@@ -201,12 +189,7 @@ impl Fleet {
             Event::Surveyed { run, remaining } => {
                 self.with(run, |service| service.surveyed(remaining, turn));
             }
-            Event::Probed {
-                run,
-                check,
-                began,
-                outcome,
-            } => {
+            Event::Probed { run, check, began, outcome } => {
                 self.with(run, |service| service.probed(check, began, outcome, turn));
             }
             Event::NotifiedReady { run } => self.with(run, |service| service.notified_ready(turn)),
@@ -236,14 +219,8 @@ impl Fleet {
         }
         self.finish(&mut turn);
         self.random = turn.random;
-        let due = self
-            .services
-            .iter()
-            .filter_map(|service| service.phase.deadline());
-        self.deadline = due
-            .chain(self.slot_deadline(turn.now))
-            .chain(self.course.deadline())
-            .min();
+        let due = self.services.iter().filter_map(|service| service.phase.deadline());
+        self.deadline = due.chain(self.slot_deadline(turn.now)).chain(self.course.deadline()).min();
         turn.out
     }
 
@@ -251,10 +228,7 @@ impl Fleet {
         if self.shutting_down() {
             return;
         }
-        let named: Vec<_> = names
-            .iter()
-            .filter_map(|name| self.graph.place(name))
-            .collect();
+        let named: Vec<_> = names.iter().filter_map(|name| self.graph.place(name)).collect();
         for place in self.graph.below(&named) {
             self.services[place].need();
         }
@@ -278,9 +252,7 @@ impl Fleet {
     fn kill_all(&mut self, turn: &mut Turn) {
         match self.course {
             Course::Serving | Course::Ending { .. } => {
-                self.course = Course::Killing {
-                    finish_by: turn.now.after(KILLED_GONE_WITHIN),
-                };
+                self.course = Course::Killing { finish_by: turn.now.after(KILLED_GONE_WITHIN) };
             }
             Course::Killing { .. } | Course::Finished => {}
         }
@@ -312,11 +284,7 @@ impl Fleet {
 
     /// News of a run that is over concerns nobody.
     fn with(&mut self, run: u64, act: impl FnOnce(&mut Service)) {
-        if let Some(service) = self
-            .services
-            .iter_mut()
-            .find(|service| service.phase.run() == Some(run))
-        {
+        if let Some(service) = self.services.iter_mut().find(|service| service.phase.run() == Some(run)) {
             act(service);
         }
     }

@@ -18,11 +18,7 @@ pub(crate) struct Graph {
 
 impl Graph {
     pub(crate) fn new(specs: &[ServiceSpec]) -> Result<Self, GraphError> {
-        let places: BTreeMap<_, _> = specs
-            .iter()
-            .enumerate()
-            .map(|(place, spec)| (spec.name.clone(), place))
-            .collect();
+        let places: BTreeMap<_, _> = specs.iter().enumerate().map(|(place, spec)| (spec.name.clone(), place)).collect();
         let mut dependencies = Vec::with_capacity(specs.len());
         let mut dependents = vec![Vec::new(); specs.len()];
         for (place, spec) in specs.iter().enumerate() {
@@ -39,27 +35,15 @@ impl Graph {
             }
             dependencies.push(edges);
         }
-        let upwards = upwards(&dependencies).map_err(|cycle| {
-            GraphError::Cycle(
-                cycle
-                    .into_iter()
-                    .map(|place| specs[place].name.clone())
-                    .collect(),
-            )
-        })?;
+        let upwards = upwards(&dependencies)
+            .map_err(|cycle| GraphError::Cycle(cycle.into_iter().map(|place| specs[place].name.clone()).collect()))?;
         let mut ranks = vec![0; specs.len()];
         for &place in &upwards {
             let below = dependencies[place].iter().map(|&(on, _)| ranks[on]).max();
             ranks[place] = 1 + below.unwrap_or(0);
         }
         let downwards = upwards.into_iter().rev().collect();
-        Ok(Self {
-            places,
-            dependencies,
-            dependents,
-            ranks,
-            downwards,
-        })
+        Ok(Self { places, dependencies, dependents, ranks, downwards })
     }
 
     pub(crate) fn place(&self, name: &ServiceName) -> Option<usize> {
@@ -136,11 +120,7 @@ fn upwards(dependencies: &[Vec<(usize, Condition)>]) -> Result<Vec<usize>, Vec<u
                     path.push((on, 0));
                 }
                 Mark::OnPath => {
-                    let mut cycle: Vec<_> = path
-                        .iter()
-                        .map(|&(place, _)| place)
-                        .skip_while(|&p| p != on)
-                        .collect();
+                    let mut cycle: Vec<_> = path.iter().map(|&(place, _)| place).skip_while(|&p| p != on).collect();
                     cycle.push(on);
                     return Err(cycle);
                 }
@@ -166,13 +146,7 @@ mod tests {
             kind: Kind::Service,
             autostart: true,
             critical: true,
-            depends_on: on
-                .iter()
-                .map(|on| Dependency {
-                    on: name(on),
-                    condition: Condition::Ready,
-                })
-                .collect(),
+            depends_on: on.iter().map(|on| Dependency { on: name(on), condition: Condition::Ready }).collect(),
             restart: RestartPolicy {
                 policy: Policy::Always,
                 delay: 0,
@@ -184,17 +158,8 @@ mod tests {
                 max_restarts: 0,
                 success_exit_codes: vec![0],
             },
-            stop: StopPolicy {
-                signal: 15,
-                timeout: 1,
-            },
-            ready: Readiness {
-                notify: false,
-                delay: None,
-                checks: Vec::new(),
-                interval: 1,
-                deadline: 0,
-            },
+            stop: StopPolicy { signal: 15, timeout: 1 },
+            ready: Readiness { notify: false, delay: None, checks: Vec::new(), interval: 1, deadline: 0 },
             live: None,
         }
     }
@@ -205,56 +170,32 @@ mod tests {
 
     #[test]
     fn a_cycle_is_refused_with_its_path() {
-        let specs = [
-            spec("x", &["a"]),
-            spec("a", &["b"]),
-            spec("b", &["c"]),
-            spec("c", &["a"]),
-        ];
-        assert_eq!(
-            error(&specs),
-            "services depend on each other: a -> b -> c -> a"
-        );
-        assert_eq!(
-            error(&[spec("a", &["a"])]),
-            "services depend on each other: a -> a"
-        );
+        let specs = [spec("x", &["a"]), spec("a", &["b"]), spec("b", &["c"]), spec("c", &["a"])];
+        assert_eq!(error(&specs), "services depend on each other: a -> b -> c -> a");
+        assert_eq!(error(&[spec("a", &["a"])]), "services depend on each other: a -> a");
     }
 
     #[test]
     fn an_unknown_dependency_is_refused_by_name() {
-        assert_eq!(
-            error(&[spec("a", &["nobody"])]),
-            "service `a` depends on `nobody`, which does not exist"
-        );
+        assert_eq!(error(&[spec("a", &["nobody"])]), "service `a` depends on `nobody`, which does not exist");
     }
 
     #[test]
     fn a_chain_of_ten_thousand_is_walked_without_recursion() {
         let names: Vec<_> = (0..10_000).map(|n| format!("s{n}")).collect();
-        let mut specs: Vec<_> = names
-            .windows(2)
-            .map(|pair| spec(&pair[0], &[&pair[1]]))
-            .collect();
+        let mut specs: Vec<_> = names.windows(2).map(|pair| spec(&pair[0], &[&pair[1]])).collect();
         specs.push(spec("s9999", &[]));
         let graph = Graph::new(&specs).unwrap();
         assert_eq!((graph.rank(0), graph.rank(9_999)), (10_000, 1));
         assert_eq!(graph.below(&[0]).len(), 9_999);
         specs[9_999] = spec("s9999", &["s0"]);
-        let GraphError::Cycle(path) = Graph::new(&specs).unwrap_err() else {
-            panic!("a cycle")
-        };
+        let GraphError::Cycle(path) = Graph::new(&specs).unwrap_err() else { panic!("a cycle") };
         assert_eq!((path.len(), &path[0]), (10_001, &path[10_000]));
     }
 
     #[test]
     fn a_dependent_ranks_above_all_that_it_depends_on() {
-        let specs = [
-            spec("web", &["db", "auth"]),
-            spec("db", &[]),
-            spec("auth", &["db"]),
-            spec("alone", &[]),
-        ];
+        let specs = [spec("web", &["db", "auth"]), spec("db", &[]), spec("auth", &["db"]), spec("alone", &[])];
         let graph = Graph::new(&specs).unwrap();
         let ranks: Vec<_> = (0..4).map(|place| graph.rank(place)).collect();
         assert_eq!(ranks, [3, 1, 2, 1]);

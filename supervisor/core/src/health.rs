@@ -34,27 +34,17 @@ pub struct Health {
 impl Health {
     /// Sums up the services that are wanted up; nothing wanted is healthy.
     pub(crate) fn of<'a>(services: impl Iterator<Item = &'a Service>) -> Self {
-        let mut sum = Self {
-            status: HealthStatus::Healthy,
-            services: BTreeMap::new(),
-        };
+        let mut sum = Self { status: HealthStatus::Healthy, services: BTreeMap::new() };
         for service in services.filter(|service| service.wanted()) {
             let state = service.state();
             // What completed as it was meant to is no lack.
             if !service.ready() && state != State::Completed {
                 sum.status = match (sum.status, service.spec.critical) {
                     (HealthStatus::Unhealthy, _) | (_, true) => HealthStatus::Unhealthy,
-                    (HealthStatus::Healthy | HealthStatus::Degraded, false) => {
-                        HealthStatus::Degraded
-                    }
+                    (HealthStatus::Healthy | HealthStatus::Degraded, false) => HealthStatus::Degraded,
                 };
             }
-            let facts = (
-                state,
-                service.spec.critical,
-                service.since,
-                service.cause.clone(),
-            );
+            let facts = (state, service.spec.critical, service.since, service.cause.clone());
             sum.services.insert(service.spec.name.clone(), facts);
         }
         sum

@@ -30,7 +30,7 @@ pub use fleet::{Fleet, Recovered, Settings};
 pub use health::{Health, HealthStatus};
 pub use snapshot::{ExitReport, RunSnapshot, ServiceSnapshot, State};
 pub use spec::{
-    Check, CheckId, Condition, Dependency, GraphError, Kind, Liveness, Policy, Readiness,
-    RestartPolicy, ServiceName, ServiceNameError, ServiceSpec, StopPolicy,
+    Check, CheckId, Condition, Dependency, GraphError, Kind, Liveness, Policy, Readiness, RestartPolicy, ServiceName,
+    ServiceNameError, ServiceSpec, StopPolicy,
 };
 pub use time::{Millis, Time};

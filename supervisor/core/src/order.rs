@@ -20,32 +20,17 @@ impl Fleet {
 
     /// When a slot is freed by age, if anyone waits for one.
     pub(crate) fn slot_deadline(&self, now: Time) -> Option<Time> {
-        let starved = |phase: &Phase| {
-            matches!(
-                phase,
-                Phase::Waiting {
-                    blocker: Some(Blocker::NoSlot)
-                }
-            )
-        };
+        let starved = |phase: &Phase| matches!(phase, Phase::Waiting { blocker: Some(Blocker::NoSlot) });
         if !self.services.iter().any(|service| starved(&service.phase)) {
             return None;
         }
-        self.services
-            .iter()
-            .filter_map(|service| service.phase.slot_until(SLOT_SPAN))
-            .filter(|&at| at > now)
-            .min()
+        self.services.iter().filter_map(|service| service.phase.slot_until(SLOT_SPAN)).filter(|&at| at > now).min()
     }
 
     /// A service that lives and is wanted down is asked to end once nothing above it, that goes down too, is left.
     fn stop_next(&mut self, turn: &mut Turn) {
         let waits = |phase: &Phase| matches!(phase, Phase::Starting { .. } | Phase::Running { .. });
-        if !self
-            .services
-            .iter()
-            .any(|service| !service.wanted() && waits(&service.phase))
-        {
+        if !self.services.iter().any(|service| !service.wanted() && waits(&service.phase)) {
             return;
         }
         let mut above: Vec<Option<usize>> = vec![None; self.services.len()];
@@ -53,22 +38,14 @@ impl Fleet {
             above[place] = self.graph.dependents(place).iter().find_map(|&dependent| {
                 let service = &self.services[dependent];
                 let goes_down = !service.wanted() && !service.down() && !service.undying();
-                if goes_down {
-                    Some(dependent)
-                } else {
-                    above[dependent]
-                }
+                if goes_down { Some(dependent) } else { above[dependent] }
             });
             if self.services[place].wanted() || !waits(&self.services[place].phase) {
                 continue;
             }
             match above[place] {
                 None => {
-                    self.services[place].end(
-                        Ending::Asked(Again::Fresh),
-                        "asked to stop".to_owned(),
-                        turn,
-                    );
+                    self.services[place].end(Ending::Asked(Again::Fresh), "asked to stop".to_owned(), turn);
                 }
                 Some(first) => {
                     let cause = format!("waiting for {} to stop", self.services[first].spec.name);
@@ -81,23 +58,12 @@ impl Fleet {
     /// In the order of the specs, as far as dependencies and slots allow.
     fn start_next(&mut self, turn: &mut Turn) {
         let young = |at: &Time| *at > turn.now;
-        let taken = self
-            .services
-            .iter()
-            .filter_map(|service| service.phase.slot_until(SLOT_SPAN))
-            .filter(young);
-        let mut free = self
-            .settings
-            .max_parallel_starts
-            .max(1)
-            .saturating_sub(taken.count());
+        let taken = self.services.iter().filter_map(|service| service.phase.slot_until(SLOT_SPAN)).filter(young);
+        let mut free = self.settings.max_parallel_starts.max(1).saturating_sub(taken.count());
         for place in 0..self.services.len() {
             let known = match &self.services[place].phase {
                 Phase::Waiting { blocker } => *blocker,
-                Phase::Backoff { until: due, .. }
-                | Phase::Failed {
-                    retry_at: Some(due),
-                } if *due <= turn.now => None,
+                Phase::Backoff { until: due, .. } | Phase::Failed { retry_at: Some(due) } if *due <= turn.now => None,
                 Phase::Stopped
                 | Phase::Completed
                 | Phase::Failed { .. }
@@ -118,29 +84,16 @@ impl Fleet {
                 Some(blocker) if known == Some(blocker) => {}
                 Some(blocker) => {
                     let cause = self.in_words(blocker);
-                    self.services[place].enter(
-                        Phase::Waiting {
-                            blocker: Some(blocker),
-                        },
-                        cause,
-                    );
+                    self.services[place].enter(Phase::Waiting { blocker: Some(blocker) }, cause);
                 }
             }
         }
     }
 
     fn blocker(&self, place: usize, free: usize) -> Option<Blocker> {
-        let unmet = self
-            .graph
-            .dependencies(place)
-            .iter()
-            .find(|&&(on, condition)| !self.holds(on, condition));
+        let unmet = self.graph.dependencies(place).iter().find(|&&(on, condition)| !self.holds(on, condition));
         match unmet {
-            Some(&(on, condition)) => Some(Blocker::Dependency {
-                on,
-                condition,
-                state: self.services[on].state(),
-            }),
+            Some(&(on, condition)) => Some(Blocker::Dependency { on, condition, state: self.services[on].state() }),
             None => (free == 0).then_some(Blocker::NoSlot),
         }
     }
@@ -150,10 +103,7 @@ impl Fleet {
         let completed = matches!(service.phase, Phase::Completed);
         match condition {
             Condition::Started => {
-                let lives = matches!(
-                    service.phase,
-                    Phase::Starting { .. } | Phase::Running { .. }
-                );
+                let lives = matches!(service.phase, Phase::Starting { .. } | Phase::Running { .. });
                 (lives && service.wanted()) || (completed && service.spec.kind == Kind::Oneshot)
             }
             Condition::Ready => service.ready(),
@@ -164,16 +114,9 @@ impl Fleet {
     fn in_words(&self, blocker: Blocker) -> String {
         match blocker {
             Blocker::NoSlot => {
-                format!(
-                    "waiting for its turn: at most {} start at once",
-                    self.settings.max_parallel_starts.max(1)
-                )
+                format!("waiting for its turn: at most {} start at once", self.settings.max_parallel_starts.max(1))
             }
-            Blocker::Dependency {
-                on,
-                condition,
-                state,
-            } => {
+            Blocker::Dependency { on, condition, state } => {
                 let name = &self.services[on].spec.name;
                 let condition = match condition {
                     Condition::Started => "started",
@@ -181,10 +124,7 @@ impl Fleet {
                     Condition::Ready => "ready",
                     Condition::Completed => "completed",
                 };
-                format!(
-                    "waiting for {name} to be {condition} ({name} is {})",
-                    State::as_str(state)
-                )
+                format!("waiting for {name} to be {condition} ({name} is {})", State::as_str(state))
             }
         }
     }

@@ -21,34 +21,15 @@ pub(crate) enum Phase {
     /// Ended; started again at `until`.
     Backoff { until: Time, crash_loop: bool },
     /// `Spawn` was given and not answered.
-    Spawning {
-        run: u64,
-        begun: Time,
-        arrival: Arrival,
-        shown: State,
-    },
+    Spawning { run: u64, begun: Time, arrival: Arrival, shown: State },
     /// The process lives and is not ready.
     Starting { live: Live, gates: Gates },
     /// Ready.
-    Running {
-        live: Live,
-        ready: Time,
-        vitals: Vitals,
-    },
+    Running { live: Live, ready: Time, vitals: Vitals },
     /// Its main process was asked to end.
-    Stopping {
-        live: Live,
-        ready: Option<Time>,
-        ending: Ending,
-        force: Force,
-    },
+    Stopping { live: Live, ready: Option<Time>, ending: Ending, force: Force },
     /// Its main process is gone; the rest of its tree is being ended.
-    Clearing {
-        live: Live,
-        exit: ExitReport,
-        ending: Ending,
-        rest: Rest,
-    },
+    Clearing { live: Live, exit: ExitReport, ending: Ending, rest: Rest },
 }
 
 /// The facts of a run whose process exists, or existed until a moment ago.
@@ -65,11 +46,7 @@ pub(crate) struct Live {
 /// What keeps a waiting service from being started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blocker {
-    Dependency {
-        on: usize,
-        condition: Condition,
-        state: State,
-    },
+    Dependency { on: usize, condition: Condition, state: State },
     NoSlot,
 }
 
@@ -140,11 +117,7 @@ impl Phase {
             | Self::Running { live, .. }
             | Self::Stopping { live, .. }
             | Self::Clearing { live, .. } => Some(live.run),
-            Self::Stopped
-            | Self::Completed
-            | Self::Failed { .. }
-            | Self::Waiting { .. }
-            | Self::Backoff { .. } => None,
+            Self::Stopped | Self::Completed | Self::Failed { .. } | Self::Waiting { .. } | Self::Backoff { .. } => None,
         }
     }
 
@@ -193,12 +166,7 @@ impl Phase {
     }
 
     pub(crate) fn set_force(&mut self, new: Force) {
-        if let Self::Stopping { force, .. }
-        | Self::Clearing {
-            rest: Rest { force, .. },
-            ..
-        } = self
-        {
+        if let Self::Stopping { force, .. } | Self::Clearing { rest: Rest { force, .. }, .. } = self {
             *force = new;
         }
     }
@@ -239,9 +207,7 @@ impl Force {
 
     pub(crate) fn shift(&mut self, gap: Millis, least: Time) {
         match self {
-            Self::Polite { kill_at: at }
-            | Self::Killed { gone_by: at }
-            | Self::Undying { again_at: at } => {
+            Self::Polite { kill_at: at } | Self::Killed { gone_by: at } | Self::Undying { again_at: at } => {
                 *at = at.after(gap).max(least);
             }
         }
@@ -250,11 +216,6 @@ impl Force {
 
 impl Rest {
     pub(crate) fn new(force: Force) -> Self {
-        Self {
-            force,
-            remaining: Vec::new(),
-            asked: BTreeSet::new(),
-            killed: BTreeSet::new(),
-        }
+        Self { force, remaining: Vec::new(), asked: BTreeSet::new(), killed: BTreeSet::new() }
     }
 }

@@ -30,13 +30,7 @@ impl Service {
                 let known = run == memory.run;
                 self.run = run;
                 self.since = started;
-                let live = Live {
-                    run,
-                    pid,
-                    begun: started,
-                    started,
-                    status: None,
-                };
+                let live = Live { run, pid, begun: started, started, status: None };
                 self.take_over(live, known && memory.ready, known && memory.ending, turn);
             }
             None if self.end_is_unknown() => self.clear_unknown(turn),
@@ -47,22 +41,13 @@ impl Service {
     fn take_over(&mut self, live: Live, ready: bool, ending: bool, turn: &mut Turn) {
         if ready {
             let started = live.started;
-            self.begin_watch(
-                live,
-                started,
-                "ready; taken over from an earlier control".to_owned(),
-                turn,
-            );
+            self.begin_watch(live, started, "ready; taken over from an earlier control".to_owned(), turn);
         } else {
             self.begin_start(live, turn);
         }
         self.shown = self.state();
         if ending && self.wanted() {
-            self.end(
-                Ending::Asked(Again::Restart),
-                "asked to restart".to_owned(),
-                turn,
-            );
+            self.end(Ending::Asked(Again::Restart), "asked to restart".to_owned(), turn);
         }
     }
 
@@ -88,45 +73,22 @@ impl Service {
             max_rss: 0,
             leftovers: Vec::new(),
         };
-        let live = Live {
-            run,
-            pid: 0,
-            begun: Time::default(),
-            started: turn.now,
-            status: None,
-        };
-        let rest = Rest::new(Force::Polite {
-            kill_at: turn.now.after(self.spec.stop.timeout.max(1)),
-        });
+        let live = Live { run, pid: 0, begun: Time::default(), started: turn.now, status: None };
+        let rest = Rest::new(Force::Polite { kill_at: turn.now.after(self.spec.stop.timeout.max(1)) });
         turn.out.push(Command::Survey { run });
         let cause = "its end was not seen; looking for the rest of its tree";
-        self.enter(
-            Phase::Clearing {
-                live,
-                exit,
-                ending: Ending::Asked(Again::Restart),
-                rest,
-            },
-            cause,
-        );
+        self.enter(Phase::Clearing { live, exit, ending: Ending::Asked(Again::Restart), rest }, cause);
         self.shown = self.state();
     }
 
     fn take_over_down(&mut self, completed: bool, given_up: bool, turn: &mut Turn) {
-        let how = self
-            .last_exit
-            .as_ref()
-            .map_or_else(|| "not started yet".to_owned(), words::exit);
+        let how = self.last_exit.as_ref().map_or_else(|| "not started yet".to_owned(), words::exit);
         if self.want == Want::Down {
             self.close(Phase::Stopped, how, turn);
         } else if completed {
             self.close(Phase::Completed, how, turn);
         } else if given_up {
-            self.close(
-                Phase::Failed { retry_at: None },
-                format!("given up: {how}"),
-                turn,
-            );
+            self.close(Phase::Failed { retry_at: None }, format!("given up: {how}"), turn);
         } else {
             self.enter(Phase::Waiting { blocker: None }, how);
         }

@@ -53,23 +53,14 @@ pub(crate) fn judge(
         (Policy::Always, Kind::Service, Outcome::Success) => true,
         (Policy::Always, Kind::Oneshot, Outcome::Success)
         | (Policy::OnFailure | Policy::No, Kind::Service | Kind::Oneshot, Outcome::Success) => {
-            return Verdict {
-                failures: 0,
-                next: Next::Complete,
-            };
+            return Verdict { failures: 0, next: Next::Complete };
         }
         (Policy::Always | Policy::OnFailure, _, Outcome::Failure | Outcome::Unhealthy) => true,
         (Policy::No, _, Outcome::Failure | Outcome::Unhealthy) => false,
     };
     let halved = halve(failures, ran, policy.reset_after);
     if wants_another && ran >= policy.reset_after && outcome != Outcome::Unhealthy {
-        return Verdict {
-            failures: halved,
-            next: Next::Again {
-                delay: 0,
-                crash_loop: false,
-            },
-        };
+        return Verdict { failures: halved, next: Next::Again { delay: 0, crash_loop: false } };
     }
     let failures = halved.saturating_add(1);
     let next = if !wants_another {
@@ -78,10 +69,7 @@ pub(crate) fn judge(
         Next::GiveUp(GiveUp::MaxRestarts)
     } else {
         let crash_loop = policy.crash_loop != 0 && failures >= policy.crash_loop;
-        Next::Again {
-            delay: delay(policy, failures, crash_loop, random),
-            crash_loop,
-        }
+        Next::Again { delay: delay(policy, failures, crash_loop, random), crash_loop }
     };
     Verdict { failures, next }
 }
@@ -89,10 +77,7 @@ pub(crate) fn judge(
 /// One halving for each whole span of `reset_after`.
 fn halve(failures: u32, ran: Millis, reset_after: Millis) -> u32 {
     let halvings = ran.checked_div(reset_after).unwrap_or(u64::MAX);
-    u32::try_from(halvings)
-        .ok()
-        .and_then(|halvings| failures.checked_shr(halvings))
-        .unwrap_or(0)
+    u32::try_from(halvings).ok().and_then(|halvings| failures.checked_shr(halvings)).unwrap_or(0)
 }
 
 fn delay(policy: &RestartPolicy, failures: u32, crash_loop: bool, random: &mut Random) -> Millis {

@@ -98,10 +98,7 @@ impl Service {
     pub(crate) fn need(&mut self) {
         match &mut self.phase {
             Phase::Stopped | Phase::Failed { .. } | Phase::Backoff { .. } => {
-                self.enter(
-                    Phase::Waiting { blocker: None },
-                    "needed by another service",
-                );
+                self.enter(Phase::Waiting { blocker: None }, "needed by another service");
             }
             Phase::Stopping { ending, .. } | Phase::Clearing { ending, .. } => {
                 if self.want == Want::Down {
@@ -121,10 +118,7 @@ impl Service {
     pub(crate) fn stop(&mut self, turn: &mut Turn) {
         self.wish(Want::Down);
         match &self.phase {
-            Phase::Completed
-            | Phase::Failed { .. }
-            | Phase::Waiting { .. }
-            | Phase::Backoff { .. } => {
+            Phase::Completed | Phase::Failed { .. } | Phase::Waiting { .. } | Phase::Backoff { .. } => {
                 self.close(Phase::Stopped, "stopped", turn);
             }
             Phase::Stopped
@@ -151,11 +145,7 @@ impl Service {
                 }
             }
             Phase::Starting { .. } | Phase::Running { .. } => {
-                self.end(
-                    Ending::Asked(Again::Restart),
-                    "asked to restart".to_owned(),
-                    turn,
-                );
+                self.end(Ending::Asked(Again::Restart), "asked to restart".to_owned(), turn);
             }
             Phase::Stopping { ending, .. } | Phase::Clearing { ending, .. } => {
                 *ending = Ending::Asked(Again::Restart);
@@ -185,9 +175,7 @@ impl Service {
     /// Enters a phase in which clients are refused.
     pub(crate) fn close(&mut self, phase: Phase, cause: impl Into<String>, turn: &mut Turn) {
         self.enter(phase, cause);
-        turn.out.push(Command::CloseListeners {
-            service: self.spec.name.clone(),
-        });
+        turn.out.push(Command::CloseListeners { service: self.spec.name.clone() });
     }
 
     /// The same phase, for another reason.

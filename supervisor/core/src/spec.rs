@@ -24,16 +24,9 @@ impl ServiceName {
     /// When `name` does not match `[a-z0-9][a-z0-9_-]{0,62}`.
     pub fn new(name: &str) -> Result<Self, ServiceNameError> {
         let mut bytes = name.bytes();
-        let head = bytes
-            .next()
-            .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let tail =
-            bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
-        if head && tail && name.len() <= 63 {
-            Ok(Self(name.into()))
-        } else {
-            Err(ServiceNameError)
-        }
+        let head = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let tail = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
+        if head && tail && name.len() <= 63 { Ok(Self(name.into())) } else { Err(ServiceNameError) }
     }
 
     /// The name as text.
@@ -228,10 +221,7 @@ impl fmt::Display for GraphError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownDependency { service, on } => {
-                write!(
-                    f,
-                    "service `{service}` depends on `{on}`, which does not exist"
-                )
+                write!(f, "service `{service}` depends on `{on}`, which does not exist")
             }
             Self::Cycle(path) => {
                 f.write_str("services depend on each other: ")?;

@@ -17,64 +17,27 @@ const BUSY_PORT_RETRY: Millis = 5_000;
 impl Service {
     pub(crate) fn spawn(&mut self, run: u64, stop_rank: u32, turn: &mut Turn) {
         // A port that is still held shows as one failure, not as a start every five seconds.
-        let shown = if matches!(self.phase, Phase::Failed { .. }) {
-            State::Failed
-        } else {
-            State::Starting
-        };
+        let shown = if matches!(self.phase, Phase::Failed { .. }) { State::Failed } else { State::Starting };
         self.generation += 1;
         self.run = run;
-        let cause = if shown == State::Failed {
-            self.cause.clone()
-        } else {
-            "its process is being made".to_owned()
-        };
-        self.enter(
-            Phase::Spawning {
-                run,
-                begun: turn.now,
-                arrival: Arrival::AsWanted,
-                shown,
-            },
-            cause,
-        );
+        let cause = if shown == State::Failed { self.cause.clone() } else { "its process is being made".to_owned() };
+        self.enter(Phase::Spawning { run, begun: turn.now, arrival: Arrival::AsWanted, shown }, cause);
         // Intent precedes the process: whoever finds the process knows whose it is.
         self.remember(turn);
-        turn.out.push(Command::Spawn {
-            service: self.spec.name.clone(),
-            run,
-            generation: self.generation,
-            stop_rank,
-        });
+        turn.out.push(Command::Spawn { service: self.spec.name.clone(), run, generation: self.generation, stop_rank });
     }
 
     pub(crate) fn spawned(&mut self, pid: i32, turn: &mut Turn) {
-        let Phase::Spawning {
-            run,
-            begun,
-            arrival,
-            ..
-        } = self.phase
-        else {
+        let Phase::Spawning { run, begun, arrival, .. } = self.phase else {
             return;
         };
-        let live = Live {
-            run,
-            pid,
-            begun,
-            started: turn.now,
-            status: None,
-        };
+        let live = Live { run, pid, begun, started: turn.now, status: None };
         self.begin_start(live, turn);
         match arrival {
             Arrival::AsWanted => {}
             Arrival::Replace => {
                 if self.wanted() {
-                    self.end(
-                        Ending::Asked(Again::Restart),
-                        "asked to restart".to_owned(),
-                        turn,
-                    );
+                    self.end(Ending::Asked(Again::Restart), "asked to restart".to_owned(), turn);
                 }
             }
             Arrival::Kill => self.kill_run("killed, as asked".to_owned(), turn),
@@ -84,10 +47,7 @@ impl Service {
     /// The process lives: shut the gates, or call it ready if there are none.
     pub(crate) fn begin_start(&mut self, live: Live, turn: &Turn) {
         let gates = Gates::new(&self.spec.ready, turn.now);
-        self.enter(
-            Phase::Starting { live, gates },
-            "its process runs; not ready yet",
-        );
+        self.enter(Phase::Starting { live, gates }, "its process runs; not ready yet");
         self.step_start(turn);
     }
 
@@ -112,14 +72,7 @@ impl Service {
 
     pub(crate) fn begin_watch(&mut self, live: Live, ready: Time, cause: String, turn: &Turn) {
         let vitals = Vitals::new(self.spec.live.as_ref(), turn.now);
-        self.enter(
-            Phase::Running {
-                live,
-                ready,
-                vitals,
-            },
-            cause,
-        );
+        self.enter(Phase::Running { live, ready, vitals }, cause);
     }
 
     pub(crate) fn spawn_failed(&mut self, failure: &Failure, turn: &mut Turn) {
@@ -168,9 +121,7 @@ impl Service {
 
     pub(crate) fn notified_status(&mut self, status: String) {
         match &mut self.phase {
-            Phase::Starting { live, .. }
-            | Phase::Running { live, .. }
-            | Phase::Stopping { live, .. } => {
+            Phase::Starting { live, .. } | Phase::Running { live, .. } | Phase::Stopping { live, .. } => {
                 live.status = Some(status);
                 self.touch();
             }
@@ -184,13 +135,7 @@ impl Service {
         }
     }
 
-    pub(crate) fn probed(
-        &mut self,
-        check: CheckId,
-        began: Time,
-        outcome: ProbeOutcome,
-        turn: &Turn,
-    ) {
+    pub(crate) fn probed(&mut self, check: CheckId, began: Time, outcome: ProbeOutcome, turn: &Turn) {
         let from_stall = began < turn.resumed && matches!(outcome, ProbeOutcome::Failed(_));
         match &mut self.phase {
             Phase::Starting { gates, .. } if from_stall => gates.try_again(check, turn.now),
@@ -252,11 +197,7 @@ impl Service {
 
     fn probe(&self, run: u64, due: Vec<CheckId>, turn: &mut Turn) {
         for check in due {
-            turn.out.push(Command::Probe {
-                service: self.spec.name.clone(),
-                run,
-                check,
-            });
+            turn.out.push(Command::Probe { service: self.spec.name.clone(), run, check });
         }
     }
 }

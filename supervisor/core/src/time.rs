@@ -8,9 +8,7 @@ pub type Millis = u64;
 
 /// A point on the monotonic clock, in milliseconds. The origin is the machine's (`CLOCK_MONOTONIC`), so a value
 /// survives a restart of control on the same boot and tests can make values up.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Time(pub u64);
 
 impl Time {

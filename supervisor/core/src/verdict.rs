@@ -13,13 +13,9 @@ impl Service {
     pub(crate) fn over(&mut self, run: u64, exit: ExitReport, ending: Ending, turn: &mut Turn) {
         let how = match ending {
             Ending::Unborn => format!("could not be started: {}", words::exit(&exit)),
-            Ending::Own | Ending::Unready(_) | Ending::Unhealthy(_) | Ending::Asked(_) => {
-                words::exit(&exit)
-            }
+            Ending::Own | Ending::Unready(_) | Ending::Unhealthy(_) | Ending::Asked(_) => words::exit(&exit),
         };
-        let success = exit
-            .code
-            .is_some_and(|code| self.spec.restart.success_exit_codes.contains(&code));
+        let success = exit.code.is_some_and(|code| self.spec.restart.success_exit_codes.contains(&code));
         let ran = exit.ran;
         self.record(run, exit, turn);
         if !self.wanted() {
@@ -39,14 +35,7 @@ impl Service {
             Ending::Unhealthy(_) => (Outcome::Unhealthy, ran),
         };
         let random = &mut turn.random;
-        let verdict = restart::judge(
-            self.spec.kind,
-            &self.spec.restart,
-            outcome,
-            ran,
-            self.failures,
-            random,
-        );
+        let verdict = restart::judge(self.spec.kind, &self.spec.restart, outcome, ran, self.failures, random);
         self.failures = verdict.failures;
         self.follow(verdict.next, how, turn);
         // Before the next start changes it again: the log must say how each run ended.
@@ -56,10 +45,7 @@ impl Service {
     /// The one recorded end of a run.
     pub(crate) fn record(&mut self, run: u64, exit: ExitReport, turn: &mut Turn) {
         self.last_exit = Some(exit);
-        turn.out.push(Command::Release {
-            service: self.spec.name.clone(),
-            run,
-        });
+        turn.out.push(Command::Release { service: self.spec.name.clone(), run });
     }
 
     fn follow(&mut self, next: Next, how: String, turn: &mut Turn) {
@@ -72,28 +58,16 @@ impl Service {
                     Policy::OnFailure => "on-failure",
                     Policy::No => "no",
                 };
-                self.close(
-                    failed,
-                    format!("{how}; the restart policy is `{policy}`"),
-                    turn,
-                );
+                self.close(failed, format!("{how}; the restart policy is `{policy}`"), turn);
             }
             Next::GiveUp(GiveUp::MaxRestarts) => {
                 let restarts = self.spec.restart.max_restarts;
-                self.close(
-                    failed,
-                    format!("given up after {restarts} restarts in a row: {how}"),
-                    turn,
-                );
+                self.close(failed, format!("given up after {restarts} restarts in a row: {how}"), turn);
             }
             Next::Again { delay, crash_loop } => {
                 self.restarts += 1;
                 let until = turn.now.after(delay);
-                let cause = if crash_loop {
-                    format!("{how}; {} failures in a row", self.failures)
-                } else {
-                    how
-                };
+                let cause = if crash_loop { format!("{how}; {} failures in a row", self.failures) } else { how };
                 self.enter(Phase::Backoff { until, crash_loop }, cause);
             }
         }

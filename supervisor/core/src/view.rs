@@ -17,30 +17,20 @@ impl Service {
             Phase::Completed => return State::Completed,
             Phase::Failed { .. } => return State::Failed,
             Phase::Waiting { .. } => return State::Waiting,
-            Phase::Backoff {
-                crash_loop: false, ..
-            } => return State::Backoff,
-            Phase::Backoff {
-                crash_loop: true, ..
-            } => return State::CrashLoop,
+            Phase::Backoff { crash_loop: false, .. } => return State::Backoff,
+            Phase::Backoff { crash_loop: true, .. } => return State::CrashLoop,
             Phase::Spawning { shown, .. } => *shown,
             Phase::Starting { .. } => State::Starting,
             Phase::Running { .. } => State::Running,
-            Phase::Stopping {
-                ending: Ending::Unhealthy(_),
-                ..
+            Phase::Stopping { ending: Ending::Unhealthy(_), .. }
+            | Phase::Clearing { ending: Ending::Unhealthy(_), .. }
+                if !self.undying() =>
+            {
+                State::Unhealthy
             }
-            | Phase::Clearing {
-                ending: Ending::Unhealthy(_),
-                ..
-            } if !self.undying() => State::Unhealthy,
             Phase::Stopping { .. } | Phase::Clearing { .. } => State::Stopping,
         };
-        if self.wanted() {
-            if_wanted
-        } else {
-            State::Stopping
-        }
+        if self.wanted() { if_wanted } else { State::Stopping }
     }
 
     /// Tells the log and the keeper what is different from what they were told last.
@@ -72,10 +62,7 @@ impl Service {
         let memory = self.memory();
         if memory != self.remembered {
             self.remembered.clone_from(&memory);
-            turn.out.push(Command::Remember {
-                service: self.spec.name.clone(),
-                memory,
-            });
+            turn.out.push(Command::Remember { service: self.spec.name.clone(), memory });
         }
     }
 
@@ -192,10 +179,6 @@ impl Service {
 
     /// Also of a main process whose tree is not gone yet.
     fn newest_exit(&self) -> Option<&ExitReport> {
-        if let Phase::Clearing { exit, .. } = &self.phase {
-            Some(exit)
-        } else {
-            self.last_exit.as_ref()
-        }
+        if let Phase::Clearing { exit, .. } = &self.phase { Some(exit) } else { self.last_exit.as_ref() }
     }
 }

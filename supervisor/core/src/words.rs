@@ -9,11 +9,7 @@ pub(crate) fn span(millis: Millis) -> String {
     let (seconds, tenths) = (millis / 1000, millis % 1000 / 100);
     let (minutes, hours) = (seconds / 60, seconds / 3600);
     let pair = |large: u64, unit: &str, small: u64, smaller: &str| {
-        if small == 0 {
-            format!("{large}{unit}")
-        } else {
-            format!("{large}{unit}{small}{smaller}")
-        }
+        if small == 0 { format!("{large}{unit}") } else { format!("{large}{unit}{small}{smaller}") }
     };
     match seconds {
         0 => format!("{millis}ms"),
@@ -67,11 +63,7 @@ pub(crate) fn left(pids: &[i32]) -> String {
 
 /// `2 processes will not die: 12, 13`.
 pub(crate) fn undying(pids: &[i32]) -> String {
-    let noun = if pids.len() == 1 {
-        "process"
-    } else {
-        "processes"
-    };
+    let noun = if pids.len() == 1 { "process" } else { "processes" };
     format!("{} {noun} will not die: {}", pids.len(), list(pids))
 }
 
@@ -88,21 +80,8 @@ mod tests {
 
     #[test]
     fn spans_read_as_people_say_them() {
-        let said = [
-            0,
-            350,
-            1_000,
-            1_250,
-            60_000,
-            90_500,
-            125_000,
-            300_000,
-            12_000_000,
-            356_400_000,
-        ];
-        let words = [
-            "0ms", "350ms", "1s", "1.2s", "60s", "90.5s", "2m5s", "5m", "3h20m", "4d3h",
-        ];
+        let said = [0, 350, 1_000, 1_250, 60_000, 90_500, 125_000, 300_000, 12_000_000, 356_400_000];
+        let words = ["0ms", "350ms", "1s", "1.2s", "60s", "90.5s", "2m5s", "5m", "3h20m", "4d3h"];
         assert_eq!(said.map(span), words);
     }
 
@@ -111,9 +90,6 @@ mod tests {
         assert_eq!(left(&[12]), "1 process is left: 12");
         assert_eq!(undying(&[12, 13]), "2 processes will not die: 12, 13");
         let many: Vec<_> = (1..=12).collect();
-        assert_eq!(
-            left(&many),
-            "12 processes are left: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …"
-        );
+        assert_eq!(left(&many), "12 processes are left: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …");
     }
 }

@@ -1,0 +1,315 @@
+//! The arranging: a fleet, a clock that is a number, and commands told as short sentences.
+//! Not here: promises.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use supervisor_core::{
+    Check, CheckId, Command, Condition, Dependency, Event, ExitReport, Failure, Fleet, Kind, Liveness, Memory, Policy,
+    ProbeOutcome, Readiness, Recovered, RestartPolicy, ServiceName, ServiceSnapshot, ServiceSpec, Settings, State,
+    StopPolicy, Time, Transition,
+};
+
+pub(crate) struct Desk {
+    pub(crate) fleet: Fleet,
+    pub(crate) now: Time,
+    /// The raw commands of the last call.
+    pub(crate) last: Vec<Command>,
+    pub(crate) runs: BTreeMap<String, u64>,
+    names: BTreeMap<u64, String>,
+}
+
+pub(crate) fn name(text: &str) -> ServiceName {
+    ServiceName::new(text).unwrap()
+}
+
+/// A service with no gate, no liveness, and restarts without chance: 500 ms, doubling up to 30 s.
+pub(crate) fn service(own: &str) -> ServiceSpec {
+    ServiceSpec {
+        name: name(own),
+        kind: Kind::Service,
+        autostart: true,
+        critical: true,
+        depends_on: Vec::new(),
+        restart: RestartPolicy {
+            policy: Policy::Always,
+            delay: 500,
+            factor: 2.0,
+            max_delay: 30_000,
+            jitter: 0.0,
+            reset_after: 30_000,
+            crash_loop: 5,
+            max_restarts: 0,
+            success_exit_codes: vec![0],
+        },
+        stop: StopPolicy { signal: 15, timeout: 10_000 },
+        ready: Readiness { notify: false, delay: None, checks: Vec::new(), interval: 100, deadline: 60_000 },
+        live: None,
+    }
+}
+
+pub(crate) fn oneshot(own: &str) -> ServiceSpec {
+    ServiceSpec { kind: Kind::Oneshot, ..service(own) }
+}
+
+pub(crate) fn with(mut spec: ServiceSpec, change: impl FnOnce(&mut ServiceSpec)) -> ServiceSpec {
+    change(&mut spec);
+    spec
+}
+
+pub(crate) fn on(spec: ServiceSpec, others: &[&str]) -> ServiceSpec {
+    others.iter().fold(spec, |spec, other| on_condition(spec, other, Condition::Ready))
+}
+
+pub(crate) fn on_condition(spec: ServiceSpec, other: &str, condition: Condition) -> ServiceSpec {
+    with(spec, |spec| spec.depends_on.push(Dependency { on: name(other), condition }))
+}
+
+pub(crate) fn notifying(own: &str) -> ServiceSpec {
+    with(service(own), |spec| spec.ready.notify = true)
+}
+
+pub(crate) fn check(id: u8, title: &str) -> Check {
+    Check { id: CheckId(id), title: title.to_owned() }
+}
+
+/// Checks `http /health` once a second; three failures in a row are death.
+pub(crate) fn watched(own: &str) -> ServiceSpec {
+    with(service(own), |spec| {
+        let checks = vec![check(0, "http /health")];
+        spec.live = Some(Liveness { checks, interval: 1_000, failures: 3, watchdog: None });
+    })
+}
+
+pub(crate) fn code(code: i32) -> ExitReport {
+    ExitReport {
+        generation: 0,
+        pid: 0,
+        code: Some(code),
+        signal: None,
+        reason: None,
+        asked: false,
+        at: Time(0),
+        ran: 0,
+        cpu: 0,
+        max_rss: 0,
+        leftovers: Vec::new(),
+    }
+}
+
+pub(crate) fn signal(signal: i32) -> ExitReport {
+    ExitReport { code: None, signal: Some(signal), ..code(0) }
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings { max_parallel_starts: 8, seed: 7 }
+}
+
+pub(crate) fn desk(specs: Vec<ServiceSpec>) -> Desk {
+    desk_with(settings(), specs)
+}
+
+pub(crate) fn desk_with(settings: Settings, specs: Vec<ServiceSpec>) -> Desk {
+    let fleet = Fleet::new(settings, specs).unwrap();
+    Desk { fleet, now: Time(1_000_000), last: Vec::new(), runs: BTreeMap::new(), names: BTreeMap::new() }
+}
+
+/// A fleet whose services all run, in the order given.
+pub(crate) fn running(specs: Vec<ServiceSpec>) -> Desk {
+    let names: Vec<_> = specs.iter().map(|spec| spec.name.to_string()).collect();
+    let mut desk = desk(specs);
+    desk.start(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    desk.spawn_all();
+    desk
+}
+
+pub(crate) fn recovered(
+    specs: Vec<ServiceSpec>,
+    entries: Vec<(&str, Memory, Option<(u64, i32)>)>,
+) -> (Desk, Vec<String>) {
+    let now = Time(1_000_000);
+    let mut runs = BTreeMap::new();
+    let mut map = BTreeMap::new();
+    for (own, memory, run) in entries {
+        let number = run.map_or(memory.run, |(run, _)| run);
+        runs.insert(own.to_owned(), number);
+        let run = run.map(|(run, pid)| (run, pid, Time(900_000)));
+        map.insert(name(own), Recovered { memory, run });
+    }
+    let (fleet, commands) = Fleet::recover(settings(), specs, map, 100, now).unwrap();
+    let names = runs.iter().map(|(own, run)| (*run, own.clone())).collect();
+    let mut desk = Desk { fleet, now, last: Vec::new(), runs, names };
+    let deeds = desk.hear(commands);
+    (desk, deeds)
+}
+
+impl Desk {
+    /// Tells the fleet; gives what is to be done, without reports and memories.
+    pub(crate) fn tell(&mut self, event: Event) -> Vec<String> {
+        let commands = self.fleet.handle(self.now, event);
+        self.hear(commands)
+    }
+
+    fn hear(&mut self, commands: Vec<Command>) -> Vec<String> {
+        let deeds = commands.iter().filter_map(|command| self.sentence(command)).collect();
+        self.last = commands;
+        deeds
+    }
+
+    /// Lets time pass, waking the fleet at each of its deadlines and never in between.
+    pub(crate) fn pass(&mut self, millis: u64) -> Vec<String> {
+        let end = self.now.after(millis);
+        let mut deeds = Vec::new();
+        let mut all = Vec::new();
+        while let Some(at) = self.fleet.next_deadline().filter(|&at| at <= end) {
+            assert!(at > self.now, "a deadline that is not ahead would be a busy loop");
+            self.now = at;
+            deeds.extend(self.tell(Event::DeadlineReached));
+            all.append(&mut self.last);
+        }
+        self.now = end;
+        self.last = all;
+        deeds
+    }
+
+    pub(crate) fn start(&mut self, names: &[&str]) -> Vec<String> {
+        self.tell(Event::StartRequested(names.iter().map(|n| name(n)).collect()))
+    }
+
+    pub(crate) fn stop(&mut self, names: &[&str]) -> Vec<String> {
+        self.tell(Event::StopRequested(names.iter().map(|n| name(n)).collect()))
+    }
+
+    pub(crate) fn kill(&mut self, names: &[&str]) -> Vec<String> {
+        self.tell(Event::KillRequested(names.iter().map(|n| name(n)).collect()))
+    }
+
+    pub(crate) fn restart(&mut self, names: &[&str]) -> Vec<String> {
+        self.tell(Event::RestartRequested(names.iter().map(|n| name(n)).collect()))
+    }
+
+    pub(crate) fn spawned(&mut self, own: &str) -> Vec<String> {
+        let run = self.runs[own];
+        self.tell(Event::Spawned { run, pid: pid(run) })
+    }
+
+    /// Answers every spawn until none is left.
+    pub(crate) fn spawn_all(&mut self) {
+        loop {
+            let waiting: Vec<_> = self.fleet.snapshot().iter().filter(|s| being_made(s)).cloned().collect();
+            if waiting.is_empty() {
+                return;
+            }
+            for snapshot in waiting {
+                self.spawned(snapshot.name.as_str());
+            }
+        }
+    }
+
+    pub(crate) fn spawn_failed(&mut self, own: &str, failure: Failure) -> Vec<String> {
+        self.tell(Event::SpawnFailed { run: self.runs[own], failure })
+    }
+
+    pub(crate) fn exited(&mut self, own: &str, exit: ExitReport) -> Vec<String> {
+        self.ended(own, exit, true)
+    }
+
+    pub(crate) fn exited_with_rest(&mut self, own: &str, exit: ExitReport) -> Vec<String> {
+        self.ended(own, exit, false)
+    }
+
+    fn ended(&mut self, own: &str, exit: ExitReport, alone: bool) -> Vec<String> {
+        let run = self.runs[own];
+        self.tell(Event::Exited { run, exit: ExitReport { pid: pid(run), at: self.now, ..exit }, alone })
+    }
+
+    pub(crate) fn surveyed(&mut self, own: &str, remaining: &[i32]) -> Vec<String> {
+        self.tell(Event::Surveyed { run: self.runs[own], remaining: remaining.to_vec() })
+    }
+
+    pub(crate) fn passed(&mut self, own: &str, check: u8) -> Vec<String> {
+        self.probed(own, check, self.now, ProbeOutcome::Passed)
+    }
+
+    pub(crate) fn failed(&mut self, own: &str, check: u8) -> Vec<String> {
+        self.probed(own, check, self.now, ProbeOutcome::Failed("connection refused".to_owned()))
+    }
+
+    pub(crate) fn probed(&mut self, own: &str, check: u8, began: Time, outcome: ProbeOutcome) -> Vec<String> {
+        self.tell(Event::Probed { run: self.runs[own], check: CheckId(check), began, outcome })
+    }
+
+    pub(crate) fn notified(&mut self, own: &str) -> Vec<String> {
+        self.tell(Event::NotifiedReady { run: self.runs[own] })
+    }
+
+    pub(crate) fn fed(&mut self, own: &str) -> Vec<String> {
+        self.tell(Event::NotifiedWatchdog { run: self.runs[own] })
+    }
+
+    pub(crate) fn see(&mut self, own: &str) -> Arc<ServiceSnapshot> {
+        self.fleet.snapshot().into_iter().find(|snapshot| snapshot.name.as_str() == own).unwrap()
+    }
+
+    pub(crate) fn state(&mut self, own: &str) -> State {
+        self.see(own).state
+    }
+
+    pub(crate) fn cause(&mut self, own: &str) -> String {
+        self.see(own).cause.clone()
+    }
+
+    /// How long until the next attempt.
+    pub(crate) fn wait(&mut self, own: &str) -> u64 {
+        let now = self.now;
+        self.see(own).next_attempt.unwrap().since(now)
+    }
+
+    /// The reports of the last call.
+    pub(crate) fn reports(&self) -> Vec<String> {
+        let reports = self.last.iter().filter_map(|command| match command {
+            Command::Report(Transition { service, from, to, cause, .. }) => {
+                Some(format!("{service}: {} -> {}: {cause}", from.as_str(), to.as_str()))
+            }
+            _ => None,
+        });
+        reports.collect()
+    }
+
+    /// The last memory of `own` in the last call.
+    pub(crate) fn memory(&self, own: &str) -> Option<Memory> {
+        self.last.iter().rev().find_map(|command| match command {
+            Command::Remember { service, memory } if service.as_str() == own => Some(memory.clone()),
+            _ => None,
+        })
+    }
+
+    fn sentence(&mut self, command: &Command) -> Option<String> {
+        Some(match command {
+            Command::Spawn { service, run, .. } => {
+                self.runs.insert(service.to_string(), *run);
+                self.names.insert(*run, service.to_string());
+                format!("spawn {service}")
+            }
+            Command::Stop { run, signal } => format!("stop {} with {signal}", self.names[run]),
+            Command::Kill { run } => format!("kill {}", self.names[run]),
+            Command::Survey { run } => format!("survey {}", self.names[run]),
+            Command::SignalRest { run, pids, signal } => {
+                format!("signal {pids:?} of {} with {signal}", self.names[run])
+            }
+            Command::Probe { service, check, .. } => format!("probe {service} {}", check.0),
+            Command::Release { service, .. } => format!("release {service}"),
+            Command::CloseListeners { service } => format!("close {service}"),
+            Command::FinishShutdown => "finish".to_owned(),
+            Command::Remember { .. } | Command::Report(_) => return None,
+        })
+    }
+}
+
+pub(crate) fn pid(run: u64) -> i32 {
+    i32::try_from(run).unwrap() + 1_000
+}
+
+fn being_made(snapshot: &ServiceSnapshot) -> bool {
+    snapshot.run.as_ref().is_some_and(|run| run.pid.is_none()) && snapshot.state != State::Stopping
+}

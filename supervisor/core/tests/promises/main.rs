@@ -1,0 +1,20 @@
+//! What the core promises: events in, commands out, and properties over random timelines.
+//! Not here: anything with a clock, a process or a file.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test picks out what it is about")]
+
+mod desk;
+mod ending;
+mod live;
+mod orders;
+mod properties;
+mod ready;
+mod recovery;
+mod restarts;
+mod shutdown;
+mod stalls;
+mod starts;
+mod trees;
+mod views;
+mod world;

@@ -1,0 +1,320 @@
+//! F16: promises that hold over random timelines of requests, deaths, answers, stalls, and new controls.
+//! Not here: the model that they are checked against (see `world`).
+
+use proptest::prelude::*;
+use supervisor_core::{
+    CheckId, Condition, Dependency, Event, Failure, Kind, Liveness, Policy, ProbeOutcome, ServiceName, ServiceSpec,
+    State,
+};
+
+use crate::desk::{check, name, service};
+use crate::world::{Main, World};
+
+const SERVICES: usize = 5;
+
+/// Something that happens. Numbers pick among what is there.
+#[derive(Debug, Clone)]
+enum Action {
+    Start(u8),
+    Stop(u8),
+    Kill(u8),
+    Restart(u8),
+    Spawned(u8),
+    LaunchFailed(u8),
+    PortBusy(u8),
+    Exits { which: u8, code: Option<i32>, rest: u8 },
+    Surveyed { which: u8, gone: bool },
+    Probed { which: u8, passed: bool },
+    Notified(u8),
+    Fed(u8),
+    Pass(u64),
+    Stall(u64),
+    StaleNews(u8),
+    NewControl,
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let code = prop_oneof![Just(Some(0)), Just(Some(1)), Just(None)];
+    prop_oneof![
+        4 => any::<u8>().prop_map(Action::Start),
+        2 => any::<u8>().prop_map(Action::Stop),
+        1 => any::<u8>().prop_map(Action::Kill),
+        2 => any::<u8>().prop_map(Action::Restart),
+        8 => any::<u8>().prop_map(Action::Spawned),
+        1 => any::<u8>().prop_map(Action::LaunchFailed),
+        1 => any::<u8>().prop_map(Action::PortBusy),
+        5 => (any::<u8>(), code, 0..3_u8).prop_map(|(which, code, rest)| Action::Exits { which, code, rest }),
+        5 => (any::<u8>(), any::<bool>()).prop_map(|(which, gone)| Action::Surveyed { which, gone }),
+        6 => (any::<u8>(), any::<bool>()).prop_map(|(which, passed)| Action::Probed { which, passed }),
+        3 => any::<u8>().prop_map(Action::Notified),
+        2 => any::<u8>().prop_map(Action::Fed),
+        4 => (0..3_000_u64).prop_map(Action::Pass),
+        2 => (0..70_000_u64).prop_map(Action::Pass),
+        1 => (0..100_000_u64).prop_map(Action::Stall),
+        1 => any::<u8>().prop_map(Action::StaleNews),
+        1 => Just(Action::NewControl),
+    ]
+}
+
+fn timeline() -> impl Strategy<Value = Vec<Action>> {
+    prop::collection::vec(action(), 0..80)
+}
+
+fn spec(place: usize) -> impl Strategy<Value = ServiceSpec> {
+    let policy = prop_oneof![Just(Policy::Always), Just(Policy::OnFailure), Just(Policy::No)];
+    let condition =
+        prop_oneof![2 => Just(Condition::Ready), 1 => Just(Condition::Started), 1 => Just(Condition::Completed)];
+    let below = prop::collection::vec(prop::option::weighted(0.3, condition), place);
+    let gates = (any::<bool>(), prop::option::of(0..3_000_u64), 0..3_u8);
+    let live = prop::option::of((0..2_u8, prop::option::of(1_000..20_000_u64)));
+    let restart = (policy, prop_oneof![Just(0_u64), Just(500)], 0..4_u32, 0..4_u32);
+    (any::<bool>(), below, gates, live, restart, prop_oneof![Just(0_u64), Just(10_000)]).prop_map(
+        move |(oneshot, below, (notify, delay, gates), live, (policy, delay_of_restart, loops, max), timeout)| {
+            let mut spec = service(&format!("s{place}"));
+            spec.kind = if oneshot { Kind::Oneshot } else { Kind::Service };
+            spec.depends_on = (0..)
+                .zip(below)
+                .filter_map(|(on, condition)| Some(Dependency { on: name(&format!("s{on}")), condition: condition? }))
+                .collect();
+            spec.ready.notify = notify;
+            spec.ready.delay = delay;
+            spec.ready.checks = (0..gates).map(|id| check(id, "gate")).collect();
+            spec.live = live.map(|(checks, watchdog)| Liveness {
+                checks: (0..checks).map(|id| check(10 + id, "vital")).collect(),
+                interval: 1_000,
+                failures: 2,
+                watchdog,
+            });
+            spec.restart.policy = policy;
+            spec.restart.delay = delay_of_restart;
+            spec.restart.jitter = 0.5;
+            spec.restart.crash_loop = loops;
+            spec.restart.max_restarts = max;
+            spec.stop.timeout = timeout;
+            spec
+        },
+    )
+}
+
+/// Dependencies point to lower places only; the order of the specs is the reverse.
+fn specs() -> impl Strategy<Value = Vec<ServiceSpec>> {
+    (spec(0), spec(1), spec(2), spec(3), spec(4)).prop_map(|(a, b, c, d, e)| vec![e, d, c, b, a])
+}
+
+fn some(mask: u8) -> Vec<ServiceName> {
+    (0..SERVICES).filter(|place| mask & (1 << place) != 0).map(|place| name(&format!("s{place}"))).collect()
+}
+
+impl World {
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Start(mask) => self.tell(Event::StartRequested(some(mask))),
+            Action::Stop(mask) => self.tell(Event::StopRequested(some(mask))),
+            Action::Kill(mask) => self.tell(Event::KillRequested(some(mask))),
+            Action::Restart(mask) => self.tell(Event::RestartRequested(some(mask))),
+            Action::Spawned(which) => self.on_unborn(which, |world, run| world.spawned(run)),
+            Action::LaunchFailed(which) => {
+                self.on_unborn(which, |world, run| world.fail(run, Failure::Launch { message: "no".to_owned() }));
+            }
+            Action::PortBusy(which) => {
+                self.on_unborn(which, |world, run| world.fail(run, Failure::PortBusy { message: "no".to_owned() }));
+            }
+            Action::Exits { which, code, rest } => {
+                self.on_alive(which, |world, run| world.exits(run, code, rest));
+            }
+            Action::Surveyed { which, gone } => self.on_surveyed(which, gone),
+            Action::Probed { which, passed } => self.on_probe(which, passed),
+            Action::Notified(which) => self.on_alive(which, |world, run| world.tell(Event::NotifiedReady { run })),
+            Action::Fed(which) => self.on_alive(which, |world, run| world.tell(Event::NotifiedWatchdog { run })),
+            Action::Pass(millis) => self.pass(millis),
+            Action::Stall(millis) => {
+                self.now = self.now.after(millis);
+                self.tell(Event::DeadlineReached);
+            }
+            Action::StaleNews(kind) => self.stale_news(kind),
+            Action::NewControl => {
+                if !self.ending {
+                    self.replace_control();
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, run: u64, failure: Failure) {
+        self.trees.get_mut(&run).unwrap().main = Main::Dead;
+        self.tell(Event::SpawnFailed { run, failure });
+    }
+
+    fn pick(&self, which: u8, wanted: impl Fn(&crate::world::Tree) -> bool) -> Option<u64> {
+        let runs: Vec<_> = self.trees.iter().filter(|(_, tree)| wanted(tree)).map(|(run, _)| *run).collect();
+        if runs.is_empty() { None } else { Some(runs[usize::from(which) % runs.len()]) }
+    }
+
+    fn on_unborn(&mut self, which: u8, act: impl FnOnce(&mut Self, u64)) {
+        // What a new control surveys was never born and never will be.
+        if let Some(run) = self.pick(which, |tree| tree.main == Main::Unborn && !tree.surveyed) {
+            act(self, run);
+        }
+    }
+
+    fn on_alive(&mut self, which: u8, act: impl FnOnce(&mut Self, u64)) {
+        if let Some(run) = self.pick(which, |tree| matches!(tree.main, Main::Alive { .. })) {
+            act(self, run);
+        }
+    }
+
+    fn on_surveyed(&mut self, which: u8, gone: bool) {
+        if let Some(run) = self.pick(which, |tree| tree.surveyed) {
+            if gone {
+                self.trees.get_mut(&run).unwrap().rest.pop_first();
+            }
+            self.survey(run);
+        }
+    }
+
+    fn on_probe(&mut self, which: u8, passed: bool) {
+        let probes: Vec<_> = self.probes.keys().copied().collect();
+        if !probes.is_empty() {
+            let (run, check) = probes[usize::from(which) % probes.len()];
+            let outcome = if passed { ProbeOutcome::Passed } else { ProbeOutcome::Failed("refused".to_owned()) };
+            self.answer(run, check, outcome);
+        }
+    }
+
+    /// Of a run that never was; the model objects to any effect.
+    fn stale_news(&mut self, kind: u8) {
+        let run = 1_000_000;
+        self.tell(match kind % 6 {
+            0 => Event::Spawned { run, pid: 1 },
+            1 => Event::Exited { run, exit: crate::desk::code(1), alone: true },
+            2 => Event::Surveyed { run, remaining: vec![1] },
+            3 => {
+                let outcome = ProbeOutcome::Failed("old".to_owned());
+                Event::Probed { run, check: CheckId(0), began: self.now, outcome }
+            }
+            4 => Event::NotifiedReady { run },
+            _ => Event::SpawnFailed { run, failure: Failure::Launch { message: "old".to_owned() } },
+        });
+    }
+
+    /// Everybody does what they are asked to, for ten minutes; oneshots end with success.
+    fn be_quiet(&mut self) {
+        let end = self.now.after(600_000);
+        while self.now < end {
+            while self.help() {}
+            let step = self.fleet.next_deadline().map_or(1_000, |at| at.since(self.now).min(1_000));
+            self.pass(step);
+        }
+    }
+
+    /// One good deed; false when there is none to do.
+    fn help(&mut self) -> bool {
+        let live: Vec<_> = self.trees.keys().copied().collect();
+        for run in live {
+            let Some(tree) = self.trees.get(&run) else { continue };
+            let (unborn, alive) = (tree.main == Main::Unborn, matches!(tree.main, Main::Alive { .. }));
+            let (asked, surveyed) = (tree.asked, tree.surveyed);
+            if unborn && !surveyed {
+                self.spawned(run);
+                return true;
+            } else if alive && (asked || self.is_ready_oneshot(run)) {
+                self.exits(run, Some(0), 0);
+                return true;
+            } else if surveyed {
+                self.trees.get_mut(&run).unwrap().rest.clear();
+                self.survey(run);
+                return true;
+            } else if alive {
+                self.tell(Event::NotifiedReady { run });
+                self.tell(Event::NotifiedWatchdog { run });
+            }
+        }
+        let Some((run, check)) = self.probes.keys().next().copied() else { return false };
+        self.answer(run, check, ProbeOutcome::Passed);
+        true
+    }
+
+    fn is_ready_oneshot(&mut self, run: u64) -> bool {
+        self.fleet.snapshot().iter().any(|seen| {
+            seen.kind == Kind::Oneshot && seen.run.as_ref().is_some_and(|own| own.run == run && own.ready.is_some())
+        })
+    }
+
+    /// Each service is where it is wanted, as far as its policy and its dependencies allow.
+    fn assert_settled(&mut self) {
+        let snapshot = self.fleet.snapshot();
+        let state = |name: &ServiceName| snapshot.iter().find(|seen| seen.name == *name).unwrap().state;
+        for (seen, spec) in snapshot.iter().zip(&self.specs) {
+            let settled = match (seen.wanted, seen.state) {
+                (false, state) => state == State::Stopped,
+                (true, State::Running) => seen.kind == Kind::Service,
+                (true, State::Completed) => true,
+                (true, State::Failed) => spec.restart.policy == Policy::No || spec.restart.max_restarts != 0,
+                (true, State::Waiting) => spec.depends_on.iter().any(|dependency| match dependency.condition {
+                    Condition::Completed => state(&dependency.on) != State::Completed,
+                    Condition::Ready | Condition::Started => {
+                        let kind = snapshot.iter().find(|seen| seen.name == dependency.on).unwrap().kind;
+                        state(&dependency.on) != if kind == Kind::Oneshot { State::Completed } else { State::Running }
+                    }
+                }),
+                (true, _) => false,
+            };
+            assert!(settled, "{} is {:?} ({}), wanted: {}", seen.name, seen.state, seen.cause, seen.wanted);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn f16_no_timeline_makes_the_fleet_do_what_it_must_not(specs in specs(), timeline in timeline()) {
+        let mut world = World::new(specs);
+        for action in timeline {
+            world.act(action);
+        }
+    }
+
+    #[test]
+    fn a_shutdown_finishes_in_time_whoever_cooperates(
+        specs in specs(),
+        before in timeline(),
+        within in 0..20_000_u64,
+        during in timeline(),
+    ) {
+        let mut world = World::new(specs);
+        for action in before {
+            world.act(action);
+        }
+        world.tell(Event::ShutdownRequested { within });
+        let mut stalled = 0;
+        for action in during {
+            if world.finished {
+                break;
+            }
+            if let Action::Stall(millis) = action {
+                stalled += millis + 2_000;
+            }
+            world.act(action);
+        }
+        if !world.finished {
+            world.pass(within + 5_000 + stalled);
+        }
+        assert!(world.finished);
+        assert!(world.fleet.shutting_down());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn after_a_quiet_time_every_service_is_where_it_is_wanted(specs in specs(), timeline in timeline()) {
+        let mut world = World::new(specs);
+        for action in timeline {
+            world.act(action);
+        }
+        world.be_quiet();
+        world.assert_settled();
+    }
+}

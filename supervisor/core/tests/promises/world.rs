@@ -1,0 +1,262 @@
+//! A small model of the world: it owns processes, carries commands out, and objects to any that must not be given.
+//! Not here: what happens in it by chance (see `properties`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use supervisor_core::{
+    CheckId, Command, Condition, Event, ExitReport, Fleet, Kind, Memory, ProbeOutcome, Recovered, ServiceName,
+    ServiceSnapshot, ServiceSpec, Settings, State, Time,
+};
+
+use crate::desk::settings;
+
+pub(crate) struct World {
+    pub(crate) fleet: Fleet,
+    pub(crate) now: Time,
+    pub(crate) specs: Vec<ServiceSpec>,
+    /// What must be wanted up, by the requests so far.
+    wanted: BTreeSet<ServiceName>,
+    /// Runs that are not released.
+    pub(crate) trees: BTreeMap<u64, Tree>,
+    pub(crate) probes: BTreeMap<(u64, CheckId), Time>,
+    memories: BTreeMap<ServiceName, Memory>,
+    shown: BTreeMap<ServiceName, State>,
+    newest_run: u64,
+    next_pid: i32,
+    pub(crate) ending: bool,
+    pub(crate) finished: bool,
+}
+
+/// A run as the world has it.
+pub(crate) struct Tree {
+    service: ServiceName,
+    generation: u64,
+    pub(crate) main: Main,
+    /// The rest of it.
+    pub(crate) rest: BTreeSet<i32>,
+    /// It was sent its stop signal, or killed.
+    pub(crate) asked: bool,
+    pub(crate) surveyed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Main {
+    Unborn,
+    Alive { pid: i32, since: Time },
+    Dead,
+}
+
+impl World {
+    pub(crate) fn new(specs: Vec<ServiceSpec>) -> Self {
+        let shown = specs.iter().map(|spec| (spec.name.clone(), State::Stopped)).collect();
+        Self {
+            fleet: Fleet::new(slots(), specs.clone()).unwrap(),
+            now: Time(5_000_000),
+            specs,
+            wanted: BTreeSet::new(),
+            trees: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            memories: BTreeMap::new(),
+            shown,
+            newest_run: 0,
+            next_pid: 100,
+            ending: false,
+            finished: false,
+        }
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.note_wants(&event);
+        let commands = self.fleet.handle(self.now, event);
+        self.carry_out(commands);
+    }
+
+    /// Control dies, and a new one takes over.
+    pub(crate) fn replace_control(&mut self) {
+        let mut recovered: BTreeMap<_, _> =
+            self.memories.clone().into_iter().map(|(name, memory)| (name, Recovered { memory, run: None })).collect();
+        for (run, tree) in &self.trees {
+            if let Main::Alive { pid, since } = tree.main {
+                recovered.get_mut(&tree.service).unwrap().run = Some((*run, pid, since));
+            }
+        }
+        self.probes.clear();
+        let (fleet, commands) =
+            Fleet::recover(slots(), self.specs.clone(), recovered, self.newest_run + 1, self.now).unwrap();
+        self.fleet = fleet;
+        self.shown.clear();
+        self.carry_out(commands);
+    }
+
+    pub(crate) fn spawned(&mut self, run: u64) {
+        self.next_pid += 1;
+        let pid = self.next_pid;
+        self.trees.get_mut(&run).unwrap().main = Main::Alive { pid, since: self.now };
+        self.tell(Event::Spawned { run, pid });
+    }
+
+    /// The main process ends and leaves `rest` processes.
+    pub(crate) fn exits(&mut self, run: u64, code: Option<i32>, rest: u8) {
+        let tree = self.trees.get_mut(&run).unwrap();
+        let Main::Alive { pid, .. } = tree.main else { panic!("only what lives can exit") };
+        tree.main = Main::Dead;
+        for _ in 0..rest {
+            self.next_pid += 1;
+            tree.rest.insert(self.next_pid);
+        }
+        let signal = if code.is_some() { None } else { Some(9) };
+        let alone = tree.rest.is_empty();
+        let exit = ExitReport { pid, code, signal, at: self.now, ..crate::desk::code(0) };
+        self.tell(Event::Exited { run, exit, alone });
+    }
+
+    pub(crate) fn survey(&mut self, run: u64) {
+        let remaining = self.trees[&run].rest.iter().copied().collect();
+        self.tell(Event::Surveyed { run, remaining });
+    }
+
+    pub(crate) fn answer(&mut self, run: u64, check: CheckId, outcome: ProbeOutcome) {
+        let began = self.probes.remove(&(run, check)).unwrap();
+        self.tell(Event::Probed { run, check, began, outcome });
+    }
+
+    pub(crate) fn pass(&mut self, millis: u64) {
+        let end = self.now.after(millis);
+        while let Some(at) = self.fleet.next_deadline().filter(|&at| at <= end) {
+            self.now = at;
+            self.tell(Event::DeadlineReached);
+        }
+        self.now = end;
+    }
+
+    fn note_wants(&mut self, event: &Event) {
+        match event {
+            Event::StartRequested(names) if !self.ending => {
+                let mut open = names.clone();
+                while let Some(name) = open.pop() {
+                    open.extend(self.spec(&name).depends_on.iter().map(|dependency| dependency.on.clone()));
+                    self.wanted.insert(name);
+                }
+            }
+            Event::RestartRequested(names) if !self.ending => self.wanted.extend(names.iter().cloned()),
+            Event::StopRequested(names) | Event::KillRequested(names) => {
+                self.wanted.retain(|name| !names.contains(name));
+            }
+            Event::ShutdownRequested { .. } | Event::ShutdownNowRequested => {
+                self.ending = true;
+                self.wanted.clear();
+            }
+            _ => {}
+        }
+    }
+
+    fn spec(&self, name: &ServiceName) -> &ServiceSpec {
+        self.specs.iter().find(|spec| spec.name == *name).unwrap()
+    }
+
+    fn carry_out(&mut self, commands: Vec<Command>) {
+        let snapshot = self.fleet.snapshot();
+        for command in commands {
+            assert!(!self.finished, "a command after the end: {command:?}");
+            self.carry_out_one(command, &snapshot);
+        }
+        for seen in &snapshot {
+            let told = self.shown.insert(seen.name.clone(), seen.state);
+            assert_eq!(told.unwrap_or(seen.state), seen.state, "{}: every change of state is reported", seen.name);
+            assert_eq!(seen.wanted, self.wanted.contains(&seen.name), "{}: want", seen.name);
+            let trees: Vec<_> = self.trees.values().filter(|tree| tree.service == seen.name).collect();
+            assert!(trees.len() <= 1, "{}: at most one tree", seen.name);
+            assert_eq!(seen.run.is_some(), trees.len() == 1, "{}: a run is shown while its tree may live", seen.name);
+        }
+        assert!(self.fleet.next_deadline().is_none_or(|at| at > self.now), "a deadline in the past");
+    }
+
+    fn carry_out_one(&mut self, command: Command, snapshot: &[std::sync::Arc<ServiceSnapshot>]) {
+        match command {
+            Command::Spawn { service, run, generation, .. } => {
+                self.check_spawn(&service, run, generation, snapshot);
+                self.newest_run = run;
+                let tree = Tree {
+                    service,
+                    generation,
+                    main: Main::Unborn,
+                    rest: BTreeSet::new(),
+                    asked: false,
+                    surveyed: false,
+                };
+                self.trees.insert(run, tree);
+            }
+            Command::Stop { run, .. } | Command::Kill { run } => {
+                let tree = self.trees.get_mut(&run).unwrap();
+                assert!(matches!(tree.main, Main::Alive { .. }), "a signal to a main process that is not");
+                tree.asked = true;
+            }
+            Command::Survey { run } => {
+                let tree = self.trees.get_mut(&run).unwrap();
+                assert!(!matches!(tree.main, Main::Alive { .. }), "a survey beside a main process");
+                tree.surveyed = true;
+            }
+            Command::SignalRest { run, pids, signal } => {
+                let tree = self.trees.get_mut(&run).unwrap();
+                assert!(tree.surveyed && !pids.is_empty() && [9, 15].contains(&signal));
+            }
+            Command::Probe { run, check, service } => {
+                assert!(matches!(self.trees[&run].main, Main::Alive { .. }), "a probe of what does not live");
+                assert!(self.probes.insert((run, check), self.now).is_none(), "{service}: two tries of one check");
+            }
+            Command::Release { run, service } => {
+                let tree = self.trees.remove(&run).expect("a run is released once");
+                assert!(tree.service == service && tree.rest.is_empty());
+                assert!(!matches!(tree.main, Main::Alive { .. }), "released while it lives");
+                self.probes.retain(|(of, _), _| *of != run);
+                let seen = snapshot.iter().find(|seen| seen.name == service).unwrap();
+                let exit = seen.last_exit.as_ref().unwrap();
+                assert!(exit.generation >= tree.generation, "an end that is not recorded");
+            }
+            Command::CloseListeners { service } => {
+                assert!(!self.trees.values().any(|tree| tree.service == service), "closed under a live tree");
+            }
+            Command::Remember { service, memory } => {
+                let old = self.memories.insert(service, memory.clone());
+                assert!(old.as_ref() != Some(&memory), "nothing new to remember");
+                assert!(old.is_none_or(|old| old.generation <= memory.generation));
+            }
+            Command::Report(transition) => {
+                let told = self.shown.insert(transition.service, transition.to);
+                assert_eq!(told.unwrap_or(transition.from), transition.from, "a report that continues another story");
+                assert!(!transition.cause.is_empty());
+            }
+            Command::FinishShutdown => {
+                assert!(self.ending);
+                self.finished = true;
+            }
+        }
+    }
+
+    fn check_spawn(&self, name: &ServiceName, run: u64, generation: u64, snapshot: &[std::sync::Arc<ServiceSnapshot>]) {
+        assert!(self.wanted.contains(name), "{name}: a start of what is wanted down");
+        assert!(!self.trees.values().any(|tree| tree.service == *name), "{name}: a start beside a live tree");
+        assert!(run > self.newest_run, "{name}: a run number twice");
+        let memory = &self.memories[name];
+        assert_eq!((memory.run, memory.generation), (run, generation), "{name}: intent precedes the process");
+        for dependency in &self.spec(name).depends_on {
+            let below = snapshot.iter().find(|seen| seen.name == dependency.on).unwrap();
+            let lives = self
+                .trees
+                .values()
+                .any(|tree| tree.service == below.name && !tree.asked && matches!(tree.main, Main::Alive { .. }));
+            let holds = match (dependency.condition, below.kind) {
+                (Condition::Completed, _) | (Condition::Ready, Kind::Oneshot) => below.state == State::Completed,
+                (Condition::Ready, Kind::Service) => lives && below.state == State::Running,
+                (Condition::Started, Kind::Service) => lives,
+                (Condition::Started, Kind::Oneshot) => lives || below.state == State::Completed,
+            };
+            assert!(holds, "{name}: started although {} is {:?}", below.name, below.state);
+        }
+    }
+}
+
+/// Few enough that they are fought for.
+fn slots() -> Settings {
+    Settings { max_parallel_starts: 2, ..settings() }
+}
