@@ -102,7 +102,7 @@ fn a_slow_answer_is_not_taken_for_a_pause() {
 
 #[test]
 fn a_client_that_does_not_take_its_answer_is_cut_off() {
-    let child = started(kit_server().env("STALL_MS", 300));
+    let child = started(kit_server().env("STALL_MS", 300).env("HEAD_MS", 60_000));
     let mut client = Client::connect(child.ready()).unwrap();
     client.send(&request("GET", "/large", "")).unwrap();
     child.signal(Signal::SIGTERM);

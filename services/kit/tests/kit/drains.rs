@@ -164,7 +164,7 @@ fn the_lame_time_is_at_most_half_of_the_drain() {
 #[test]
 fn an_answer_that_the_client_takes_slowly_is_given_whole() {
     for signal in [Signal::SIGTERM, Signal::SIGUSR2] {
-        let mut child = started(kit_server().env("LAME_MS", 100));
+        let mut child = started(kit_server().env("LAME_MS", 100).env("HEAD_MS", 200));
         let mut client = Client::connect(child.ready()).unwrap();
         client.send(&request("GET", "/large", "")).unwrap();
         let mut other = Client::connect(child.ready()).unwrap();
