@@ -42,7 +42,9 @@ where
     let stage = Stage::new();
     let io = TokioIo::new(Watched { stream, stage: stage.clone() });
     let answering = Answering { router: TowerToHyperService::new(router), phase: phase.clone(), stage: stage.clone() };
-    let mut connection = pin!(http1::Builder::new().serve_connection(io, answering));
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None).max_header_size(MAX_HEAD);
+    let mut connection = pin!(http.serve_connection(io, answering));
     let mut alarm = pin!(sleep_until(Instant::now() + limits.head));
     let mut farewell = Farewell::Unsaid { chances: CHANCES };
     loop {
@@ -73,10 +75,10 @@ where
             return;
         }
         farewell = match farewell {
-            Farewell::Unsaid { chances: 1.. } if something_waits(fd) => {
+            Farewell::Unsaid { chances } if chances > 0 && something_waits(fd) => {
                 // It came in this very moment; the runtime will tell of it.
                 sleep(CHANCE).await;
-                farewell.put_off()
+                Farewell::Unsaid { chances: chances - 1 }
             }
             Farewell::Unsaid { .. } => {
                 connection.as_mut().graceful_shutdown();
@@ -86,6 +88,9 @@ where
         };
     }
 }
+
+/// The head of a request, in bytes; beyond it the answer is 431.
+const MAX_HEAD: usize = 32 << 10;
 
 /// How often, and for how long each time, a goodbye waits for a request that has just come in. It is not for ever:
 /// hyper does not read while a client does not take its answer.
@@ -104,15 +109,6 @@ enum Next {
 enum Farewell {
     Unsaid { chances: u8 },
     Said { at: Instant },
-}
-
-impl Farewell {
-    fn put_off(self) -> Self {
-        match self {
-            Self::Unsaid { chances } => Self::Unsaid { chances: chances.saturating_sub(1) },
-            Self::Said { .. } => self,
-        }
-    }
 }
 
 /// Where a connection is between two requests or in one.

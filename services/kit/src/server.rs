@@ -99,7 +99,7 @@ impl Server<'_> {
         let (address, owner) = (listeners.main.socket.tcp_address(), listeners.main.owner);
         let guests = Guests { router: router.clone(), phase: watched, limits: self.service.limits };
         let mut door = Door::open(listeners.main.socket, guests)?;
-        let mut helpers = self.helpers(listeners.probe, router)?;
+        let helpers = self.helpers(listeners.probe, router)?;
         self.tell_ready(address).await;
 
         let mut state = State::Serving;
@@ -120,8 +120,8 @@ impl Server<'_> {
                 },
             }
         }
-        self.tell_ended(door.clear().await);
-        helpers.shutdown().await;
+        self.tell_ended(door.clear());
+        drop(helpers);
         Ok(())
     }
 
