@@ -8,29 +8,29 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request};
 use axum::response::Response;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use nix::sys::socket::{MsgFlags, recv};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Limits;
+use crate::observed::{Answer, Question, Watched};
 use crate::server::Phase;
 
 /// Serves `stream` until one of the two sides has had enough.
@@ -162,7 +162,7 @@ impl Progress {
 
 /// Shared by the parts of one connection that see it change; they run in one task, so nobody ever waits.
 #[derive(Clone)]
-struct Stage(Arc<Mutex<Progress>>);
+pub(crate) struct Stage(Arc<Mutex<Progress>>);
 
 impl Stage {
     fn new() -> Self {
@@ -174,11 +174,15 @@ impl Stage {
         *self.lock()
     }
 
-    fn enter(&self, at: At) {
-        self.lock().at = at;
+    fn asked(&self) {
+        self.lock().at = At::Busy;
     }
 
-    fn received_something(&self) {
+    pub(crate) fn answered(&self) {
+        self.lock().at = At::Idle { since: Instant::now() };
+    }
+
+    pub(crate) fn received_something(&self) {
         let mut progress = self.lock();
         match progress.at {
             At::Fresh { .. } | At::Idle { .. } => progress.at = At::Head { since: Instant::now() },
@@ -187,13 +191,18 @@ impl Stage {
     }
 
     /// Notes whether the client let us go on.
-    fn note<T>(&self, result: Poll<T>) -> Poll<T> {
+    pub(crate) fn note<T>(&self, result: Poll<T>) -> Poll<T> {
         let stalled = &mut self.lock().stalled;
         match result {
             Poll::Ready(_) => *stalled = None,
             Poll::Pending => _ = stalled.get_or_insert_with(Instant::now),
         }
         result
+    }
+
+    /// The rest of a body is not waited for any more.
+    pub(crate) fn wants_nothing_more(&self) {
+        self.lock().stalled = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
@@ -219,7 +228,7 @@ impl Service<Request<Incoming>> for Answering {
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.stage.enter(At::Busy);
+        self.stage.asked();
         let (phase, stage) = (self.phase.clone(), self.stage.clone());
         let body_stage = self.stage.clone();
         let answer = self.router.call(request.map(|body| Body::new(Question { body, stage: body_stage })));
@@ -231,109 +240,5 @@ impl Service<Request<Incoming>> for Answering {
             }
             Ok(response.map(|body| Body::new(Answer { body, stage })))
         })
-    }
-}
-
-/// The body of a request.
-struct Question {
-    body: Incoming,
-    stage: Stage,
-}
-
-impl Drop for Question {
-    fn drop(&mut self) {
-        self.stage.lock().stalled = None;
-    }
-}
-
-impl hyper::body::Body for Question {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        self.stage.note(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The body of a response; hyper lets go of it when the last of it is written.
-struct Answer {
-    body: Body,
-    stage: Stage,
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.stage.enter(At::Idle { since: Instant::now() });
-    }
-}
-
-impl hyper::body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The socket, with a look at what arrives.
-struct Watched<T> {
-    stream: T,
-    stage: Stage,
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.stage.received_something();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.stage.note(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.stage.note(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

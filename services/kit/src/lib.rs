@@ -12,6 +12,7 @@ mod listen;
 mod log;
 pub mod mcp;
 mod notify;
+mod observed;
 mod platform;
 pub mod problem;
 pub mod public;
