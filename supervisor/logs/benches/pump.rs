@@ -22,22 +22,13 @@ const REPEATS: usize = 5;
 
 fn main() -> io::Result<()> {
     let args: Vec<String> = env::args().collect();
-    match args
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [_, "write", chunk] => return write(chunk.parse().map_err(io::Error::other)?),
         [_, "drain", way, path] => return drain(way, Path::new(path)),
         _ => {}
     }
-    let directory =
-        tempfile::tempdir_in(env::var_os("BENCH_DIR").map_or_else(env::temp_dir, PathBuf::from))?;
-    println!(
-        "{:>8} {:>8} {:>12} {:>12} {:>14}",
-        "writes", "way", "MiB/s", "best", "CPU s/GiB"
-    );
+    let directory = tempfile::tempdir_in(env::var_os("BENCH_DIR").map_or_else(env::temp_dir, PathBuf::from))?;
+    println!("{:>8} {:>8} {:>12} {:>12} {:>14}", "writes", "way", "MiB/s", "best", "CPU s/GiB");
     for chunk in [64 << 10, LINE] {
         for way in ["cat", "pump", "rotated"] {
             let mut runs = Vec::new();
@@ -50,10 +41,7 @@ fn main() -> io::Result<()> {
             }
             let mut walls: Vec<f64> = runs.iter().map(|(wall, _)| wall.as_secs_f64()).collect();
             walls.sort_by(f64::total_cmp);
-            let mut cpus: Vec<f64> = runs
-                .iter()
-                .map(|(_, cpu)| cpu * 1024.0 / MIB as f64)
-                .collect();
+            let mut cpus: Vec<f64> = runs.iter().map(|(_, cpu)| cpu * 1024.0 / MIB as f64).collect();
             cpus.sort_by(f64::total_cmp);
             let rate = |wall: f64| MIB as f64 / wall;
             let (wall, best, cpu) = (rate(walls[REPEATS / 2]), rate(walls[0]), cpus[REPEATS / 2]);
@@ -68,20 +56,12 @@ fn run(way: &str, chunk: usize, path: &Path) -> io::Result<(Duration, f64)> {
     let this = env::current_exe()?;
     let (output, input) = io::pipe()?;
     nix::fcntl::fcntl(&input, nix::fcntl::FcntlArg::F_SETPIPE_SZ(256 << 10))?;
-    let mut drain = Command::new(&this)
-        .args(["drain", way])
-        .arg(path)
-        .stdin(output)
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut drain = Command::new(&this).args(["drain", way]).arg(path).stdin(output).stdout(Stdio::piped()).spawn()?;
     // Both are up before the clock starts.
     let mut told = drain.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
     told.read_exact(&mut [0])?;
     let begin = Instant::now();
-    let mut writer = Command::new(&this)
-        .args(["write", &chunk.to_string()])
-        .stdout(input)
-        .spawn()?;
+    let mut writer = Command::new(&this).args(["write", &chunk.to_string()]).stdout(input).spawn()?;
     let mut cpu = String::new();
     told.read_to_string(&mut cpu)?;
     let wall = begin.elapsed();
@@ -124,16 +104,9 @@ fn drain(way: &str, path: &Path) -> io::Result<()> {
     } else {
         let max_size = if way == "rotated" { 10 << 20 } else { 0 };
         let pump = Pump::new();
-        let settings = Settings {
-            max_size,
-            keep: 5,
-            compression: Compression::None,
-        };
+        let settings = Settings { max_size, keep: 5, compression: Compression::None };
         pump.attach(1, input.into(), path.to_owned(), settings);
-        while pump
-            .stats(path)
-            .is_none_or(|stats| stats.bytes < (MIB << 20) as u64)
-        {
+        while pump.stats(path).is_none_or(|stats| stats.bytes < (MIB << 20) as u64) {
             std::thread::sleep(Duration::from_millis(1));
         }
         let (done, over) = sync_channel(1);
@@ -153,7 +126,6 @@ fn drain(way: &str, path: &Path) -> io::Result<()> {
 /// User and system time of this process so far.
 fn cpu() -> io::Result<f64> {
     let used = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF)?;
-    let seconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
     Ok(seconds(used.user_time()) + seconds(used.system_time()))
 }

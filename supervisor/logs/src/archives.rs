@@ -36,10 +36,7 @@ impl Place {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             Some(_) | None => PathBuf::from("."),
         };
-        Self {
-            directory,
-            name: path.file_name().unwrap_or_default().to_owned(),
-        }
+        Self { directory, name: path.file_name().unwrap_or_default().to_owned() }
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -74,9 +71,7 @@ impl Place {
     }
 
     fn with(&self, before: &[u8], after: &[u8]) -> PathBuf {
-        self.directory.join(OsString::from_vec(
-            [before, self.name.as_bytes(), after].concat(),
-        ))
+        self.directory.join(OsString::from_vec([before, self.name.as_bytes(), after].concat()))
     }
 
     /// The archives, newest first; of one number the plain file before its compressed copy.
@@ -85,11 +80,7 @@ impl Place {
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
             if let Some((number, form)) = self.parse(&entry.file_name()) {
-                archives.push(Archive {
-                    number,
-                    form,
-                    inode: entry.ino(),
-                });
+                archives.push(Archive { number, form, inode: entry.ino() });
             }
         }
         archives.sort_unstable();
@@ -97,42 +88,33 @@ impl Place {
     }
 
     fn parse(&self, file: &OsStr) -> Option<(u32, Form)> {
-        let rest = file
-            .as_bytes()
-            .strip_prefix(self.name.as_bytes())?
-            .strip_prefix(b".")?;
+        let rest = file.as_bytes().strip_prefix(self.name.as_bytes())?.strip_prefix(b".")?;
         let (digits, form) = match rest.strip_suffix(b".gz") {
             Some(digits) => (digits, Form::Gzip),
             None => (rest, Form::Plain),
         };
-        let plain =
-            !digits.is_empty() && digits[0] != b'0' && digits.iter().all(u8::is_ascii_digit);
-        let number = str::from_utf8(digits)
-            .ok()
-            .filter(|_| plain)?
-            .parse()
-            .ok()?;
+        let plain = !digits.is_empty() && digits[0] != b'0' && digits.iter().all(u8::is_ascii_digit);
+        let number = str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()?;
         Some((number, form))
     }
 
     /// Removes what a killed process left half done: new files without a name, compressed copies without an end, and
-    /// originals whose finished copy is there.
-    pub(crate) fn sweep(&self) -> io::Result<()> {
+    /// originals whose finished copy is there. What cannot be removed costs nothing but its space.
+    pub(crate) fn sweep(&self) {
         let prefix = self.with(b".", b".").into_os_string().into_vec();
-        for entry in fs::read_dir(&self.directory)? {
-            let path = entry?.path();
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()) {
             let rest = path.as_os_str().as_bytes().strip_prefix(prefix.as_slice());
             if rest.is_some_and(is_leftover) {
-                remove(&path)?;
+                let _ = remove(&path);
             }
         }
-        let archives = self.list()?;
+        let archives = self.list().unwrap_or_default();
         for pair in archives.windows(2) {
             if pair[0].number == pair[1].number && self.is_copy_of(&pair[1], &pair[0]) {
-                remove(&self.archive(pair[0].number, pair[0].form))?;
+                let _ = remove(&self.archive(pair[0].number, pair[0].form));
             }
         }
-        Ok(())
     }
 
     fn is_copy_of(&self, copy: &Archive, original: &Archive) -> bool {
@@ -160,12 +142,7 @@ impl Place {
 
     /// Deletes every archive beyond `keep`.
     pub(crate) fn prune(&self, keep: u32) -> io::Result<()> {
-        for archive in self
-            .list()?
-            .iter()
-            .rev()
-            .take_while(|archive| archive.number > keep)
-        {
+        for archive in self.list()?.iter().rev().take_while(|archive| archive.number > keep) {
             remove(&self.archive(archive.number, archive.form))?;
         }
         Ok(())
@@ -182,8 +159,7 @@ impl Place {
 
 fn is_leftover(rest: &[u8]) -> bool {
     let inode = rest.strip_suffix(b".gz.new");
-    rest == b"new"
-        || inode.is_some_and(|inode| !inode.is_empty() && inode.iter().all(u8::is_ascii_digit))
+    rest == b"new" || inode.is_some_and(|inode| !inode.is_empty() && inode.iter().all(u8::is_ascii_digit))
 }
 
 /// Deletes a file; that it is gone already is as good.

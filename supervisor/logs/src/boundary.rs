@@ -36,8 +36,7 @@ impl Filling {
         if self.ends_line && self.size > 0 {
             return Step::Rotate;
         }
-        let beyond =
-            usize::try_from((self.limit + SLACK).saturating_sub(self.size)).unwrap_or(usize::MAX);
+        let beyond = usize::try_from((self.limit + SLACK).saturating_sub(self.size)).unwrap_or(usize::MAX);
         let reach = &visible[..visible.len().min(beyond)];
         match reach[room..].iter().position(|&byte| byte == b'\n') {
             Some(first) => Step::Move(room + first + 1),
@@ -52,12 +51,7 @@ mod tests {
     use super::*;
 
     fn step(size: u64, limit: u64, ends_line: bool, visible: &[u8]) -> Step {
-        Filling {
-            size,
-            limit,
-            ends_line,
-        }
-        .step(visible)
+        Filling { size, limit, ends_line }.step(visible)
     }
 
     #[test]

@@ -51,8 +51,7 @@ impl Segment {
             let Some(first) = list(place)?.first().copied() else {
                 return Ok(None);
             };
-            let found = Self::open(place, first.number, first.form)?
-                .filter(|found| found.inode == first.inode);
+            let found = Self::open(place, first.number, first.form)?.filter(|found| found.inode == first.inode);
             if found.is_some() && Self::live(place)?.is_none() {
                 return Ok(found);
             }
@@ -72,27 +71,16 @@ impl Segment {
             Form::Plain => (Content::Plain { file, offset: 0 }, inode),
             Form::Gzip => {
                 let decoder = MultiGzDecoder::new(BufReader::new(file));
-                (
-                    Content::Gzip(Box::new(decoder)),
-                    origin(&path).unwrap_or(inode),
-                )
+                (Content::Gzip(Box::new(decoder)), origin(&path).unwrap_or(inode))
             }
         };
-        Ok(Some(Self {
-            content,
-            inode,
-            original,
-        }))
+        Ok(Some(Self { content, inode, original }))
     }
 
     /// The next newer file; `None`: not there yet.
     pub(crate) fn newer(&self, place: &Place) -> io::Result<Option<Self>> {
         self.neighbour(place, |spots, own| match own {
-            Some(own) => spots
-                .iter()
-                .copied()
-                .take_while(|spot| spot.number < own)
-                .max_by_key(|spot| spot.number),
+            Some(own) => spots.iter().copied().take_while(|spot| spot.number < own).max_by_key(|spot| spot.number),
             // It was deleted, and so was all before it: the oldest that is left comes next.
             None => spots.last().copied(),
         })
@@ -100,12 +88,7 @@ impl Segment {
 
     /// The next older file; `None`: there is none, or this one was deleted.
     pub(crate) fn older(&self, place: &Place) -> io::Result<Option<Self>> {
-        self.neighbour(place, |spots, own| {
-            spots
-                .iter()
-                .copied()
-                .find(|spot| own.is_some_and(|own| spot.number > own))
-        })
+        self.neighbour(place, |spots, own| spots.iter().copied().find(|spot| own.is_some_and(|own| spot.number > own)))
     }
 
     /// Rotations rename from the oldest on. So if our file is still where the listing saw it, and no file is between
@@ -127,18 +110,13 @@ impl Segment {
             let Some(found) = Self::open(place, chosen.number, chosen.form)? else {
                 continue;
             };
-            let between = |spot: &Spot| {
-                own.is_some_and(|own| is_between(spot.number, own.number, chosen.number))
-            };
+            let between = |spot: &Spot| own.is_some_and(|own| is_between(spot.number, own.number, chosen.number));
             let certain = found.inode == chosen.inode && self.stays(place, own, &spots)?;
             if certain && !crate::chain::spots(place)?.iter().any(between) {
                 return Ok(Some(found));
             }
         }
-        Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the log is rotated faster than it can be looked at",
-        ))
+        Err(io::Error::new(io::ErrorKind::TimedOut, "the log is rotated faster than it can be looked at"))
     }
 
     fn locate(&self, place: &Place, spots: &[Spot]) -> Option<Spot> {
@@ -146,9 +124,7 @@ impl Segment {
         // A number is not used again while the file is open, so the newest copy with it is the right one.
         let copy = || {
             let copies = spots.iter().filter(|spot| spot.form == Form::Gzip);
-            copies
-                .into_iter()
-                .find(|spot| origin(&path_of(place, spot.number, spot.form)) == Some(self.original))
+            copies.into_iter().find(|spot| origin(&path_of(place, spot.number, spot.form)) == Some(self.original))
         };
         open.or_else(copy).copied()
     }
@@ -204,26 +180,10 @@ impl Segment {
 
 /// The live file, if there is one, then the archives, newest first; of a file and its copy only the file.
 fn spots(place: &Place) -> io::Result<Vec<Spot>> {
-    let live = inode_at(place, 0, Form::Plain).map(|inode| Spot {
-        number: 0,
-        form: Form::Plain,
-        inode,
-    });
+    let live = inode_at(place, 0, Form::Plain).map(|inode| Spot { number: 0, form: Form::Plain, inode });
     let archives = list(place)?.into_iter();
-    let mut spots: Vec<Spot> = live
-        .into_iter()
-        .chain(archives.map(
-            |Archive {
-                 number,
-                 form,
-                 inode,
-             }| Spot {
-                number,
-                form,
-                inode,
-            },
-        ))
-        .collect();
+    let mut spots: Vec<Spot> =
+        live.into_iter().chain(archives.map(|Archive { number, form, inode }| Spot { number, form, inode })).collect();
     spots.dedup_by_key(|spot| spot.number);
     Ok(spots)
 }
@@ -237,17 +197,11 @@ fn list(place: &Place) -> io::Result<Vec<Archive>> {
 }
 
 fn path_of(place: &Place, number: u32, form: Form) -> std::path::PathBuf {
-    if number == 0 {
-        place.live()
-    } else {
-        place.archive(number, form)
-    }
+    if number == 0 { place.live() } else { place.archive(number, form) }
 }
 
 fn inode_at(place: &Place, number: u32, form: Form) -> Option<u64> {
-    fs::symlink_metadata(path_of(place, number, form))
-        .ok()
-        .map(|found| found.ino())
+    fs::symlink_metadata(path_of(place, number, form)).ok().map(|found| found.ino())
 }
 
 fn is_between(number: u32, one: u32, other: u32) -> bool {

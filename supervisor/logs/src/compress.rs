@@ -51,9 +51,7 @@ impl Compressor {
         }
         if !queue.started {
             let inner = Arc::clone(&self.inner);
-            let thread = thread::Builder::new()
-                .name("log-compress".to_owned())
-                .stack_size(256 << 10);
+            let thread = thread::Builder::new().name("log-compress".to_owned());
             queue.started = thread.spawn(move || inner.run()).is_ok();
         }
         self.inner.filled.notify_one();
@@ -73,10 +71,7 @@ impl Inner {
             match self.compress_all(&log) {
                 Ok(()) => log.counters.well(Trouble::Compressing),
                 // The originals stay, and the next rotation tries again.
-                Err(error) => log.counters.trouble(
-                    Trouble::Compressing,
-                    format!("compress: {}", describe(&error)),
-                ),
+                Err(error) => log.counters.trouble(Trouble::Compressing, format!("compress: {}", describe(&error))),
             }
         }
     }
@@ -84,23 +79,15 @@ impl Inner {
     fn next(&self) -> Option<Arc<Shared>> {
         let queue = lock(&self.queue);
         let idle = |queue: &mut Queue| queue.logs.is_empty() && !self.stop.load(Ordering::Relaxed);
-        let mut queue = self
-            .filled
-            .wait_while(queue, idle)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.filled.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner);
         (!self.stop.load(Ordering::Relaxed)).then(|| queue.logs.remove(0))
     }
 
     /// The oldest first, as it is the one that is needed least.
     fn compress_all(&self, log: &Shared) -> io::Result<()> {
         let archives = log.place.list()?;
-        for archive in archives
-            .iter()
-            .rev()
-            .filter(|archive| archive.form == Form::Plain)
-        {
-            if self.stop.load(Ordering::Relaxed) || log.settings().compression == Compression::None
-            {
+        for archive in archives.iter().rev().filter(|archive| archive.form == Form::Plain) {
+            if self.stop.load(Ordering::Relaxed) || log.settings().compression == Compression::None {
                 break;
             }
             let unfinished = log.place.unfinished(archive.inode);
@@ -128,12 +115,8 @@ impl Inner {
         remove(unfinished)?;
         let modified = original.metadata()?.modified()?;
         let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let copy = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o640)
-            .custom_flags(flags.bits())
-            .open(unfinished)?;
+        let copy =
+            OpenOptions::new().write(true).create_new(true).mode(0o640).custom_flags(flags.bits()).open(unfinished)?;
         let header = GzBuilder::new().comment(format!("{ORIGIN}{}", archive.inode));
         let mut encoder = header.write(copy, Level::new(4));
         let mut block = vec![0; 64 << 10];
@@ -168,24 +151,16 @@ fn replace(log: &Shared, inode: u64, finished: &Path) -> io::Result<()> {
 
 fn number_of(log: &Shared, inode: u64) -> io::Result<Option<u32>> {
     let archives = log.place.list()?;
-    let original = archives
-        .iter()
-        .find(|archive| archive.form == Form::Plain && archive.inode == inode);
+    let original = archives.iter().find(|archive| archive.form == Form::Plain && archive.inode == inode);
     Ok(original.map(|archive| archive.number))
 }
 
 /// Opens an archive without following links or waiting for anyone.
 pub(crate) fn open_archive(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits())
-        .open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     Ok(file)
 }

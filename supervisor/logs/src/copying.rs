@@ -108,13 +108,7 @@ impl From<Errno> for Stop {
     }
 }
 
-fn splice_some(
-    pipe: &mut Pipe,
-    log: &mut Log,
-    tools: &mut Tools,
-    now: Instant,
-    moved: &mut u64,
-) -> Result<(), Stop> {
+fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, moved: &mut u64) -> Result<(), Stop> {
     if pipe.skip {
         return outage::skip_line(pipe, log, tools, moved);
     }
@@ -139,9 +133,7 @@ fn splice_some(
             *moved += count as u64;
             Ok(())
         }
-        Err(error @ (Errno::EAGAIN | Errno::EINTR | Errno::EINVAL | Errno::ENOSYS)) => {
-            Err(error.into())
-        }
+        Err(error @ (Errno::EAGAIN | Errno::EINTR | Errno::EINVAL | Errno::ENOSYS)) => Err(error.into()),
         Err(error) => match log.failed(error, now, &tools.registry) {
             After::Retry => Ok(()),
             After::Outage => outage::relieve(pipe, log, tools, now, moved),
@@ -183,13 +175,7 @@ fn look(
     }
 }
 
-fn copy_some(
-    pipe: &mut Pipe,
-    log: &mut Log,
-    tools: &mut Tools,
-    now: Instant,
-    moved: &mut u64,
-) -> Result<(), Stop> {
+fn copy_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, moved: &mut u64) -> Result<(), Stop> {
     let count = nix::unistd::read(&pipe.fd, &mut tools.buffer[..64 << 10])?;
     if count == 0 {
         return Err(Stop::At(Turn::Ended));
@@ -197,9 +183,7 @@ fn copy_some(
     *moved += count as u64;
     let mut hand = 0..count;
     if pipe.skip {
-        let end = tools.buffer[hand.clone()]
-            .iter()
-            .position(|&byte| byte == b'\n');
+        let end = tools.buffer[hand.clone()].iter().position(|&byte| byte == b'\n');
         pipe.skip = end.is_none();
         hand.start = end.map_or(count, |end| end + 1);
         log.drop_bytes(&tools.buffer[..hand.start]);

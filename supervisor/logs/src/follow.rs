@@ -53,12 +53,7 @@ impl Follower {
     pub(crate) fn nowhere(place: Place) -> Self {
         // Watched before anything is read, so that no change goes unseen.
         let watch = DirectoryWatch::new(place.directory()).ok();
-        Self {
-            place,
-            watch,
-            at: None,
-            complete: false,
-        }
+        Self { place, watch, at: None, complete: false }
     }
 
     /// Goes on where `at` was left.
@@ -72,6 +67,9 @@ impl Follower {
     /// When a file of the log cannot be read. It may be tried again.
     pub fn read(&mut self, buffer: &mut Vec<u8>, max: usize) -> io::Result<usize> {
         let begin = buffer.len();
+        if self.watch.is_none() {
+            self.watch = DirectoryWatch::new(self.place.directory()).ok();
+        }
         while buffer.len() - begin < max {
             let old = buffer.len();
             let Some(at) = &mut self.at else {

@@ -21,7 +21,7 @@ use crate::settings::Compression;
 /// Within this distance of the limit the pipe is looked at before its bytes are moved.
 const WINDOW: u64 = 64 << 10;
 /// A file that could not be opened is tried again after this.
-const REOPEN: Duration = Duration::from_secs(2);
+const REOPEN: Duration = Duration::from_secs(1);
 /// A file that could not be written is tried again no sooner than this.
 const REWRITE: Duration = Duration::from_millis(50);
 /// A rotation that failed is tried again after this; the file grows meanwhile.
@@ -101,17 +101,8 @@ impl Log {
     }
 
     /// Is there a file to write to, with all that was dropped before told of?
-    pub(crate) fn ready(
-        &mut self,
-        now: Instant,
-        registry: &Registry,
-        compressor: &Compressor,
-    ) -> bool {
-        if self
-            .outage
-            .as_ref()
-            .is_some_and(|outage| now < outage.next_try)
-        {
+    pub(crate) fn ready(&mut self, now: Instant, registry: &Registry, compressor: &Compressor) -> bool {
+        if self.outage.as_ref().is_some_and(|outage| now < outage.next_try) {
             return false;
         }
         if self.outage.is_some() {
@@ -135,10 +126,7 @@ impl Log {
     /// Bytes were written: whatever was wrong is over.
     pub(crate) fn wrote(&mut self, count: usize, ends_line: Option<bool>) {
         let count = count as u64;
-        self.shared
-            .counters
-            .bytes
-            .fetch_add(count, Ordering::Relaxed);
+        self.shared.counters.bytes.fetch_add(count, Ordering::Relaxed);
         if let Some(live) = &mut self.live {
             live.end += count;
             live.ends_line = ends_line;
@@ -161,14 +149,8 @@ impl Log {
         let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
         self.dropped.bytes += bytes.len() as u64;
         self.dropped.lines += lines;
-        self.shared
-            .counters
-            .dropped_bytes
-            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        self.shared
-            .counters
-            .dropped_lines
-            .fetch_add(lines, Ordering::Relaxed);
+        self.shared.counters.dropped_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.shared.counters.dropped_lines.fetch_add(lines, Ordering::Relaxed);
         if let Some(outage) = &self.outage {
             self.dropped.reason.clone_from(&outage.reason);
         }
@@ -176,9 +158,7 @@ impl Log {
 
     /// How long the file could not be written, if so.
     pub(crate) fn out_for(&self, now: Instant) -> Option<Duration> {
-        self.outage
-            .as_ref()
-            .map(|outage| now.saturating_duration_since(outage.since))
+        self.outage.as_ref().map(|outage| now.saturating_duration_since(outage.since))
     }
 
     /// Something is to be done although no pipe has anything: an outage to end, or to tell of.
@@ -202,21 +182,13 @@ impl Log {
     pub(crate) fn unlooked(&self, now: Instant) -> Option<u64> {
         let limit = self.limit(now);
         let end = self.live.as_ref().map_or(0, |live| live.end);
-        if limit == u64::MAX {
-            Some(u64::MAX)
-        } else {
-            limit.checked_sub(end + WINDOW).filter(|&room| room > 0)
-        }
+        if limit == u64::MAX { Some(u64::MAX) } else { limit.checked_sub(end + WINDOW).filter(|&room| room > 0) }
     }
 
     pub(crate) fn filling(&mut self, now: Instant) -> Filling {
         let limit = self.limit(now);
         let size = self.live.as_ref().map_or(0, |live| live.end);
-        Filling {
-            size,
-            limit,
-            ends_line: self.ends_line(),
-        }
+        Filling { size, limit, ends_line: self.ends_line() }
     }
 
     /// Without a limit, or while rotations fail, the file grows.
@@ -235,8 +207,7 @@ impl Log {
         };
         *live.ends_line.get_or_insert_with(|| {
             let mut last = [b'\n'];
-            live.end == 0
-                || (live.file.read_exact_at(&mut last, live.end - 1).is_ok() && last == *b"\n")
+            live.end == 0 || (live.file.read_exact_at(&mut last, live.end - 1).is_ok() && last == *b"\n")
         })
     }
 
@@ -247,10 +218,7 @@ impl Log {
             Ok(live) => {
                 self.live = Some(live);
                 self.next_rotation = None;
-                self.shared
-                    .counters
-                    .rotations
-                    .fetch_add(1, Ordering::Relaxed);
+                self.shared.counters.rotations.fetch_add(1, Ordering::Relaxed);
                 self.shared.counters.well(Trouble::Rotating);
                 if settings.compression == Compression::Gzip && settings.keep > 0 {
                     compressor.submit(&self.shared);
@@ -258,9 +226,7 @@ impl Log {
             }
             Err(error) => {
                 self.next_rotation = Some(now + REROTATE);
-                self.shared
-                    .counters
-                    .trouble(Trouble::Rotating, format!("rotate: {}", describe(&error)));
+                self.shared.counters.trouble(Trouble::Rotating, format!("rotate: {}", describe(&error)));
             }
         }
     }
@@ -271,32 +237,21 @@ impl Log {
     }
 
     fn out(&mut self, now: Instant, reason: String, again: Duration) {
-        self.shared
-            .counters
-            .trouble(Trouble::Writing, reason.clone());
+        self.shared.counters.trouble(Trouble::Writing, reason.clone());
         let since = self.outage.as_ref().map_or(now, |outage| outage.since);
-        self.outage = Some(Outage {
-            since,
-            next_try: now + again,
-            reason,
-        });
+        self.outage = Some(Outage { since, next_try: now + again, reason });
     }
 
     fn open(&mut self, compressor: &Compressor) -> Result<(), String> {
         let path = self.shared.place.live();
         let describe = |error: io::Error| format!("{}: {}", path.display(), describe(&error));
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o750)
-            .create(self.shared.place.directory())
-            .map_err(describe)?;
+        fs::DirBuilder::new().recursive(true).mode(0o750).create(self.shared.place.directory()).map_err(describe)?;
         if !self.swept {
             let _names = lock(&self.shared.names);
-            self.shared.place.sweep().map_err(describe)?;
+            self.shared.place.sweep();
             self.swept = true;
         }
-        self.live =
-            Some(open_live(&path).map_err(|refusal| format!("{}: {refusal}", path.display()))?);
+        self.live = Some(open_live(&path).map_err(|refusal| format!("{}: {refusal}", path.display()))?);
         if self.shared.settings().compression == Compression::Gzip {
             compressor.submit(&self.shared);
         }
@@ -308,20 +263,10 @@ impl Log {
         if !self.torn && self.dropped.bytes == 0 {
             return Ok(());
         }
-        let mut text = if self.ends_line() {
-            String::new()
-        } else {
-            "\n".to_owned()
-        };
-        let Dropped {
-            bytes,
-            lines,
-            reason,
-        } = &self.dropped;
+        let mut text = if self.ends_line() { String::new() } else { "\n".to_owned() };
+        let Dropped { bytes, lines, reason } = &self.dropped;
         if *bytes > 0 {
-            text.push_str(&format!(
-                "[supervisor] dropped {bytes} bytes, {lines} lines: {reason}\n"
-            ));
+            text.push_str(&format!("[supervisor] dropped {bytes} bytes, {lines} lines: {reason}\n"));
         }
         if let Some(live) = &mut self.live
             && !text.is_empty()
@@ -370,22 +315,13 @@ fn open_live(path: &Path) -> Result<Live, Refusal> {
     let file = options().create(true).open(path)?;
     let found = file.metadata()?;
     check(&found)?;
-    Ok(Live {
-        file,
-        inode: found.ino(),
-        end: found.len(),
-        ends_line: None,
-    })
+    Ok(Live { file, inode: found.ino(), end: found.len(), ends_line: None })
 }
 
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    options
-        .read(true)
-        .write(true)
-        .mode(0o640)
-        .custom_flags(flags.bits());
+    options.read(true).write(true).mode(0o640).custom_flags(flags.bits());
     options
 }
 
@@ -395,11 +331,7 @@ fn check(found: &fs::Metadata) -> Result<(), Refusal> {
     if kind.is_file() {
         // A second name could be a file that root must not write for the one who made it.
         let linked = found.nlink() > 1 && nix::unistd::geteuid().is_root();
-        return if linked {
-            Err(Refusal::Linked(found.nlink()))
-        } else {
-            Ok(())
-        };
+        return if linked { Err(Refusal::Linked(found.nlink())) } else { Ok(()) };
     }
     Err(Refusal::Kind(if kind.is_symlink() {
         "a symbolic link"
@@ -431,21 +363,13 @@ fn next_file(shared: &Shared, keep: u32) -> io::Result<Live> {
         fs::rename(place.live(), place.archive(1, crate::archives::Form::Plain))?;
     }
     fs::rename(&fresh, place.live())?;
-    Ok(Live {
-        inode: file.metadata()?.ino(),
-        file,
-        end: 0,
-        ends_line: Some(true),
-    })
+    Ok(Live { inode: file.metadata()?.ino(), file, end: 0, ends_line: Some(true) })
 }
 
 /// Deletes the archive that is oldest among all logs in the same directory. Logs of which this pump was never told
 /// are not ours to delete.
 fn delete_oldest(registry: &Registry, shared: &Shared) -> bool {
-    let oldest = registry
-        .neighbours(&shared.place)
-        .into_iter()
-        .filter_map(|log| Some((log.place.oldest()?, log)));
+    let oldest = registry.neighbours(&shared.place).into_iter().filter_map(|log| Some((log.place.oldest()?, log)));
     let Some(((_, path), log)) = oldest.min_by(|left, right| left.0.cmp(&right.0)) else {
         return false;
     };
@@ -459,8 +383,5 @@ pub(crate) fn errno(error: &io::Error) -> Errno {
 
 /// The system's words without the number.
 pub(crate) fn describe(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(
-        || error.to_string(),
-        |number| Errno::from_raw(number).desc().to_owned(),
-    )
+    error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }

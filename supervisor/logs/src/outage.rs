@@ -37,12 +37,7 @@ pub(crate) fn relieve(
 }
 
 /// Drops up to the end of the line whose beginning was dropped.
-pub(crate) fn skip_line(
-    pipe: &mut Pipe,
-    log: &mut Log,
-    tools: &mut Tools,
-    moved: &mut u64,
-) -> Result<(), Stop> {
+pub(crate) fn skip_line(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, moved: &mut u64) -> Result<(), Stop> {
     let seen = tools.peeker.peek(pipe.fd.as_fd(), &mut tools.buffer)?;
     if seen == 0 {
         return Err(Stop::At(Turn::Ended));
@@ -53,13 +48,7 @@ pub(crate) fn skip_line(
 }
 
 /// Takes out of the pipe what has been looked at, and counts it as it goes.
-fn take(
-    pipe: &Pipe,
-    log: &mut Log,
-    tools: &mut Tools,
-    len: usize,
-    moved: &mut u64,
-) -> Result<(), Stop> {
+fn take(pipe: &Pipe, log: &mut Log, tools: &mut Tools, len: usize, moved: &mut u64) -> Result<(), Stop> {
     let mut taken = 0;
     while taken < len {
         let count = nix::unistd::read(&pipe.fd, &mut tools.buffer[..len - taken])?;

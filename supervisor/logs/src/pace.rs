@@ -19,10 +19,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn new() -> Self {
-        Self {
-            last: None,
-            rest: Duration::ZERO,
-        }
+        Self { last: None, rest: Duration::ZERO }
     }
 
     /// How long to rest after a look that ended `now` and moved at most `most` bytes from one pipe. The rest grows
@@ -36,10 +33,6 @@ impl Pace {
         let nanos = u128::from(TARGET) * since.as_nanos() / u128::from(most);
         let wanted = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         self.rest = wanted.min(LONGEST).min((self.rest * 2).max(SHORTEST));
-        if self.rest < SHORTEST {
-            Duration::ZERO
-        } else {
-            self.rest
-        }
+        if self.rest < SHORTEST { Duration::ZERO } else { self.rest }
     }
 }

@@ -59,13 +59,12 @@ impl Pump {
     /// Moves what comes out of `pipe`, the read end, to the log at `path` until `finish`. Several pipes may feed one
     /// log. Returns at once: that the log cannot be opened is told by `stats`, and tried again.
     ///
-    /// `id` names the pipe and must not be `u64::MAX`; a pipe that is attached under it is let go of. The pipe is made
-    /// non-blocking, which concerns who shares this very end, never the writer.
+    /// `id` names the pipe until `finish`, and must not be `u64::MAX`. The pipe is made non-blocking, which concerns
+    /// who shares this very end, never the writer.
     pub fn attach(&self, id: u64, pipe: OwnedFd, path: PathBuf, settings: Settings) {
         let log = self.inner.registry.enter(&path, settings);
         let directory = log.place.directory().to_owned();
-        self.inner
-            .send(id, directory, Order::Attach { id, pipe, log });
+        self.inner.send(id, directory, Order::Attach { id, pipe, log });
     }
 
     /// New settings for the log at `path`, if there is one.
@@ -96,10 +95,7 @@ impl Pump {
     /// What has become of the bytes for the log at `path`; `None` if this pump was never told of it.
     #[must_use]
     pub fn stats(&self, path: &Path) -> Option<Stats> {
-        self.inner
-            .registry
-            .find(path)
-            .map(|log| log.counters.stats())
+        self.inner.registry.find(path).map(|log| log.counters.stats())
     }
 }
 
@@ -113,9 +109,7 @@ impl Inner {
             Some(Route::Known(inbox)) => inbox.send(order),
             Some(Route::Unknown(waiting)) => waiting.push(order),
             None => {
-                routes
-                    .directories
-                    .insert(directory.clone(), Route::Unknown(vec![order]));
+                routes.directories.insert(directory.clone(), Route::Unknown(vec![order]));
                 drop(routes);
                 self.explore(directory);
             }
@@ -124,25 +118,14 @@ impl Inner {
 
     /// Finds out the file system of a directory on a thread of its own, as even asking can wait for a dead disk.
     fn explore(&self, directory: PathBuf) {
-        let (routes, registry, compressor) = (
-            Arc::clone(&self.routes),
-            Arc::clone(&self.registry),
-            self.compressor.clone(),
-        );
+        let (routes, registry, compressor) =
+            (Arc::clone(&self.routes), Arc::clone(&self.registry), self.compressor.clone());
         let explorer = move |directory: PathBuf| {
             let device = device_of(&directory);
-            settle(
-                &mut lock(&routes),
-                directory,
-                device,
-                &registry,
-                &compressor,
-            );
+            settle(&mut lock(&routes), directory, device, &registry, &compressor);
         };
         let (here, there) = (explorer.clone(), directory.clone());
-        let builder = thread::Builder::new()
-            .name("log-route".to_owned())
-            .stack_size(128 << 10);
+        let builder = thread::Builder::new().name("log-route".to_owned()).stack_size(128 << 10);
         if builder.spawn(move || explorer(there)).is_err() {
             here(directory);
         }
@@ -165,13 +148,7 @@ impl Drop for Inner {
 }
 
 /// Hands the orders that waited for the file system of `directory` to its worker.
-fn settle(
-    routes: &mut Routes,
-    directory: PathBuf,
-    device: u64,
-    registry: &Arc<Registry>,
-    compressor: &Compressor,
-) {
+fn settle(routes: &mut Routes, directory: PathBuf, device: u64, registry: &Arc<Registry>, compressor: &Compressor) {
     let Some(Route::Unknown(waiting)) = routes.directories.remove(&directory) else {
         return;
     };
@@ -196,9 +173,7 @@ fn start_worker(registry: &Arc<Registry>, compressor: &Compressor) -> io::Result
 /// There is no thread for it. The next pipe for the directory tries again.
 fn refuse(order: Order, error: &io::Error) {
     match order {
-        Order::Attach { log, .. } => log
-            .counters
-            .trouble(Trouble::Writing, format!("no thread: {error}")),
+        Order::Attach { log, .. } => log.counters.trouble(Trouble::Writing, format!("no thread: {error}")),
         Order::Finish { done, .. } => done(),
         Order::Stop => {}
     }
@@ -207,12 +182,6 @@ fn refuse(order: Order, error: &io::Error) {
 /// The device of the directory, which is made if it can be, or of the nearest one above it.
 fn device_of(directory: &Path) -> u64 {
     // What fails here fails again in the worker, and is told there.
-    let _ = fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(directory);
-    directory
-        .ancestors()
-        .find_map(|above| fs::metadata(above).ok())
-        .map_or(0, |found| found.dev())
+    let _ = fs::DirBuilder::new().recursive(true).mode(0o750).create(directory);
+    directory.ancestors().find_map(|above| fs::metadata(above).ok()).map_or(0, |found| found.dev())
 }

@@ -45,9 +45,7 @@ impl Registry {
     /// The log at `path`, with these settings from now on.
     pub(crate) fn enter(&self, path: &Path, settings: Settings) -> Arc<Shared> {
         let mut logs = lock(&self.logs);
-        let shared = logs
-            .entry(path.to_owned())
-            .or_insert_with(|| Arc::new(Shared::new(path, settings.clone())));
+        let shared = logs.entry(path.to_owned()).or_insert_with(|| Arc::new(Shared::new(path, settings.clone())));
         *lock(&shared.settings) = settings;
         Arc::clone(shared)
     }
@@ -59,10 +57,7 @@ impl Registry {
     /// All logs whose files are in the same directory as `place`.
     pub(crate) fn neighbours(&self, place: &Place) -> Vec<Arc<Shared>> {
         let logs = lock(&self.logs);
-        logs.values()
-            .filter(|log| log.place.directory() == place.directory())
-            .cloned()
-            .collect()
+        logs.values().filter(|log| log.place.directory() == place.directory()).cloned().collect()
     }
 }
 

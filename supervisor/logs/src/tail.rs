@@ -29,11 +29,7 @@ pub fn tail(path: &Path, lines: usize, max_bytes: usize) -> io::Result<Vec<u8>> 
 ///
 /// # Errors
 /// When a file of the log cannot be read.
-pub fn tail_then_follow(
-    path: &Path,
-    lines: usize,
-    max_bytes: usize,
-) -> io::Result<(Vec<u8>, Follower)> {
+pub fn tail_then_follow(path: &Path, lines: usize, max_bytes: usize) -> io::Result<(Vec<u8>, Follower)> {
     let place = Place::of(path);
     // The follower watches the directory from now on, so that it sees what comes while the tail is read.
     let mut follower = Follower::nowhere(place.clone());
@@ -46,32 +42,13 @@ pub fn tail_then_follow(
 }
 
 /// The last lines up to the end of `newest`, which is left standing there.
-fn last_lines(
-    place: &Place,
-    mut newest: Segment,
-    lines: usize,
-    max_bytes: usize,
-) -> io::Result<(Vec<u8>, Segment)> {
-    let mut tail = Tail {
-        blocks: Vec::new(),
-        bytes: 0,
-        line_ends: 0,
-        wanted: lines,
-        max_bytes,
-    };
+fn last_lines(place: &Place, mut newest: Segment, lines: usize, max_bytes: usize) -> io::Result<(Vec<u8>, Segment)> {
+    let mut tail = Tail { blocks: Vec::new(), bytes: 0, line_ends: 0, wanted: lines, max_bytes };
     tail.take_in(&mut newest)?;
-    let mut older = if tail.has_enough() {
-        None
-    } else {
-        newest.older(place)?
-    };
+    let mut older = if tail.has_enough() { None } else { newest.older(place)? };
     while let Some(mut segment) = older {
         tail.take_in(&mut segment)?;
-        older = if tail.has_enough() {
-            None
-        } else {
-            segment.older(place)?
-        };
+        older = if tail.has_enough() { None } else { segment.older(place)? };
     }
     Ok((tail.into_text(), newest))
 }
@@ -93,9 +70,7 @@ impl Tail {
     }
 
     fn take_in(&mut self, segment: &mut Segment) -> io::Result<()> {
-        let plain = segment
-            .plain()?
-            .map(|(file, end)| self.take_in_plain(file, end).map(|()| end));
+        let plain = segment.plain()?.map(|(file, end)| self.take_in_plain(file, end).map(|()| end));
         match plain {
             Some(end) => segment.seek(end?),
             None => self.take_in_stream(segment)?,
@@ -164,24 +139,14 @@ fn begin_of(text: &[u8], wanted: usize, max: usize) -> usize {
     if by_lines >= floor {
         return by_lines;
     }
-    let first_end = text[floor..text.len() - 1]
-        .iter()
-        .position(|&byte| byte == b'\n');
+    let first_end = text[floor..text.len() - 1].iter().position(|&byte| byte == b'\n');
     let at_line = floor == 0 || text[floor - 1] == b'\n';
-    if at_line {
-        floor
-    } else {
-        first_end.map_or(floor, |end| floor + end + 1)
-    }
+    if at_line { floor } else { first_end.map_or(floor, |end| floor + end + 1) }
 }
 
 /// The positions of the line ends, the last first.
 fn memchr_back(text: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    text.iter()
-        .enumerate()
-        .rev()
-        .filter(|(_, byte)| **byte == b'\n')
-        .map(|(at, _)| at)
+    text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at)
 }
 
 #[cfg(test)]

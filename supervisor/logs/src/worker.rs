@@ -24,15 +24,8 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 pub(crate) type Done = Box<dyn FnOnce() + Send>;
 
 pub(crate) enum Order {
-    Attach {
-        id: u64,
-        pipe: OwnedFd,
-        log: Arc<Shared>,
-    },
-    Finish {
-        id: u64,
-        done: Done,
-    },
+    Attach { id: u64, pipe: OwnedFd, log: Arc<Shared> },
+    Finish { id: u64, done: Done },
     Stop,
 }
 
@@ -61,9 +54,7 @@ impl Inbox {
 
     /// Waits until the worker is gone; not for ever, as its disk may be dead.
     pub(crate) fn wait_for_end(&self, timeout: Duration) {
-        let over = self
-            .ended
-            .wait_timeout_while(lock(&self.over), timeout, |over| !*over);
+        let over = self.ended.wait_timeout_while(lock(&self.over), timeout, |over| !*over);
         drop(over.unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -84,18 +75,9 @@ struct Worker {
 }
 
 /// Starts a worker that lives until it is told to stop.
-pub(crate) fn start(
-    inbox: Arc<Inbox>,
-    registry: Arc<Registry>,
-    compressor: Compressor,
-) -> io::Result<()> {
+pub(crate) fn start(inbox: Arc<Inbox>, registry: Arc<Registry>, compressor: Compressor) -> io::Result<()> {
     let poller = Poller::new(&inbox.waker)?;
-    let tools = Tools {
-        peeker: Peeker::new(),
-        buffer: vec![0; VISIBLE].into_boxed_slice(),
-        registry,
-        compressor,
-    };
+    let tools = Tools { peeker: Peeker::new(), buffer: vec![0; VISIBLE].into_boxed_slice(), registry, compressor };
     let worker = Worker {
         poller,
         inbox,
@@ -108,10 +90,7 @@ pub(crate) fn start(
         pace: Pace::new(),
         tools,
     };
-    thread::Builder::new()
-        .name("log-pump".to_owned())
-        .stack_size(256 << 10)
-        .spawn(move || worker.run())?;
+    thread::Builder::new().name("log-pump".to_owned()).stack_size(256 << 10).spawn(move || worker.run())?;
     Ok(())
 }
 
@@ -133,12 +112,7 @@ impl Worker {
         if waited.is_err() {
             // Not known to happen. Looking at everything keeps the services going.
             thread::sleep(Duration::from_millis(10));
-            pipes
-                .keys()
-                .copied()
-                .collect::<Vec<_>>()
-                .into_iter()
-                .for_each(|id| queue(pipes, ready, id));
+            pipes.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| queue(pipes, ready, id));
         }
         if !self.take_orders() {
             return false;
@@ -157,9 +131,7 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let held = (!self.held.is_empty()).then_some(PATIENCE);
-        let look = self
-            .next_look
-            .map(|next| next.saturating_duration_since(now));
+        let look = self.next_look.map(|next| next.saturating_duration_since(now));
         held.into_iter().chain(look).min()
     }
 
@@ -194,25 +166,13 @@ impl Worker {
         let unblocked = fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from);
         if let Err(error) = unblocked.and_then(|_| self.poller.add(fd.as_fd(), id)) {
             let what = format!("watch the pipe: {}", describe(&error));
-            self.logs[log]
-                .shared
-                .counters
-                .trouble(Trouble::Writing, what);
+            self.logs[log].shared.counters.trouble(Trouble::Writing, what);
         }
         let capacity = platform::capacity(fd.as_fd());
         self.logs[log].pipes += 1;
         self.pipes.insert(
             id,
-            Pipe {
-                fd,
-                log,
-                capacity,
-                way: Way::Splice,
-                skip: false,
-                held: None,
-                finishing: false,
-                queued: false,
-            },
+            Pipe { fd, log, capacity, way: Way::Splice, skip: false, held: None, finishing: false, queued: false },
         );
         queue(&mut self.pipes, &mut self.ready, id);
     }
@@ -282,10 +242,7 @@ impl Worker {
 
     /// If the pipe's log is in trouble, it is looked after from now on.
     fn watch(&mut self, id: u64) {
-        let troubled = self
-            .pipes
-            .get(&id)
-            .is_some_and(|pipe| self.logs[pipe.log].unsettled());
+        let troubled = self.pipes.get(&id).is_some_and(|pipe| self.logs[pipe.log].unsettled());
         if troubled && self.next_look.is_none() {
             self.next_look = Some(Instant::now() + LOOK_AFTER);
         }
@@ -299,12 +256,8 @@ impl Worker {
         if self.next_look.is_none_or(|next| now < next) {
             return;
         }
-        let waiting: Vec<u64> = self
-            .pipes
-            .iter()
-            .filter(|(_, pipe)| self.logs[pipe.log].unsettled())
-            .map(|(id, _)| *id)
-            .collect();
+        let waiting: Vec<u64> =
+            self.pipes.iter().filter(|(_, pipe)| self.logs[pipe.log].unsettled()).map(|(id, _)| *id).collect();
         for id in waiting {
             self.serve(id);
         }

@@ -28,17 +28,11 @@ impl Poller {
     pub(crate) fn new(waker: &Waker) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&waker.0, EpollEvent::new(EpollFlags::EPOLLIN, WAKER))?;
-        Ok(Self {
-            epoll,
-            events: vec![EpollEvent::empty(); 64],
-        })
+        Ok(Self { epoll, events: vec![EpollEvent::empty(); 64] })
     }
 
     pub(crate) fn add(&mut self, pipe: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        Ok(self.epoll.add(
-            pipe,
-            EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, token),
-        )?)
+        Ok(self.epoll.add(pipe, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, token))?)
     }
 
     /// Needed before closing, as others hold duplicates of the pipe.
@@ -48,11 +42,7 @@ impl Poller {
     }
 
     /// Calls `ready` with the token of each pipe that was written to. Returns early when woken.
-    pub(crate) fn wait(
-        &mut self,
-        timeout: Option<Duration>,
-        mut ready: impl FnMut(u64),
-    ) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>, mut ready: impl FnMut(u64)) -> io::Result<()> {
         let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
             let millis = u32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
             EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX)
@@ -61,11 +51,7 @@ impl Poller {
             Err(Errno::EINTR) => 0,
             other => other?,
         };
-        self.events[..count]
-            .iter()
-            .map(EpollEvent::data)
-            .filter(|&token| token != WAKER)
-            .for_each(&mut ready);
+        self.events[..count].iter().map(EpollEvent::data).filter(|&token| token != WAKER).for_each(&mut ready);
         Ok(())
     }
 }
@@ -75,9 +61,7 @@ pub(crate) struct Waker(EventFd);
 
 impl Waker {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self(EventFd::from_flags(
-            EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
-        )?))
+        Ok(Self(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?))
     }
 
     pub(crate) fn wake(&self) {
@@ -93,29 +77,14 @@ impl Waker {
 
 /// How much a pipe can hold.
 pub(crate) fn capacity(pipe: BorrowedFd<'_>) -> usize {
-    fcntl(pipe, FcntlArg::F_GETPIPE_SZ)
-        .ok()
-        .and_then(|size| usize::try_from(size).ok())
-        .unwrap_or(64 << 10)
+    fcntl(pipe, FcntlArg::F_GETPIPE_SZ).ok().and_then(|size| usize::try_from(size).ok()).unwrap_or(64 << 10)
 }
 
 /// Moves at most `len` bytes from a pipe to a file at `offset`. What was moved is in the file and no longer in the
 /// pipe, in one step as seen from a signal: a kill neither loses nor doubles. `Ok(0)`: no writer is left.
-pub(crate) fn splice(
-    pipe: BorrowedFd<'_>,
-    file: &File,
-    offset: u64,
-    len: usize,
-) -> nix::Result<usize> {
+pub(crate) fn splice(pipe: BorrowedFd<'_>, file: &File, offset: u64, len: usize) -> nix::Result<usize> {
     let mut offset = i64::try_from(offset).map_err(|_| Errno::EFBIG)?;
-    nix::fcntl::splice(
-        pipe,
-        None,
-        file,
-        Some(&mut offset),
-        len,
-        SpliceFFlags::SPLICE_F_NONBLOCK,
-    )
+    nix::fcntl::splice(pipe, None, file, Some(&mut offset), len, SpliceFFlags::SPLICE_F_NONBLOCK)
 }
 
 /// Looks at what a pipe holds and leaves it there.
@@ -131,10 +100,7 @@ impl Peeker {
         if self.0.is_none() {
             let scratch = unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
             // Refused to users who have many large pipes; then less can be seen at a time.
-            let _ = fcntl(
-                &scratch.1,
-                FcntlArg::F_SETPIPE_SZ(i32::try_from(buffer.len()).unwrap_or(i32::MAX)),
-            );
+            let _ = fcntl(&scratch.1, FcntlArg::F_SETPIPE_SZ(i32::try_from(buffer.len()).unwrap_or(i32::MAX)));
             self.0 = Some(scratch);
         }
         let Some((output, input)) = &self.0 else {
@@ -162,8 +128,7 @@ pub(crate) struct DirectoryWatch(Inotify);
 impl DirectoryWatch {
     pub(crate) fn new(directory: &Path) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        let changes =
-            AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
+        let changes = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
         inotify.add_watch(directory, changes | AddWatchFlags::IN_ONLYDIR)?;
         Ok(Self(inotify))
     }
@@ -175,10 +140,7 @@ impl DirectoryWatch {
             match self.0.read_events() {
                 Ok(events) => {
                     let overflow = AddWatchFlags::IN_Q_OVERFLOW;
-                    if events
-                        .iter()
-                        .any(|e| e.name.as_deref() == Some(name) || e.mask.contains(overflow))
-                    {
+                    if events.iter().any(|e| e.name.as_deref() == Some(name) || e.mask.contains(overflow)) {
                         return Ok(());
                     }
                 }
@@ -187,13 +149,9 @@ impl DirectoryWatch {
                     if left.is_zero() {
                         return Ok(());
                     }
-                    let millis =
-                        u32::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
+                    let millis = u32::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
                     let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
-                    match poll(
-                        &mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)],
-                        timeout,
-                    ) {
+                    match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout) {
                         Ok(_) | Err(Errno::EINTR) => {}
                         Err(error) => return Err(error.into()),
                     }

@@ -21,15 +21,11 @@ pub(crate) struct Poller {
 
 impl Poller {
     pub(crate) fn new(waker: &Waker) -> io::Result<Self> {
-        Ok(Self {
-            waker: waker.output.try_clone()?,
-            pipes: Vec::new(),
-        })
+        Ok(Self { waker: waker.output.try_clone()?, pipes: Vec::new() })
     }
 
     pub(crate) fn add(&mut self, pipe: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        self.pipes
-            .push((pipe.as_raw_fd(), pipe.try_clone_to_owned()?, token));
+        self.pipes.push((pipe.as_raw_fd(), pipe.try_clone_to_owned()?, token));
         Ok(())
     }
 
@@ -37,30 +33,20 @@ impl Poller {
         self.pipes.retain(|(fd, _, _)| *fd != pipe.as_raw_fd());
     }
 
-    pub(crate) fn wait(
-        &mut self,
-        timeout: Option<Duration>,
-        mut ready: impl FnMut(u64),
-    ) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>, mut ready: impl FnMut(u64)) -> io::Result<()> {
         let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
             let millis = u32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
             PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
         });
-        let mut polled: Vec<_> = self
-            .pipes
-            .iter()
-            .map(|(_, fd, _)| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
-            .collect();
+        let mut polled: Vec<_> =
+            self.pipes.iter().map(|(_, fd, _)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
         polled.push(PollFd::new(self.waker.as_fd(), PollFlags::POLLIN));
         match poll(&mut polled, timeout) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        let seen = polled
-            .iter()
-            .zip(&self.pipes)
-            .filter(|(fd, _)| fd.any().unwrap_or(true));
+        let seen = polled.iter().zip(&self.pipes).filter(|(fd, _)| fd.any().unwrap_or(true));
         seen.for_each(|(_, (_, _, token))| ready(*token));
         Ok(())
     }
@@ -98,12 +84,7 @@ pub(crate) fn capacity(_pipe: BorrowedFd<'_>) -> usize {
 }
 
 /// There is none here.
-pub(crate) fn splice(
-    _pipe: BorrowedFd<'_>,
-    _file: &File,
-    _offset: u64,
-    _len: usize,
-) -> nix::Result<usize> {
+pub(crate) fn splice(_pipe: BorrowedFd<'_>, _file: &File, _offset: u64, _len: usize) -> nix::Result<usize> {
     Err(Errno::EINVAL)
 }
 

@@ -1,52 +1,181 @@
-//! Bytes in, the same bytes out, in files of the right size.
-//! Not here: kills, full disks, readers.
+//! Bytes in, the same bytes out.
+//! Not here: rotation, kills, full disks, readers.
 
 use std::fs;
 use std::io::Write;
+use std::sync::Barrier;
 
 use supervisor_logs::Pump;
 use tempfile::tempdir;
 
-use crate::{content, eventually, files, keep_all, numbered, pump_through};
+use crate::{assert_same, eventually, feed, finish, keep_all, numbered, pump_through};
 
 #[test]
 fn a_line_is_in_the_file_soon_after_it_was_written() {
     let dir = tempdir().expect("a directory");
     let path = dir.path().join("deep/er/a.log");
-    let (output, mut input) = std::io::pipe().expect("a pipe");
     let pump = Pump::new();
-    pump.attach(1, output.into(), path.clone(), keep_all(0));
+    let mut input = feed(&pump, 1, &path, &keep_all(0));
     for number in 1..20 {
         input.write_all(b"hello\n").expect("the pump reads");
-        eventually("the line is there", || {
-            fs::read(&path).is_ok_and(|text| text == b"hello\n".repeat(number))
-        });
+        eventually("the line is there", || fs::read(&path).is_ok_and(|text| text == b"hello\n".repeat(number)));
     }
-    assert_eq!(
-        pump.stats(&path).map(|stats| (stats.bytes, stats.error)),
-        Some((19 * 6, None))
-    );
+    assert_eq!(pump.stats(&path).map(|stats| (stats.bytes, stats.error)), Some((19 * 6, None)));
 }
 
 #[test]
-fn a_million_lines_under_rotation_have_no_gap_and_no_double() {
+fn bytes_that_are_no_text_stay_as_they_are() {
     let dir = tempdir().expect("a directory");
     let path = dir.path().join("a.log");
-    let lines = numbered(1_000_000);
-    pump_through(&path, keep_all(100_000), &lines);
-    assert!(
-        content(&path) == lines,
-        "the files together are not what was written"
-    );
-    let files = files(&path);
-    assert!(files.len() > lines.len() / 100_000, "{} files", files.len());
-    for file in &files {
-        let text = fs::read(file).expect("a file");
-        assert!(
-            text.len() <= 100_000 && text.ends_with(b"\n"),
-            "{} has {} bytes",
-            file.display(),
-            text.len()
-        );
+    let every_byte: Vec<u8> = (0..=u8::MAX).collect();
+    let bytes =
+        [b"\xef\xbb\xbfBOM\r\r\0\x1b[31mred\x1b[0m\xff\xfe\xc3\x28\n".as_slice(), &every_byte, b"\r\n\n\n"].concat();
+    pump_through(&path, keep_all(0), &bytes);
+    assert_same(&fs::read(&path).expect("a log"), &bytes);
+}
+
+#[test]
+fn an_unfinished_last_line_is_kept() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    pump_through(&path, keep_all(0), b"whole\npart");
+    assert_same(&fs::read(&path).expect("a log"), b"whole\npart");
+}
+
+#[test]
+fn a_log_goes_on_at_its_end_when_it_is_opened_again() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    pump_through(&path, keep_all(0), b"first, ");
+    pump_through(&path, keep_all(0), b"second\n");
+    assert_same(&fs::read(&path).expect("a log"), b"first, second\n");
+}
+
+#[test]
+fn the_next_generation_begins_a_new_line() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let pump = Pump::new();
+    feed(&pump, 1, &path, &keep_all(0)).write_all(b"killed in the mid").expect("the pump reads");
+    finish(&pump, 1);
+    feed(&pump, 2, &path, &keep_all(0)).write_all(b"started\n").expect("the pump reads");
+    finish(&pump, 2);
+    assert_same(&fs::read(&path).expect("a log"), b"killed in the mid\nstarted\n");
+}
+
+#[test]
+fn lines_of_two_generations_at_once_stay_whole() {
+    const LINES: usize = 20_000;
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let pump = Pump::new();
+    let begin = Barrier::new(2);
+    let lines = [[b"a".repeat(150), b"\n".to_vec()].concat(), [b"b".repeat(333), b"\n".to_vec()].concat()];
+    std::thread::scope(|scope| {
+        for (line, id) in lines.iter().zip([1, 2]) {
+            let mut input = feed(&pump, id, &path, &keep_all(1 << 20));
+            let begin = &begin;
+            scope.spawn(move || {
+                begin.wait();
+                let text = line.repeat(LINES);
+                text.chunks(7_001).for_each(|piece| input.write_all(piece).expect("the pump reads"));
+            });
+        }
+    });
+    finish(&pump, 1);
+    finish(&pump, 2);
+    let all = crate::content(&path);
+    for line in &lines {
+        let whole = all.split_inclusive(|&byte| byte == b'\n').filter(|found| found == line).count();
+        assert_eq!(whole, LINES, "lines of {} bytes", line.len());
     }
+}
+
+#[test]
+fn a_prompt_without_line_end_does_not_wait_for_ever() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let pump = Pump::new();
+    let mut first = feed(&pump, 1, &path, &keep_all(0));
+    let _second = feed(&pump, 2, &path, &keep_all(0));
+    first.write_all(b"name? ").expect("the pump reads");
+    eventually("the prompt is there", || fs::read(&path).is_ok_and(|text| text == b"name? "));
+}
+
+#[test]
+fn a_log_that_someone_emptied_goes_on_at_its_end() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let pump = Pump::new();
+    let mut input = feed(&pump, 1, &path, &keep_all(0));
+    input.write_all(&numbered(1000)).expect("the pump reads");
+    eventually("all is there", || fs::read(&path).is_ok_and(|text| text == numbered(1000)));
+    fs::OpenOptions::new().write(true).truncate(true).open(&path).expect("it can be emptied");
+    input.write_all(b"after\n").expect("the pump reads");
+    eventually("it begins anew", || fs::read(&path).is_ok_and(|text| text == b"after\n"));
+}
+
+#[test]
+fn a_log_that_someone_removed_is_made_anew() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("logs/a.log");
+    let pump = Pump::new();
+    let mut input = feed(&pump, 1, &path, &keep_all(0));
+    for remove in [
+        |path: &std::path::Path| fs::remove_file(path),
+        |path: &std::path::Path| fs::remove_dir_all(path.parent().expect("one")),
+    ] {
+        input.write_all(b"before\n").expect("the pump reads");
+        eventually("it is there", || fs::read(&path).is_ok_and(|text| text.ends_with(b"before\n")));
+        remove(&path).expect("it can be removed");
+        input.write_all(b"after\n").expect("the pump reads");
+        eventually("it is back", || fs::read(&path).is_ok_and(|text| text == b"after\n"));
+    }
+}
+
+#[test]
+fn what_a_pump_left_in_a_pipe_is_moved_by_the_next_one() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let (output, mut input) = std::io::pipe().expect("a pipe");
+    let text = numbered(200_000);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for piece in text.chunks(999) {
+                input.write_all(piece).expect("a pump reads");
+                std::thread::sleep(std::time::Duration::from_micros(50));
+            }
+        });
+        for id in 1..20 {
+            let pump = Pump::new();
+            pump.attach(id, output.try_clone().expect("a duplicate").into(), path.clone(), keep_all(100_000));
+            eventually("it moves bytes", || pump.stats(&path).is_some_and(|stats| stats.bytes > 20_000));
+            pump.shutdown();
+        }
+        let pump = Pump::new();
+        pump.attach(20, output.try_clone().expect("a duplicate").into(), path.clone(), keep_all(100_000));
+        eventually("the rest is there", || crate::content(&path).len() == text.len());
+        pump.shutdown();
+    });
+    assert_same(&crate::content(&path), &text);
+}
+
+#[test]
+fn finishing_what_was_never_attached_is_answered() {
+    finish(&Pump::new(), 7);
+}
+
+#[test]
+fn a_pipe_that_lost_its_writers_costs_nothing_until_it_is_finished() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let pump = Pump::new();
+    feed(&pump, 1, &path, &keep_all(0)).write_all(b"bye\n").expect("the pump reads");
+    eventually("it is there", || fs::read(&path).is_ok_and(|text| text == b"bye\n"));
+    let before = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).expect("the usage");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let after = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).expect("the usage");
+    let switches = after.voluntary_context_switches() - before.voluntary_context_switches();
+    assert!(switches < 10, "{switches} context switches while idle");
+    finish(&pump, 1);
 }
