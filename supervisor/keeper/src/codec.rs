@@ -27,6 +27,14 @@ pub(crate) trait Message: Sized {
 trait Wire: Sized {
     fn put(&self, out: &mut Vec<u8>);
     fn take(input: &mut &[u8]) -> Result<Self, Malformed>;
+
+    fn put_all(items: &[Self], out: &mut Vec<u8>) {
+        items.iter().for_each(|item| item.put(out));
+    }
+
+    fn take_all(count: usize, input: &mut &[u8]) -> Result<Vec<Self>, Malformed> {
+        (0..count).map(|_| Self::take(input)).collect()
+    }
 }
 
 /// The operations. A number, once given, keeps its meaning; the golden frames hold us to it.
@@ -140,7 +148,30 @@ macro_rules! integers {
     )+};
 }
 
-integers!(u8 u32 u64 i32);
+integers!(u32 u64 i32);
+
+/// Bytes come in megabytes, hence not one by one.
+impl Wire for u8 {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(*self);
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        let (byte, rest) = input.split_first().ok_or(Malformed::Short)?;
+        *input = rest;
+        Ok(*byte)
+    }
+
+    fn put_all(items: &[Self], out: &mut Vec<u8>) {
+        out.extend_from_slice(items);
+    }
+
+    fn take_all(count: usize, input: &mut &[u8]) -> Result<Vec<Self>, Malformed> {
+        let (bytes, rest) = input.split_at_checked(count).ok_or(Malformed::Short)?;
+        *input = rest;
+        Ok(bytes.to_vec())
+    }
+}
 
 impl Wire for bool {
     fn put(&self, out: &mut Vec<u8>) {
@@ -160,12 +191,12 @@ impl<T: Wire> Wire for Vec<T> {
     fn put(&self, out: &mut Vec<u8>) {
         // A sequence longer than that makes a frame that the channel refuses.
         u32::try_from(self.len()).unwrap_or(u32::MAX).put(out);
-        self.iter().for_each(|item| item.put(out));
+        T::put_all(self, out);
     }
 
     fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
         let count = u32::take(input)?;
-        (0..count).map(|_| T::take(input)).collect()
+        T::take_all(usize::try_from(count).unwrap_or(usize::MAX), input)
     }
 }
 

@@ -147,12 +147,12 @@ pub enum Step {
     Setsid,
     /// Signal dispositions and mask.
     Signals,
-    /// Resource limits.
-    Limits,
     /// The working directory.
     Chdir,
     /// Placing and closing file descriptors.
     Fds,
+    /// Resource limits and the file mode creation mask.
+    Limits,
     /// Supplementary groups.
     Setgroups,
     /// Group ids.

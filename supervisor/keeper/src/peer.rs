@@ -89,7 +89,7 @@ impl Peer {
         self.channel.flush()
     }
 
-    /// Something waits for the socket to become writable.
+    /// Something waits for the socket to become writable. To be asked anew after `send`, `flush` and `receive`.
     #[must_use]
     pub fn wants_write(&self) -> bool {
         self.channel.wants_write()
@@ -134,5 +134,45 @@ impl Peer {
 impl AsFd for Peer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.channel.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::net::UnixStream;
+
+    use super::{AsFd, Channel, Filled, Incoming, MAX_IN_FLIGHT, Message, Peer, Reply, Request};
+
+    #[test]
+    fn no_more_descriptors_are_under_way_than_the_kernel_allows_an_ordinary_user() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let mut peer = Peer::new(left.into()).unwrap();
+        let mut keeper = Channel::new(right.into()).unwrap();
+        let file = File::open("/dev/null").unwrap();
+        let names: Vec<String> = (0..8).map(|name| format!("{name}")).collect();
+        for id in 0..60 {
+            if id % 2 == 0 {
+                peer.send(id, &Request::Hold { names: names.clone() }, &[file.as_fd(); 8]).unwrap();
+            } else {
+                peer.send(id, &Request::Fetch { names: names.clone() }, &[]).unwrap();
+            }
+        }
+        let (mut answered, mut unanswered) = (0, Vec::new());
+        while answered < 60 {
+            while keeper.fill().unwrap() == Filled::Some {}
+            while let Some(frame) = keeper.next_frame().unwrap() {
+                unanswered.push(frame.id);
+            }
+            assert!(unanswered.len() * 8 <= MAX_IN_FLIGHT, "{unanswered:?}");
+            assert_eq!(unanswered[0], answered, "in order");
+            keeper.queue(Reply::Done.operation(), unanswered.remove(0), &[], vec![]).unwrap();
+            keeper.flush().unwrap();
+            assert!(matches!(peer.receive().unwrap(), Some(Incoming::Reply { id, .. }) if id == answered));
+            answered += 1;
+        }
+        assert!(peer.receive().unwrap().is_none());
+        drop(keeper);
+        assert!(matches!(peer.receive().unwrap(), Some(Incoming::Closed)));
     }
 }

@@ -1,14 +1,16 @@
 //! The life of control: what survives it, how it is brought back, when it is not.
 //! Not here: requests of a control that lives.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{MsgFlags, send};
-use nix::unistd::Pid;
-use std::os::fd::AsRawFd;
+use nix::unistd::{Pid, setsid};
 use supervisor_keeper::{Notice, Reply, Request, VERSION};
 
 use crate::rig::{Rig, lives, wait_for};
@@ -126,6 +128,21 @@ fn a_control_that_does_not_answer_for_ten_seconds_is_replaced() {
 }
 
 #[test]
+fn time_in_which_the_keeper_did_not_run_does_not_count_against_control() {
+    let rig = Rig::start();
+    let mut control = rig.control();
+    control.acknowledging = false;
+    control.inventory();
+    rig.signal(Signal::SIGSTOP);
+    std::thread::sleep(Duration::from_secs(13));
+    rig.signal(Signal::SIGCONT);
+    control.acknowledging = true;
+    control.run(rig.script(1, "exit 0"), &rig.path("out"));
+    control.exit_of(1);
+    assert!(lives(control.pid), "it had no chance to be heard");
+}
+
+#[test]
 fn a_control_that_cannot_be_started_ends_the_keeper() {
     let mut rig = Rig::start_with(|command| {
         command.env("KEEPER_TEST_CONTROL", "/no/such/program");
@@ -156,4 +173,40 @@ fn a_hangup_of_a_daemon_is_a_wish_to_reload() {
     rig.signal(Signal::SIGUSR2);
     rig.signal(Signal::SIGPIPE);
     assert_eq!(control.lull(), [Notice::Reload]);
+}
+
+#[test]
+fn a_hangup_of_the_terminal_is_the_end_in_the_foreground() {
+    let (master, slave) = terminal();
+    let rig = Rig::start_with(|command| {
+        command.env("KEEPER_TEST_FOREGROUND", "1").stdin(slave);
+        #[expect(unsafe_code, reason = "pre_exec is")]
+        // SAFETY: these system calls are fine after fork.
+        unsafe {
+            command.pre_exec(|| {
+                setsid()?;
+                Errno::result(libc::ioctl(0, libc::TIOCSCTTY, 0))?;
+                Ok(())
+            });
+        }
+    });
+    let mut control = rig.control();
+    control.inventory();
+    rig.signal(Signal::SIGHUP);
+    assert_eq!(control.lull(), [Notice::Reload], "the terminal is still there");
+    drop(master);
+    assert_eq!(control.lull(), [Notice::Shutdown { now: false }]);
+}
+
+fn terminal() -> (OwnedFd, OwnedFd) {
+    let (mut master, mut slave) = (-1, -1);
+    let null = std::ptr::null_mut();
+    #[expect(unsafe_code, reason = "openpty and descriptors by number")]
+    // SAFETY: openpty writes two new descriptors, which are ours alone.
+    unsafe {
+        let (m, s) = (&raw mut master, &raw mut slave);
+        Errno::result(libc::openpty(m, s, null, null.cast(), null.cast())).unwrap();
+        libc::fcntl(master, libc::F_SETFD, libc::FD_CLOEXEC);
+        (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
+    }
 }

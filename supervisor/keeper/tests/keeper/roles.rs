@@ -10,6 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::libc;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::{ForkResult, fork};
 use supervisor_keeper::{CONTROL_FD, ControlCommand, Setup, reset_signals, run};
@@ -26,6 +28,7 @@ extern "C" fn play() {
     let code = match variable(ROLE).as_str() {
         "" => return,
         "keeper" => be_keeper(),
+        "process 1" => be_process_one(),
         "control" => be_control(),
         "orphans" => make_orphans(),
         "reset" => {
@@ -57,9 +60,32 @@ fn be_keeper() -> i32 {
         hold: vec![("from setup".to_owned(), held)],
         shutdown_timeout: Duration::from_millis(timeout),
         stderr: None,
-        foreground: false,
+        foreground: !variable("KEEPER_TEST_FOREGROUND").is_empty(),
     })
     .into()
+}
+
+/// A keeper as process 1 of a namespace, with a view of processes of its own.
+fn be_process_one() -> i32 {
+    let (none, proc) = (std::ptr::null(), c"proc".as_ptr());
+    // SAFETY: this process has one thread, and the strings are constants.
+    let forked = unsafe {
+        Errno::result(libc::unshare(libc::CLONE_NEWPID | libc::CLONE_NEWNS)).unwrap();
+        let private = libc::MS_REC | libc::MS_PRIVATE;
+        Errno::result(libc::mount(none, c"/".as_ptr(), none, private, none.cast())).unwrap();
+        fork().unwrap()
+    };
+    match forked {
+        ForkResult::Child => {
+            // SAFETY: as above.
+            Errno::result(unsafe { libc::mount(proc, c"/proc".as_ptr(), proc, 0, none.cast()) }).unwrap();
+            be_keeper()
+        }
+        ForkResult::Parent { child } => match nix::sys::wait::waitpid(child, None).unwrap() {
+            nix::sys::wait::WaitStatus::Exited(_, code) => code,
+            other => panic!("process 1 ended otherwise: {other:?}"),
+        },
+    }
 }
 
 /// Hands the channel to the test and lives until the test says with which code to exit.

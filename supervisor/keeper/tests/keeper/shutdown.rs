@@ -2,10 +2,12 @@
 //! Not here: the end of one service.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::libc;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use supervisor_keeper::{Notice, Reply, Request};
 
 use crate::rig::{Control, Rig, line_in, lives, wait_for};
@@ -122,6 +124,45 @@ fn a_control_that_does_not_finish_in_time_is_not_waited_for() {
     assert_eq!(rig.ended().code(), Some(0));
     assert!(began.elapsed() >= Duration::from_millis(5_100), "it had its time and five seconds of grace");
     assert!(!lives(main) && !lives(control.pid));
+}
+
+#[test]
+fn as_process_one_it_adopts_every_orphan_and_is_down_within_ten_seconds() {
+    let probe = Command::new("unshare").args(["-pfm", "mount", "-t", "proc", "proc", "/proc"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        println!("skipped: this process may not make a process namespace");
+        return;
+    }
+    let mut rig = Rig::start_with(|command| {
+        command.env("KEEPER_TEST_ROLE", "process 1");
+    });
+    let mut control = rig.control();
+    let inventory = control.inventory();
+    assert!(matches!(inventory[0], Notice::Welcome { keeper_pid: 1, pid_one: true, .. }), "{inventory:?}");
+    control.run(rig.script(1, "setsid sleep 60 & exit 0"), &rig.path("out"));
+    assert!(!control.exit_of(1).alone);
+    let stubborn = "trap '' TERM; echo up; while :; do sleep 0.1; done";
+    control.run(rig.script(2, stubborn), &rig.path("out"));
+    line_in(&rig.path("out"));
+    let began = Instant::now();
+    let one = fs::read_to_string(format!("/proc/{0}/task/{0}/children", rig.pid())).unwrap();
+    let one = Pid::from_raw(one.trim().parse().unwrap());
+    // None of these may end it: 32 and 33 belong to the C library.
+    for signal in (1..=31).chain(34..=64).filter(|s| ![2, 3, 9, 15, 19].contains(s)) {
+        send_signal(one, signal);
+    }
+    assert_eq!(control.lull(), [Notice::Reload]);
+    send_signal(one, libc::SIGTERM);
+    assert!(!shutdown(&mut control));
+    assert_eq!(rig.ended().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+fn send_signal(pid: Pid, signal: i32) {
+    #[expect(unsafe_code, reason = "nix knows no real-time signals")]
+    // SAFETY: kill touches no memory.
+    let sent = unsafe { libc::kill(pid.as_raw(), signal) };
+    assert_eq!(sent, 0, "signal {signal}");
 }
 
 fn crash_through_the_shutdown(rig: &Rig, mut control: Control) {
