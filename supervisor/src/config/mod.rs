@@ -1,6 +1,39 @@
 //! `supervisor.toml`: read, checked, explained.
 //! Not here: acting on it.
 
+mod across;
+mod checks;
+mod diagnostics;
+mod env_file;
+mod environment;
+mod expand;
+mod files;
+mod glob;
+mod keys;
+mod load;
 mod model;
+mod nearest;
+mod ownership;
+mod policy;
+mod quantity;
+mod reader;
+mod recorded;
+mod section;
+mod service;
+mod source;
+mod stack;
+mod surroundings;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod vocabulary;
+mod words;
 
+pub(crate) use diagnostics::{Diagnostic, Diagnostics};
+pub(crate) use files::{Disk, Files};
+pub(crate) use keys::{Key, Shape, Status, keys};
+pub(crate) use load::{find, load};
 pub(crate) use model::*;
+pub(crate) use ownership::{OwnershipError, check_ownership};
+pub(crate) use recorded::{Recorded, Recorder};
+pub(crate) use surroundings::Surroundings;

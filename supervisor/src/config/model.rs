@@ -10,7 +10,7 @@ use std::time::Duration;
 use supervisor_core::{CheckId, ServiceName, ServiceSpec};
 
 /// One `supervisor.toml` with its includes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stack {
     /// The main file, absolute.
     pub(crate) file: PathBuf,
@@ -30,7 +30,7 @@ pub(crate) struct Stack {
     pub(crate) services: Vec<Service>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Http {
     pub(crate) listen: Listen,
     pub(crate) open: Vec<OpenGroup>,
@@ -54,7 +54,7 @@ pub(crate) enum OpenGroup {
     Metrics,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Service {
     /// What decisions need.
     pub(crate) spec: ServiceSpec,
@@ -62,11 +62,13 @@ pub(crate) struct Service {
     pub(crate) launch: Arc<Launch>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Launch {
     pub(crate) name: ServiceName,
     /// At least one; the program first. With `shell = true` already `["/bin/sh", "-c", …]`.
     pub(crate) command: Vec<Template>,
+    /// The directory of the file that says it: a program named with a `/` is relative to this.
+    pub(crate) base: PathBuf,
     /// Absolute.
     pub(crate) cwd: PathBuf,
     /// Env files, then `env`, already merged; a later one wins.
@@ -152,11 +154,28 @@ pub(crate) struct Log {
 }
 
 impl Template {
+    /// This text, whatever the generation.
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self(vec![Part::Text(text.to_owned())])
+    }
+
+    /// The text, when it is the same for every generation.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// The text for one generation.
     pub(crate) fn render(&self, generation: u64) -> String {
-        self.0.iter().map(|part| match part {
-            Part::Text(text) => text.clone(),
-            Part::Generation => generation.to_string(),
-        }).collect()
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.clone(),
+                Part::Generation => generation.to_string(),
+            })
+            .collect()
     }
 }

@@ -1,0 +1,186 @@
+//! `ready` and `live`: what is asked of a run, and how.
+//! Not here: asking it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use supervisor_core::{Check, CheckId, Liveness, Readiness};
+
+use super::model::{Handoff, Probe, ProbeHow};
+use super::reader::Reader;
+use super::section::Section;
+use super::tree::Node;
+
+/// Probing more often is a load, not a check.
+const LEAST_INTERVAL: Duration = Duration::from_millis(10);
+const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
+const LEAST_WATCHDOG: Duration = Duration::from_millis(100);
+
+/// How a service can be reached.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    pub(super) handoff: Handoff,
+    pub(super) port: Option<u16>,
+}
+
+/// All checks of one service.
+#[derive(Debug)]
+pub(super) struct Checks {
+    pub(super) ready: Readiness,
+    pub(super) live: Option<Liveness>,
+    pub(super) probes: BTreeMap<CheckId, Probe>,
+    pub(super) watchdog: Option<Duration>,
+}
+
+/// `inherited` is the service over the defaults, `own` what counts for a oneshot: the service alone.
+pub(super) fn checks(service: &Section<'_>, reach: Reach, reader: &mut Reader<'_>) -> Checks {
+    let mut probes = Probes { reach, list: BTreeMap::new() };
+    let ready = service.table("ready", reader.problems);
+    let readiness = Readiness {
+        notify: reader.flag(&ready, "notify", false),
+        delay: Some(reader.millis(&ready, "delay", Duration::ZERO, Duration::ZERO)).filter(|delay| *delay > 0),
+        checks: probes.read(&ready, Duration::from_secs(2), reader),
+        interval: reader.millis(&ready, "interval", Duration::from_millis(100), LEAST_INTERVAL),
+        deadline: reader.millis(&ready, "deadline", Duration::from_secs(60), Duration::ZERO),
+    };
+    let live = service.table("live", reader.problems);
+    let watchdog = watchdog(&live, reader);
+    let liveness = Liveness {
+        checks: probes.read(&live, Duration::from_secs(2), reader),
+        interval: reader.millis(&live, "interval", Duration::from_secs(10), LEAST_INTERVAL),
+        failures: reader.count(&live, "failures", 3, 1..=1_000_000),
+        watchdog: watchdog.and_then(|span| u64::try_from(span.as_millis()).ok()),
+    };
+    let asked = !liveness.checks.is_empty() || liveness.watchdog.is_some();
+    Checks { ready: readiness, live: asked.then_some(liveness), probes: probes.list, watchdog }
+}
+
+fn watchdog(live: &Section<'_>, reader: &mut Reader<'_>) -> Option<Duration> {
+    let watchdog = reader.duration(live, "watchdog", Duration::ZERO, Duration::ZERO);
+    if !watchdog.is_zero()
+        && watchdog < LEAST_WATCHDOG
+        && let Some(node) = live.get("watchdog")
+    {
+        reader.problems.add(node.span, format!("a watchdog needs at least `{}ms`", LEAST_WATCHDOG.as_millis()));
+    }
+    Some(watchdog).filter(|watchdog| !watchdog.is_zero())
+}
+
+struct Probes {
+    reach: Reach,
+    list: BTreeMap<CheckId, Probe>,
+}
+
+impl Probes {
+    /// The active checks of `ready` or `live`.
+    fn read(&mut self, section: &Section<'_>, timeout: Duration, reader: &mut Reader<'_>) -> Vec<Check> {
+        let timeout = reader.duration(section, "timeout", timeout, LEAST_TIMEOUT);
+        let mut checks = Vec::new();
+        let mut add = |how: ProbeHow, title: String| {
+            // Three kinds, in two lists: at most six.
+            let id = CheckId(u8::try_from(self.list.len()).unwrap_or(u8::MAX));
+            self.list.insert(id, Probe { how, timeout });
+            checks.push(Check { id, title });
+        };
+        if let Some((how, path)) = http(section, self.reach, reader) {
+            add(how, format!("http {path}"));
+        }
+        if let Some(port) = tcp(section, self.reach, reader) {
+            add(ProbeHow::Tcp, format!("tcp {port}"));
+        }
+        let command = section.get("command").map(|node| reader.command(node)).unwrap_or_default();
+        if !command.is_empty() {
+            add(ProbeHow::Command(command), "command".to_owned());
+        }
+        checks
+    }
+}
+
+fn http(section: &Section<'_>, reach: Reach, reader: &mut Reader<'_>) -> Option<(ProbeHow, String)> {
+    let node = section.get("http")?;
+    let table = section.table_if_any("http");
+    let (path_node, table) = if node.value.as_text().is_some() {
+        (node, Section::default())
+    } else if node.value.as_table().is_some() {
+        match table.get("path") {
+            Some(path) => (path, table),
+            None => {
+                reader.problems.add(node.span, "`path` is missing");
+                return None;
+            }
+        }
+    } else {
+        return reader.wrong_type(node, "a path like `/health`, or a table");
+    };
+    let path = reader.text(path_node)?;
+    if path.is_empty() {
+        return None;
+    }
+    let graphic = path.bytes().all(|byte| byte.is_ascii_graphic());
+    if !path.starts_with('/') || !graphic {
+        reader.problems.add(path_node.span, "a path begins with `/` and has no blanks");
+    }
+    if reach.port.is_none() && reach.handoff == Handoff::Own {
+        let help = "give the service a `port`, or let it inherit a probe socket with `rollout.handoff = \"socket\"`";
+        reader.problems.add_with_help(node.span, "an http check has no port to ask", help);
+    }
+    let how = ProbeHow::Http {
+        path: path.clone(),
+        status: status(&table, reader),
+        headers: headers(&table, reader),
+        host: host(&table, reader),
+    };
+    Some((how, path))
+}
+
+fn status(http: &Section<'_>, reader: &mut Reader<'_>) -> Vec<u16> {
+    let Some(node) = http.get("status") else { return vec![200] };
+    let Some(items) = node.value.as_list() else {
+        return reader.wrong_type(node, "an array of status codes").unwrap_or_default();
+    };
+    if items.is_empty() {
+        reader.problems.add(node.span, "no answer would pass");
+    }
+    items.iter().filter_map(|item| reader.integer(item, 100..=599)).collect()
+}
+
+fn headers(http: &Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<String, String> {
+    let mut headers = BTreeMap::new();
+    for (name, entry) in http.table("headers", reader.problems).entries() {
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(token) {
+            reader.problems.add(entry.key, format!("`{name}` is no name of a header"));
+        }
+        let Some(value) = reader.text(&entry.node) else { continue };
+        if value.chars().any(char::is_control) {
+            reader.problems.add(entry.node.span, "a control character in a header");
+        }
+        headers.insert(name.to_owned(), value);
+    }
+    headers
+}
+
+fn host(http: &Section<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let host = reader.some_text(http, "host")?;
+    if let Some(node) = http.get("host").filter(|_| !host.bytes().all(|byte| byte.is_ascii_graphic())) {
+        reader.problems.add(node.span, "this is no name of a host");
+    }
+    Some(host)
+}
+
+fn tcp(section: &Section<'_>, reach: Reach, reader: &mut Reader<'_>) -> Option<u16> {
+    let node: &Node = section.get("tcp")?;
+    if !reader.flag(section, "tcp", false) {
+        return None;
+    }
+    if reach.handoff == Handoff::Socket {
+        let message = "a tcp check cannot be used with `handoff = \"socket\"`";
+        let help = "the supervisor holds the port, so it accepts with nobody behind it; use `notify` or `http`";
+        reader.problems.add_with_help(node.span, message, help);
+        return None;
+    }
+    if reach.port.is_none() {
+        reader.problems.add_with_help(node.span, "a tcp check has no port to ask", "give the service a `port`");
+    }
+    reach.port
+}

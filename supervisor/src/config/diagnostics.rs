@@ -1,0 +1,182 @@
+//! What is wrong with a configuration, for people (as text) and programs (serialised).
+//! Not here: finding it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::source::{At, Problem, Problems, Quoting, Source, Sources, Span};
+
+/// A quoted line is cut to so many columns around the place.
+const QUOTE_WIDTH: usize = 120;
+/// So many columns of a cut line stand before the place.
+const QUOTE_BEFORE: usize = 40;
+
+/// Why a configuration was refused: at least one reason, in the order of the files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Diagnostics {
+    pub(crate) list: Vec<Diagnostic>,
+    /// Further ones that are not listed.
+    pub(crate) more: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Diagnostic {
+    pub(crate) file: String,
+    /// From 1; absent when the file as a whole is meant.
+    pub(crate) line: Option<u32>,
+    /// From 1, in characters.
+    pub(crate) column: Option<u32>,
+    /// A lower-case fragment.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) help: Option<String>,
+    /// Stays in this process: a line of the file may hold what not every reader of the API should see.
+    #[serde(skip)]
+    quote: Option<Quote>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Quote {
+    text: String,
+    /// Columns before the underline, and its length.
+    indent: usize,
+    length: usize,
+}
+
+impl Diagnostics {
+    pub(super) fn new(problems: Problems, sources: &Sources) -> Self {
+        let (kept, more) = problems.into_sorted();
+        Self { list: kept.into_iter().map(|problem| Diagnostic::new(problem, sources)).collect(), more }
+    }
+}
+
+impl Diagnostic {
+    fn new(problem: Problem, sources: &Sources) -> Self {
+        let (file, place) = match problem.at {
+            At::File(path) => (path.display().to_string(), None),
+            At::Span(span) => {
+                let source = sources.of(span.file);
+                (source.path.display().to_string(), Some(locate(source, span)))
+            }
+        };
+        let (line, column, quote) = match place {
+            Some((line, column, quote)) => (u32::try_from(line).ok(), u32::try_from(column).ok(), quote),
+            None => (None, None, None),
+        };
+        let help = problem.help.map(|help| clean(&help));
+        Self { file: clean(&file), line, column, message: clean(&problem.message), help, quote }
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, diagnostic) in self.list.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{diagnostic}")?;
+        }
+        match self.more {
+            0 => Ok(()),
+            more => writeln!(f, "\nand {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error: {}", self.message)?;
+        write!(f, "  --> {}", self.file)?;
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            write!(f, ":{line}:{column}")?;
+        }
+        writeln!(f)?;
+        if let (Some(line), Some(quote)) = (self.line, &self.quote) {
+            let gutter = line.to_string().len();
+            writeln!(f, "{:gutter$} |", "")?;
+            writeln!(f, "{line} | {}", quote.text)?;
+            writeln!(f, "{:gutter$} | {:indent$}{}", "", "", "^".repeat(quote.length), indent = quote.indent)?;
+        }
+        match &self.help {
+            Some(help) => writeln!(f, "help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Line, column, and the line itself where it may be shown.
+fn locate(source: &Source, span: Span) -> (usize, usize, Option<Quote>) {
+    let text = source.text.as_str();
+    let start = floor(text, span.start as usize);
+    let end = floor(text, span.end as usize).max(start);
+    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+    let line = 1 + text[..line_start].bytes().filter(|byte| *byte == b'\n').count();
+    let column = 1 + text[line_start..start].chars().count();
+    let quote = match source.quoting {
+        Quoting::Nothing => None,
+        Quoting::Lines => {
+            Some(quote(&text[line_start..start], &text[start..end.min(line_end)], &text[end.min(line_end)..line_end]))
+        }
+    };
+    (line, column, quote)
+}
+
+fn quote(before: &str, marked: &str, after: &str) -> Quote {
+    let cut_before = before.chars().count() > QUOTE_WIDTH - QUOTE_BEFORE;
+    let before: String = if cut_before {
+        let tail: Vec<char> = before.chars().rev().take(QUOTE_BEFORE).collect();
+        std::iter::once('…').chain(tail.into_iter().rev()).collect()
+    } else {
+        before.to_owned()
+    };
+    let before = clean(&before);
+    let room = QUOTE_WIDTH.saturating_sub(before.chars().count());
+    let shown_mark: String = clean(&marked.chars().take(room).collect::<String>());
+    let room = room.saturating_sub(shown_mark.chars().count());
+    let mut rest: String = clean(&after.chars().take(room).collect::<String>());
+    if marked.chars().count() > shown_mark.chars().count() || after.chars().nth(room).is_some() {
+        rest.push('…');
+    }
+    Quote {
+        indent: width(&before),
+        length: width(&shown_mark).max(1),
+        text: format!("{before}{shown_mark}{rest}").trim_end().to_owned(),
+    }
+}
+
+/// The next place at or before `at` where a character begins.
+fn floor(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// A file must not be able to move the reader's cursor.
+fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c == '\t' {
+                ' '
+            } else if c.is_control() {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Columns on a terminal: the wide ranges of Unicode's East Asian Width, roughly.
+fn width(text: &str) -> usize {
+    let wide = |c: char| {
+        matches!(u32::from(c), 0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff
+            | 0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd)
+    };
+    text.chars().map(|c| if wide(c) { 2 } else { 1 }).sum()
+}

@@ -1,0 +1,199 @@
+//! Every key that `supervisor.toml` may hold: the one table from which unknown keys are recognised, and of which
+//! documentation and schema are made.
+//! Not here: reading their values.
+
+/// One key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// Dotted; `*` stands for a name of the user's choice. What is below `services.*` may be below `defaults` too.
+    pub(crate) path: &'static str,
+    pub(crate) status: Status,
+    pub(crate) shape: Shape,
+    /// As TOML; empty when there is none.
+    pub(crate) default: &'static str,
+    pub(crate) doc: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    Accepted,
+    /// Designed, and refused by this version.
+    NotYet,
+}
+
+/// What a value looks like. But for tables and lists it may be an interpolated string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Table,
+    Text,
+    Texts,
+    /// One string or several.
+    TextOrTexts,
+    TextOrTable,
+    TextsOrTable,
+    Choice(&'static [&'static str]),
+    Choices(&'static [&'static str]),
+    Flag,
+    Count,
+    Counts,
+    Number,
+    Duration,
+    Size,
+}
+
+use Shape::{
+    Choice, Choices, Count, Counts, Duration, Flag, Number, Size, Table, Text, TextOrTable, TextOrTexts, Texts,
+    TextsOrTable,
+};
+
+/// In the order of the documentation.
+pub(crate) fn keys() -> &'static [Key] {
+    KEYS
+}
+
+const fn key(path: &'static str, shape: Shape, default: &'static str, doc: &'static str) -> Key {
+    Key { path, status: Status::Accepted, shape, default, doc }
+}
+
+const fn later(path: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { path, status: Status::NotYet, shape, default: "", doc }
+}
+
+#[rustfmt::skip]
+const KEYS: &[Key] = &[
+    key("include", Texts, "[]", "globs of further files with services; a name twice is an error"),
+
+    key("supervisor", Table, "", "the supervisor itself"),
+    key("supervisor.name", Text, "", "the stack's name; by default that of the directory"),
+    key("supervisor.runtime_dir", Text, "\"auto\"", "where sockets are"),
+    key("supervisor.state_dir", Text, "\"auto\"", "where lock, token and state are"),
+    key("supervisor.auto_reload", Flag, "false", "reload when a file changes; only `false` in this version"),
+    key("supervisor.shutdown_timeout", Duration, "\"30s\"", "how long stopping everything may take"),
+    key("supervisor.max_parallel_starts", Count, "0", "how many services may be starting at once; 0: twice the cores"),
+
+    key("http", Table, "", "health, status, metrics, API and dashboard over TCP"),
+    key("http.listen", Text, "\"auto\"", "an address, a port of 127.0.0.1, `off`, or `auto`: 9700 or the next free up to 9719"),
+    key("http.open", Choices(&["health", "status", "metrics"]), "[\"health\", \"status\", \"metrics\"]", "what may be read without the token"),
+    key("http.allowed_hosts", Texts, "[]", "host names, besides those of loopback, under which it answers"),
+    key("http.expose", Flag, "false", "allow `listen` beyond loopback"),
+
+    key("logs", Table, "", "the logs of all services; `services.*.log` overrides it for one"),
+    key("logs.dir", Text, "\"logs\"", "where log files are"),
+    key("logs.max_size", Size, "\"10MiB\"", "a log file is rotated at this size; 0: never"),
+    key("logs.keep", Count, "5", "how many rotated files are kept; 0: all"),
+    key("logs.compress", Choice(&["gzip", "none"]), "\"gzip\"", "how rotated files are compressed"),
+    key("logs.streams", Choice(&["merged", "split"]), "\"merged\"", "one file, or one for stdout and one for stderr"),
+    later("logs.max_age", Duration, "rotated files older than this are removed"),
+    later("logs.total", Size, "how much all logs together may take"),
+    later("logs.min_free", Size, "how much of the disk is left free"),
+    later("logs.on_full", Choice(&["drop", "block"]), "what to do when the disk is full"),
+
+    later("gateway", Table, "host routing and TLS"),
+    later("alerts", Table, "whom to tell of what"),
+
+    key("defaults", Table, "", "any key of a service, for all services"),
+    key("services", Table, "", "the services"),
+    key("services.*", Table, "", "one service"),
+    key("services.*.command", TextOrTexts, "", "what to run: a list, or a string that is split as a shell would, without a shell"),
+    key("services.*.shell", Flag, "false", "run `command`, a string, with /bin/sh -c"),
+    key("services.*.cwd", Text, "\".\"", "the working directory"),
+    key("services.*.env", Table, "{}", "environment variables"),
+    key("services.*.env.*", Text, "", "one variable"),
+    key("services.*.env_file", TextOrTexts, "[]", "files of KEY=VALUE lines; one whose name ends in `?` may be missing"),
+    key("services.*.secrets", Table, "{}", "environment variables that are never shown"),
+    key("services.*.secrets.*", Table, "", "one of them, by exactly one of the following"),
+    key("services.*.secrets.*.file", Text, "", "the file that holds it"),
+    key("services.*.secrets.*.command", TextOrTexts, "", "the command that prints it"),
+    key("services.*.secrets.*.env", Text, "", "the supervisor's variable that holds it"),
+    key("services.*.inherit_env", TextOrTexts, "[\"PATH\", \"HOME\", \"LANG\", \"TZ\", \"TMPDIR\", \"USER\"]", "variables of the supervisor that are passed on; `*` for all"),
+    key("services.*.user", Text, "\"\"", "run as this user"),
+    key("services.*.group", Text, "\"\"", "run as this group"),
+    key("services.*.umask", Text, "\"022\"", "the file mode creation mask, in octal"),
+    key("services.*.type", Choice(&["service", "oneshot"]), "\"service\"", "runs for ever, or to completion; a oneshot takes no `ready` and `live` from `defaults`"),
+    key("services.*.autostart", Flag, "true", "start with the supervisor"),
+    key("services.*.critical", Flag, "true", "counts in the aggregate health; an optional service only degrades it"),
+    key("services.*.depends_on", TextsOrTable, "[]", "services that must be ready before, or a table with `started`, `ready` or `completed` for each"),
+    key("services.*.depends_on.*", Choice(&["started", "ready", "completed"]), "", "what must hold of one of them"),
+    key("services.*.port", Count, "", "the public port, exported as PORT"),
+    key("services.*.bind", Text, "\"127.0.0.1\"", "the address of the ports"),
+    key("services.*.ports", Table, "{}", "further named ports, exported as PORT_NAME"),
+    key("services.*.ports.*", Count, "", "one of them"),
+    later("services.*.host", Text, "its name at the gateway"),
+    later("services.*.instances", Count, "how many run at once"),
+    later("services.*.build", Table, "what to run before a start when sources changed"),
+    later("services.*.watch", Table, "restart when these files change"),
+
+    key("services.*.restart", Table, "", "when it is started again"),
+    key("services.*.restart.policy", Choice(&["always", "on-failure", "no"]), "\"always\"", "which ends are followed by a new run"),
+    key("services.*.restart.delay", Duration, "\"500ms\"", "before the second restart in a row; the first is immediate; 0: always at once"),
+    key("services.*.restart.factor", Number, "2.0", "each further failure multiplies the delay"),
+    key("services.*.restart.max_delay", Duration, "\"30s\"", "the longest delay"),
+    key("services.*.restart.jitter", Number, "0.5", "the share of a delay that is random"),
+    key("services.*.restart.reset_after", Duration, "\"30s\"", "a run this long is good"),
+    key("services.*.restart.crash_loop", Count, "5", "failures in a row until the state is crash-loop; 0: never"),
+    key("services.*.restart.max_restarts", Count, "0", "restarts in a row until it is given up; 0: never"),
+    key("services.*.restart.success_exit_codes", Counts, "[0]", "exit codes that are no failure"),
+
+    key("services.*.stop", Table, "", "how it is stopped"),
+    key("services.*.stop.signal", Text, "\"TERM\"", "the signal that asks"),
+    key("services.*.stop.timeout", Duration, "\"10s\"", "then all its processes are killed"),
+    later("services.*.stop.command", TextOrTexts, "run instead of sending a signal"),
+
+    key("services.*.ready", Table, "", "when a start has succeeded: all that are given must pass"),
+    key("services.*.ready.notify", Flag, "false", "wait for READY=1 on NOTIFY_SOCKET"),
+    key("services.*.ready.http", TextOrTable, "\"\"", "a path that must answer"),
+    key("services.*.ready.http.path", Text, "", "the path"),
+    key("services.*.ready.http.status", Counts, "[200]", "the answers that pass"),
+    key("services.*.ready.http.headers", Table, "{}", "headers to send"),
+    key("services.*.ready.http.headers.*", Text, "", "one header"),
+    key("services.*.ready.http.host", Text, "\"\"", "the Host to send"),
+    key("services.*.ready.tcp", Flag, "false", "the port must accept"),
+    key("services.*.ready.command", TextOrTexts, "[]", "a command that must exit with 0"),
+    key("services.*.ready.delay", Duration, "\"0\"", "wait this long"),
+    key("services.*.ready.interval", Duration, "\"100ms\"", "the first pause between two tries; it grows to 1s"),
+    key("services.*.ready.timeout", Duration, "\"2s\"", "how long one try may take"),
+    key("services.*.ready.deadline", Duration, "\"60s\"", "a start that is not ready by then has failed; 0: never"),
+    later("services.*.ready.log", Text, "a line of its output that matches"),
+    later("services.*.ready.fd", Count, "a newline on this file descriptor"),
+
+    key("services.*.live", Table, "", "when a ready service counts as dead although its process lives"),
+    key("services.*.live.http", TextOrTable, "\"\"", "a path that must answer"),
+    key("services.*.live.http.path", Text, "", "the path"),
+    key("services.*.live.http.status", Counts, "[200]", "the answers that pass"),
+    key("services.*.live.http.headers", Table, "{}", "headers to send"),
+    key("services.*.live.http.headers.*", Text, "", "one header"),
+    key("services.*.live.http.host", Text, "\"\"", "the Host to send"),
+    key("services.*.live.tcp", Flag, "false", "the port must accept"),
+    key("services.*.live.command", TextOrTexts, "[]", "a command that must exit with 0"),
+    key("services.*.live.interval", Duration, "\"10s\"", "the pause between two tries"),
+    key("services.*.live.timeout", Duration, "\"2s\"", "how long one try may take"),
+    key("services.*.live.failures", Count, "3", "so many in a row are a restart"),
+    key("services.*.live.watchdog", Duration, "\"0\"", "WATCHDOG=1 must come at least this often; 0: off"),
+
+    key("services.*.rollout", Table, "", "how a new generation replaces the old"),
+    key("services.*.rollout.handoff", Choice(&["auto", "socket", "own"]), "\"auto\"", "who binds the port: the supervisor, which passes it on (`socket`), or the service (`own`, `auto`)"),
+    key("services.*.rollout.drain_signal", Text, "\"\"", "tells the old generation that its successor serves; without effect in this version"),
+    later("services.*.rollout.overlap", Flag, "may two generations run at once"),
+    later("services.*.rollout.bake", Duration, "how long the new one must have been ready before the switch"),
+    later("services.*.rollout.warm", Duration, "how long the old one is kept for a rollback"),
+    later("services.*.rollout.drain", Duration, "how long the old one may finish its requests"),
+    later("services.*.rollout.long_lived", Table, "what becomes of connections that do not end"),
+
+    key("services.*.limits", Table, "", "what it may use"),
+    key("services.*.limits.nofile", Count, "", "open files; by default what the supervisor was started with"),
+    later("services.*.limits.memory", Size, "memory, before it is replaced or killed"),
+    later("services.*.limits.memory_soft", Size, "memory, before it is slowed down"),
+    later("services.*.limits.cpu", Number, "cores"),
+    later("services.*.limits.pids", Count, "processes"),
+
+    key("services.*.log", Table, "", "as `logs`, for this service"),
+    key("services.*.log.dir", Text, "", "where its log files are"),
+    key("services.*.log.max_size", Size, "", "a log file is rotated at this size; 0: never"),
+    key("services.*.log.keep", Count, "", "how many rotated files are kept; 0: all"),
+    key("services.*.log.compress", Choice(&["gzip", "none"]), "", "how rotated files are compressed"),
+    key("services.*.log.streams", Choice(&["merged", "split"]), "", "one file, or one for stdout and one for stderr"),
+    later("services.*.log.max_age", Duration, "rotated files older than this are removed"),
+    later("services.*.log.total", Size, "how much its logs may take"),
+    later("services.*.log.min_free", Size, "how much of the disk is left free"),
+    later("services.*.log.on_full", Choice(&["drop", "block"]), "what to do when the disk is full"),
+];

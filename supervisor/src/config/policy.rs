@@ -1,0 +1,76 @@
+//! `restart` and `stop`.
+//! Not here: what is done by them.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use supervisor_core::{Kind, Policy, RestartPolicy, StopPolicy};
+
+use super::nearest::nearest;
+use super::reader::Reader;
+use super::section::Section;
+use super::tree::Node;
+
+pub(super) fn kind(service: &Section<'_>, reader: &mut Reader<'_>) -> Kind {
+    reader.choice(service, "type", &[("service", Kind::Service), ("oneshot", Kind::Oneshot)])
+}
+
+pub(super) fn restart(service: &Section<'_>, reader: &mut Reader<'_>) -> RestartPolicy {
+    let restart = service.table("restart", reader.problems);
+    let policies = [("always", Policy::Always), ("on-failure", Policy::OnFailure), ("no", Policy::No)];
+    let millis = Duration::from_millis;
+    let policy = RestartPolicy {
+        policy: reader.choice(&restart, "policy", &policies),
+        delay: reader.millis(&restart, "delay", millis(500), Duration::ZERO),
+        factor: reader.number(&restart, "factor", 2.0, 1.0..=1000.0),
+        max_delay: reader.millis(&restart, "max_delay", millis(30_000), Duration::ZERO),
+        jitter: reader.number(&restart, "jitter", 0.5, 0.0..=1.0),
+        reset_after: reader.millis(&restart, "reset_after", millis(30_000), millis(1)),
+        crash_loop: reader.count(&restart, "crash_loop", 5, 0..=u32::MAX),
+        max_restarts: reader.count(&restart, "max_restarts", 0, 0..=u32::MAX),
+        success_exit_codes: success_exit_codes(&restart, reader),
+    };
+    if policy.delay > policy.max_delay
+        && let Some(node) = restart.get("delay").or_else(|| restart.get("max_delay"))
+    {
+        let message = format!("`delay` ({}ms) is longer than `max_delay` ({}ms)", policy.delay, policy.max_delay);
+        reader.problems.add(node.span, message);
+    }
+    policy
+}
+
+fn success_exit_codes(restart: &Section<'_>, reader: &mut Reader<'_>) -> Vec<i32> {
+    let Some(node) = restart.get("success_exit_codes") else { return vec![0] };
+    let Some(items) = node.value.as_list() else {
+        return reader.wrong_type(node, "an array of exit codes").unwrap_or_default();
+    };
+    items.iter().filter_map(|item| reader.integer(item, 0..=255)).collect()
+}
+
+pub(super) fn stop(service: &Section<'_>, reader: &mut Reader<'_>) -> StopPolicy {
+    let stop = service.table("stop", reader.problems);
+    StopPolicy {
+        signal: stop.get("signal").and_then(|node| signal(node, reader)).unwrap_or(Signal::SIGTERM) as i32,
+        timeout: reader.millis(&stop, "timeout", Duration::from_secs(10), Duration::ZERO),
+    }
+}
+
+/// A signal by its name without `SIG`.
+pub(super) fn signal(node: &Node, reader: &mut Reader<'_>) -> Option<Signal> {
+    let name = reader.text(node)?;
+    if let Ok(signal) = format!("SIG{name}").parse() {
+        return Some(signal);
+    }
+    let known: Vec<&str> = Signal::iterator().map(|signal| &signal.as_str()[3..]).collect();
+    let upper = name.to_uppercase();
+    let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let meant = known.iter().copied().find(|known| *known == bare).or_else(|| nearest(bare, known.iter().copied()));
+    let help = match meant {
+        Some(meant) => format!("write `{meant}`"),
+        None => "write it without `SIG`, like `TERM`".to_owned(),
+    };
+    let shown =
+        if node.value.as_text() == Some(name.as_str()) { format!("`{name}`") } else { "the expanded value".to_owned() };
+    reader.problems.add_with_help(node.span, format!("{shown} is no signal"), help);
+    None
+}
