@@ -107,7 +107,7 @@ fn a_control_that_breaks_the_protocol_is_replaced() {
         control.inventory();
         send(control.socket().as_raw_fd(), body, MsgFlags::empty()).unwrap();
         let pid = control.pid;
-        control.is_cut_off();
+        control.wait_for_the_cut();
         wait_for("its end", || (!lives(pid)).then_some(()));
     }
     assert_eq!(rig.control().ask(&Request::ListOrphans), Reply::Orphans { processes: vec![] });
@@ -120,7 +120,7 @@ fn a_control_that_does_not_answer_for_ten_seconds_is_replaced() {
     control.acknowledging = false;
     let began = Instant::now();
     let pid = control.run(rig.script(1, "exec sleep 60"), &rig.path("out"));
-    control.is_cut_off();
+    control.wait_for_the_cut();
     assert!(began.elapsed() > Duration::from_secs(9));
     let mut next = rig.control();
     assert!(next.inventory().len() > 3);

@@ -64,7 +64,7 @@ impl Rig {
 
     /// The next control that the keeper starts.
     pub(crate) fn control(&self) -> Control {
-        assert!(readable(&self.listener, PATIENCE), "no control was started");
+        assert!(ready(&self.listener, PollFlags::POLLIN, PATIENCE), "no control was started");
         let (line, _) = self.listener.accept().unwrap();
         let (pid, channel) = receive_channel(&line);
         Control {
@@ -225,7 +225,7 @@ impl Control {
     }
 
     /// The keeper closed the channel.
-    pub(crate) fn is_cut_off(mut self) {
+    pub(crate) fn wait_for_the_cut(mut self) {
         while !self.closed {
             assert!(self.take_in(PATIENCE) || self.closed, "the channel is still open");
         }
@@ -260,14 +260,16 @@ impl Control {
             if Instant::now() >= deadline {
                 return false;
             }
-            readable(&self.peer, Duration::from_millis(50));
+            let mut interest = PollFlags::POLLIN;
+            interest.set(PollFlags::POLLOUT, self.peer.wants_write());
+            ready(&self.peer, interest, Duration::from_millis(50));
         }
     }
 }
 
-fn readable(source: &impl AsFd, patience: Duration) -> bool {
+fn ready(source: &impl AsFd, interest: PollFlags, patience: Duration) -> bool {
     let timeout = PollTimeout::try_from(patience).unwrap();
-    let mut fds = [PollFd::new(source.as_fd(), PollFlags::POLLIN)];
+    let mut fds = [PollFd::new(source.as_fd(), interest)];
     poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
 }
 

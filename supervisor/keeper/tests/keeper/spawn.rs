@@ -8,7 +8,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -50,13 +49,14 @@ fn a_failing_step_before_exec_is_named_with_its_error() {
     let rig = Rig::start();
     let mut control = rig.control();
     fs::write(rig.path("file"), "").unwrap();
-    let cases: [(&str, Errno, &dyn Fn(&mut Spawn)); 6] = [
-        ("chdir", Errno::ENOENT, &|spawn| spawn.cwd = b"/no/such/directory".to_vec()),
-        ("chdir", Errno::ENOTDIR, &|spawn| spawn.cwd = b"/dev/null".to_vec()),
-        ("limits", Errno::EINVAL, &|spawn| spawn.nofile = Some((20, 10))),
-        ("exec", Errno::EINVAL, &|spawn| spawn.argv = vec![b"nul\0inside".to_vec()]),
-        ("exec", Errno::EINVAL, &|spawn| spawn.fds = vec![1, u32::MAX]),
-        ("fds", Errno::EINVAL, &|spawn| spawn.fds = vec![1, 0x7fff_fff0]),
+    type Spoil = fn(&mut Spawn);
+    let cases: [(&str, Errno, Spoil); 6] = [
+        ("chdir", Errno::ENOENT, |spawn| spawn.cwd = b"/no/such/directory".to_vec()),
+        ("chdir", Errno::ENOTDIR, |spawn| spawn.cwd = b"/dev/null".to_vec()),
+        ("limits", Errno::EINVAL, |spawn| spawn.nofile = Some((20, 10))),
+        ("exec", Errno::EINVAL, |spawn| spawn.argv = vec![b"nul\0inside".to_vec()]),
+        ("exec", Errno::EINVAL, |spawn| spawn.fds = vec![1, u32::MAX]),
+        ("fds", Errno::EINVAL, |spawn| spawn.fds = vec![1, 0x7fff_fff0]),
     ];
     for (run, (step, errno, spoil)) in (1..).zip(cases) {
         let mut spawn = rig.script(run, "exit 0");
