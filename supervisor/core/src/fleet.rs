@@ -107,8 +107,11 @@ impl Fleet {
         Ok((fleet, commands))
     }
 
-    /// Takes in what happened at `now`; gives what is to be done about it, in order.
+    /// Takes in what happened at `now`; gives what is to be done about it, in order. Nothing after `FinishShutdown`.
     pub fn handle(&mut self, now: Time, event: Event) -> Vec<Command> {
+        if let Course::Finished = self.course {
+            return Vec::new();
+        }
         self.notice_stall(now);
         let mut turn = self.turn(now);
         self.take(event, &mut turn);
@@ -219,9 +222,16 @@ impl Fleet {
         }
         self.finish(&mut turn);
         self.random = turn.random;
-        let due = self.services.iter().filter_map(|service| service.phase.deadline());
-        self.deadline = due.chain(self.slot_deadline(turn.now)).chain(self.course.deadline()).min();
+        self.deadline = self.first_deadline(turn.now);
         turn.out
+    }
+
+    fn first_deadline(&self, now: Time) -> Option<Time> {
+        if let Course::Finished = self.course {
+            return None;
+        }
+        let due = self.services.iter().filter_map(|service| service.phase.deadline());
+        due.chain(self.slot_deadline(now)).chain(self.course.deadline()).min()
     }
 
     fn start(&mut self, names: &[ServiceName]) {

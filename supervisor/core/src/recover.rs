@@ -46,8 +46,13 @@ impl Service {
             self.begin_start(live, turn);
         }
         self.shown = self.state();
-        if ending && self.wanted() {
-            self.end(Ending::Asked(Again::Restart), "asked to restart".to_owned(), turn);
+        // It may be about to end: to take it for a run that goes on would be wrong, whatever is wanted by now.
+        if ending {
+            let (again, cause) = match self.want {
+                Want::Up => (Again::Restart, "asked to restart"),
+                Want::Down => (Again::Fresh, "asked to stop"),
+            };
+            self.end(Ending::Asked(again), cause.to_owned(), turn);
         }
     }
 

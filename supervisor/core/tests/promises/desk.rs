@@ -123,10 +123,10 @@ pub(crate) fn running(specs: Vec<ServiceSpec>) -> Desk {
     desk
 }
 
-pub(crate) fn recovered(
-    specs: Vec<ServiceSpec>,
-    entries: Vec<(&str, Memory, Option<(u64, i32)>)>,
-) -> (Desk, Vec<String>) {
+/// What an earlier control left of a service: its memory, and its live run with its main process.
+type Left<'a> = (&'a str, Memory, Option<(u64, i32)>);
+
+pub(crate) fn recovered(specs: Vec<ServiceSpec>, entries: Vec<Left<'_>>) -> (Desk, Vec<String>) {
     let now = Time(1_000_000);
     let mut runs = BTreeMap::new();
     let mut map = BTreeMap::new();

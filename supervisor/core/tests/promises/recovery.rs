@@ -59,6 +59,18 @@ fn what_was_being_restarted_is_asked_again_and_started_again() {
 }
 
 #[test]
+fn what_was_being_stopped_is_asked_again_whoever_depends_on_it() {
+    let down = |run| Memory { wanted: false, ..ready(run) };
+    let specs = vec![service("db"), on(service("web"), &["db"])];
+    let db = Memory { ending: true, ..down(9) };
+    let (mut desk, deeds) = recovered(specs, vec![("db", db, Some((9, 77))), ("web", down(10), Some((10, 78)))]);
+    assert_eq!(deeds, ["stop db with 15", "stop web with 15"]);
+    desk.start(&["db"]);
+    assert_eq!(desk.state("db"), State::Stopping, "it is not taken for one that runs on");
+    assert_eq!(desk.exited("db", code(0)), ["release db", "spawn db"]);
+}
+
+#[test]
 fn a_live_run_that_is_newer_than_the_memory_is_taken() {
     let (mut desk, deeds) = recovered(vec![notifying("web")], vec![("web", ready(8), Some((9, 77)))]);
     assert_eq!(deeds, [""; 0]);
