@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use supervisor_core::{Health, ServiceName, ServiceSnapshot};
 use tokio::sync::oneshot;
 
@@ -39,13 +40,13 @@ pub(crate) struct Facts {
 }
 
 /// Identity of a file's content, as far as `stat` tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Executable {
     pub(crate) path: PathBuf,
     pub(crate) device: u64,
     pub(crate) inode: u64,
     /// Nanoseconds since 1970.
-    pub(crate) modified_ns: i128,
+    pub(crate) modified_ns: i64,
     pub(crate) size: u64,
 }
 

@@ -1,0 +1,259 @@
+//! The commands of the core, carried out.
+//! Not here: decisions. What cannot be done comes back as an event.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use supervisor_core::{Command, Event, Failure, ServiceName, State, Transition};
+use supervisor_keeper::Request;
+use supervisor_logs::{Compression, Settings};
+
+use super::link::Purpose;
+use super::notify;
+use super::prepare::{self, Listener, Order, Prepared, held_name, listener_name, record_key};
+use super::probe::{self, Target};
+use super::run_loop::{Control, News, Run};
+use crate::config::{Handoff, Log, ProbeHow};
+
+/// Making ready for a start may take this long: a dead disk or name service is a failed start, no hanging one.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(15);
+const SIGKILL: i32 = 9;
+
+impl Control {
+    pub(crate) fn carry_out_all(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            self.carry_out(command);
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Spawn { service, run, generation, stop_rank } => {
+                self.prepare(&service, run, generation, stop_rank);
+            }
+            Command::Stop { run, signal } => {
+                let request = Request::Signal { run, signal, and_continue: true, group: false };
+                self.ask_keeper("stop", &request);
+            }
+            Command::Kill { run } => {
+                let request = Request::Signal { run, signal: SIGKILL, and_continue: false, group: true };
+                self.ask_keeper("kill", &request);
+            }
+            Command::Survey { run } => self.survey(run),
+            Command::SignalRest { run: _, pids, signal } => {
+                for pid in pids {
+                    let request = Request::SignalOrphan { pid, signal, and_continue: signal != SIGKILL };
+                    self.ask_keeper("signal a process of a tree", &request);
+                }
+            }
+            Command::Probe { service, run, check } => self.probe(&service, run, check),
+            Command::Release { service: _, run } => self.release(run),
+            Command::CloseListeners { service } => self.close_listeners(&service),
+            Command::Remember { service, memory } => {
+                let value = serde_json::to_vec(&memory).unwrap_or_default();
+                let key = format!("{}{service}", super::startup::MEMORY);
+                self.ask_keeper("remember", &Request::Put { key, value });
+            }
+            Command::Report(transition) => report(&transition),
+            Command::FinishShutdown => self.down = true,
+        }
+    }
+
+    /// Asks the keeper for something whose failure changes nothing. A broken channel shows when it is read.
+    pub(crate) fn ask_keeper(&mut self, what: &'static str, request: &Request) {
+        if let Err(error) = self.link.send(Purpose::Note(what), request, &[]) {
+            tracing::error!(what, %error, "cannot ask the keeper");
+        }
+    }
+
+    fn prepare(&mut self, service: &ServiceName, run: u64, generation: u64, stop_rank: u32) {
+        let Some(entry) = self.services.get(service) else { return };
+        let held = self.listeners.get(service).cloned().unwrap_or_default();
+        let order =
+            Order { run, generation, stop_rank, launch: entry.launch.clone(), spec: Arc::new(entry.spec.clone()), held };
+        let (places, news) = (self.places.clone(), self.news.0.clone());
+        self.tasks.spawn(async move {
+            let work = tokio::task::spawn_blocking(move || prepare::prepare(&order, &places));
+            let result = match tokio::time::timeout(PREPARE_TIMEOUT, work).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(error)) => Err(Failure::Launch { message: format!("internal error: {error}") }),
+                Err(_) => Err(Failure::Launch { message: format!("not prepared within {PREPARE_TIMEOUT:?}") }),
+            };
+            // Nobody listens any more only when control ends.
+            let _ = news.send(News::Prepared { run, result: Box::new(result) }).await;
+            Ok(())
+        });
+    }
+
+    pub(crate) fn prepared(&mut self, run: u64, result: Result<Prepared, Failure>) -> io::Result<()> {
+        let mut prepared = match result {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                self.happen(Event::SpawnFailed { run, failure });
+                return Ok(());
+            }
+        };
+        let service = prepared.record.service.clone();
+        self.listeners.entry(service).or_default().append(&mut prepared.new_listeners);
+        let new = Run::fresh(run, &mut prepared, &self.places);
+        self.runs.insert(run, new);
+        self.attach(run);
+        self.link.send(Purpose::Spawn(run), &Request::Spawn(Box::new(prepared.spawn)), &prepared.fds)
+    }
+
+    /// Lets the pump and the notify reader begin with what a run has.
+    pub(crate) fn attach(&mut self, number: u64) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        let settings = self.services.get(&run.record.service).map(|service| settings(&service.launch.log));
+        let outputs = std::mem::take(&mut run.outputs);
+        for (index, (pipe, path)) in outputs.into_iter().zip(&run.record.logs).enumerate() {
+            run.undrained += 1;
+            let settings = settings.clone().unwrap_or_else(|| Settings {
+                max_size: 0,
+                keep: 0,
+                compression: Compression::None,
+            });
+            self.pump.attach(stream(number, index), pipe, path.clone(), settings);
+        }
+        if let Some(socket) = run.notify.take() {
+            let sender = notify::Sender {
+                run: number,
+                uid: run.record.uid,
+                cookie: run.cookie.clone(),
+                main: run.main.clone(),
+            };
+            let events = self.events.0.clone();
+            run.listening = Some(self.tasks.spawn(async move {
+                if let Err(error) = notify::listen(socket, sender, events).await {
+                    tracing::warn!(run = number, %error, "the notify socket cannot be read");
+                }
+                Ok(())
+            }));
+        }
+    }
+
+    pub(crate) fn spawned(&mut self, run: u64, pid: i32) {
+        if let Some(entry) = self.runs.get_mut(&run) {
+            entry.set_pid(pid);
+            let (service, executable) = (entry.record.service.clone(), entry.record.executable.clone());
+            self.set_executable(&service, executable);
+        }
+        self.happen(Event::Spawned { run, pid });
+    }
+
+    pub(crate) fn not_spawned(&mut self, run: u64, step: &str, errno: i32) {
+        let record = self.runs.get(&run).map(|run| &run.record);
+        let service = record.and_then(|record| self.services.get(&record.service));
+        let of = match step {
+            "exec" => record.map(|record| record.program.display().to_string()),
+            "chdir" => service.map(|service| service.launch.cwd.display().to_string()),
+            _ => None,
+        };
+        let of = of.unwrap_or_default();
+        let errno = Errno::from_raw(errno);
+        let what = format!("{step} {of}");
+        let message = format!("{}: {} ({errno:?})", what.trim_end(), errno.desc());
+        self.happen(Event::SpawnFailed { run, failure: Failure::Launch { message } });
+    }
+
+    fn probe(&mut self, service: &ServiceName, run: u64, check: supervisor_core::CheckId) {
+        let Some(entry) = self.services.get(service) else { return };
+        let Some(probe) = entry.launch.probes.get(&check).cloned() else { return };
+        let target = match (entry.launch.handoff, self.probe_socket(run)) {
+            (Handoff::Socket, Some(path)) => Some(Target::Socket(path)),
+            (Handoff::Socket | Handoff::Own, _) => Target::port(&entry.launch),
+        };
+        let news = self.news.0.clone();
+        let began = super::now();
+        match (&probe.how, target) {
+            (ProbeHow::Command(_), _) => self.probe_by_command(service, run, check, &probe),
+            (ProbeHow::Http { .. } | ProbeHow::Tcp, target) => {
+                self.tasks.spawn(async move {
+                    let outcome = match target {
+                        Some(target) => probe::attempt(&probe.how, target, probe.timeout).await,
+                        None => supervisor_core::ProbeOutcome::Failed("the service has no port".to_owned()),
+                    };
+                    let _ = news.send(News::Probed { run, check, began, outcome }).await;
+                    Ok(())
+                });
+            }
+        }
+    }
+
+    /// The run is over. What its pipe still holds is copied first; then the keeper lets go, too.
+    pub(crate) fn release(&mut self, number: u64) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        if let Some(listening) = run.listening.take() {
+            listening.abort();
+        }
+        for path in run.record.notify.iter().chain(&run.record.probe) {
+            let _ = std::fs::remove_file(path);
+        }
+        for index in 0..run.undrained {
+            let news = self.news.0.clone();
+            let done = Box::new(move || {
+                let _ = news.blocking_send(News::Drained { run: number });
+            });
+            self.pump.finish(stream(number, index), done);
+        }
+        if run.undrained == 0 {
+            self.forget(number);
+        }
+    }
+
+    pub(crate) fn drained(&mut self, number: u64) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        run.undrained = run.undrained.saturating_sub(1);
+        if run.undrained == 0 {
+            self.forget(number);
+        }
+    }
+
+    fn forget(&mut self, number: u64) {
+        self.runs.remove(&number);
+        let names = ["out", "err", "notify"].map(|what| held_name(number, what)).to_vec();
+        self.ask_keeper("drop what a run had", &Request::Drop { names });
+        self.ask_keeper("forget a run", &Request::Delete { key: record_key(number) });
+    }
+
+    fn close_listeners(&mut self, service: &ServiceName) {
+        let Some(listeners) = self.listeners.remove(service) else { return };
+        let names = listeners.iter().map(|listener: &Arc<Listener>| listener_name(service, &listener.name)).collect();
+        self.ask_keeper("close listeners", &Request::Drop { names });
+    }
+}
+
+/// The pump's number for an output of a run: two for each, and those of our own log below.
+fn stream(run: u64, index: usize) -> u64 {
+    run * 2 + index as u64
+}
+
+fn settings(log: &Log) -> Settings {
+    let compression = if log.gzip { Compression::Gzip } else { Compression::None };
+    // In the configuration 0 means all, as for every count.
+    let keep = if log.keep == 0 { u32::MAX } else { log.keep };
+    Settings { max_size: log.max_size, keep, compression }
+}
+
+/// One line for each change of state. Causes may hold a service's own words, so they are quoted.
+fn report(transition: &Transition) {
+    let Transition { service, generation, from, to, cause } = transition;
+    let (from, to) = (from.as_str(), to.as_str());
+    match transition.to {
+        State::CrashLoop | State::Failed | State::Unhealthy => {
+            tracing::warn!(%service, generation, from, to, ?cause, "{service} is {to}");
+        }
+        State::Stopped
+        | State::Waiting
+        | State::Starting
+        | State::Running
+        | State::Rolling
+        | State::Backoff
+        | State::Stopping
+        | State::Completed => {
+            tracing::info!(%service, generation, from, to, ?cause, "{service} is {to}");
+        }
+    }
+}

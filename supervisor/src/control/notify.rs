@@ -1,0 +1,148 @@
+//! Notify sockets: `READY=1`, `STATUS=…`, `WATCHDOG=1`, one socket for each generation.
+//! The protocol is systemd's `sd_notify(3)`; unknown keys are ignored, as are file descriptors.
+//! Not here: what a message changes.
+
+use std::io;
+use std::os::unix::net::UnixDatagram as StdDatagram;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use nix::cmsg_space;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg};
+use nix::unistd::Pid;
+use supervisor_core::Event;
+use tokio::net::UnixDatagram;
+use tokio::sync::mpsc;
+
+use super::tree;
+
+/// A message is at most this long; a longer one is ignored.
+const MAX_MESSAGE: usize = 4096;
+/// `STATUS=` is shown up to this length.
+const MAX_STATUS: usize = 256;
+/// After a message the next one waits this long, so that a flood costs little.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Whose messages count.
+#[derive(Debug, Clone)]
+pub(crate) struct Sender {
+    pub(crate) run: u64,
+    /// The user of the run, when it is not ours.
+    pub(crate) uid: Option<u32>,
+    /// What the environment of each process of the run says.
+    pub(crate) cookie: String,
+    /// The main process, once it is known; it leads the session of its tree.
+    pub(crate) main: Arc<AtomicI32>,
+}
+
+/// Reads until the socket fails or nobody listens.
+pub(crate) async fn listen(socket: StdDatagram, sender: Sender, events: mpsc::Sender<Event>) -> io::Result<()> {
+    let socket = UnixDatagram::from_std(socket)?;
+    loop {
+        let Some(message) = receive(&socket, &sender).await? else { continue };
+        for event in parse(&message, sender.run) {
+            if events.send(event).await.is_err() {
+                return Ok(());
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The text of a message that counts.
+async fn receive(socket: &UnixDatagram, sender: &Sender) -> io::Result<Option<String>> {
+    let mut buffer = [0; MAX_MESSAGE];
+    let received = socket
+        .async_io(tokio::io::Interest::READABLE, || receive_now(socket, &mut buffer).map_err(io::Error::from))
+        .await?;
+    let Received { length, complete, credentials } = received;
+    let trusted = credentials.is_none_or(|credentials| trusts(sender, &credentials));
+    if !complete || !trusted {
+        tracing::debug!(run = sender.run, complete, trusted, "a notify message was ignored");
+        return Ok(None);
+    }
+    Ok(std::str::from_utf8(&buffer[..length]).ok().map(str::to_owned))
+}
+
+struct Received {
+    length: usize,
+    complete: bool,
+    credentials: Option<UnixCredentials>,
+}
+
+fn receive_now(socket: &UnixDatagram, buffer: &mut [u8]) -> nix::Result<Received> {
+    use std::os::fd::AsRawFd;
+    // Room for the credentials only: the kernel closes file descriptors that do not fit.
+    let mut control = cmsg_space!(UnixCredentials);
+    let mut parts = [io::IoSliceMut::new(buffer)];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let credentials = message.cmsgs().ok().and_then(|mut all| {
+        all.find_map(|one| if let ControlMessageOwned::ScmCredentials(found) = one { Some(found) } else { None })
+    });
+    Ok(Received { length: message.bytes, complete: !message.flags.contains(MsgFlags::MSG_TRUNC), credentials })
+}
+
+/// The socket is the generation's own, so its user is enough when the sender is gone already; a sender that lives
+/// must belong to the run, else another service of the same user could speak for it.
+fn trusts(sender: &Sender, credentials: &UnixCredentials) -> bool {
+    let ours = nix::unistd::Uid::effective().as_raw();
+    let uid = credentials.uid();
+    let user = uid == sender.uid.unwrap_or(ours) || uid == ours || uid == 0;
+    let pid = credentials.pid();
+    let session = nix::unistd::getsid(Some(Pid::from_raw(pid))).ok();
+    // Some programs overwrite their environment; their session still tells.
+    let same_session = session.is_some_and(|session| session.as_raw() == sender.main.load(Ordering::Relaxed));
+    let same_cookie = || tree::cookie_of(pid).is_some_and(|cookie| cookie == sender.cookie);
+    user && (same_session || same_cookie() || !tree::alive(pid))
+}
+
+/// The events of one message.
+fn parse(message: &str, run: u64) -> Vec<Event> {
+    message
+        .lines()
+        .filter_map(|line| match line.split_once('=')? {
+            ("READY", "1") => Some(Event::NotifiedReady { run }),
+            ("WATCHDOG", "1") => Some(Event::NotifiedWatchdog { run }),
+            ("STATUS", text) => Some(Event::NotifiedStatus { run, status: printable(text, MAX_STATUS) }),
+            _ => None,
+        })
+        .collect()
+}
+
+/// One line without control characters, of at most `max` bytes.
+pub(crate) fn printable(text: &str, max: usize) -> String {
+    let mut line = String::new();
+    for c in text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        if line.len() + c.len_utf8() > max {
+            break;
+        }
+        line.push(c);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_becomes_the_events_that_it_names_and_nothing_else() {
+        let events = parse("READY=1\nMAINPID=1\nSTATUS=warm\u{1b}[2J up\nWATCHDOG=1\nREADY=2\nX_FOO=1", 7);
+        assert_eq!(
+            events,
+            [
+                Event::NotifiedReady { run: 7 },
+                Event::NotifiedStatus { run: 7, status: "warm [2J up".to_owned() },
+                Event::NotifiedWatchdog { run: 7 },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_status_is_cut_at_a_character_boundary() {
+        assert_eq!(printable("é".repeat(200).as_str(), 256).len(), 256);
+        assert_eq!(printable("ab\ncd", 256), "ab cd");
+    }
+}

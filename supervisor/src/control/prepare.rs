@@ -1,0 +1,363 @@
+//! Everything that must exist before the keeper can make a process: listeners, pipes, sockets, environment.
+//! Runs on a blocking thread; what it made is dropped, and so closed, when anything fails.
+//! Not here: the decision to start, and the start itself.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, listen, setsockopt, socket, sockopt};
+use serde::{Deserialize, Serialize};
+use supervisor_core::{Failure, ServiceName, ServiceSpec};
+use supervisor_keeper::Spawn;
+
+use super::launch::{self, Identity};
+use super::view::Executable;
+use crate::config::{Handoff, Launch, ProbeHow};
+use crate::platform;
+
+/// Clients wait in a queue this long while nobody accepts; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Where the sockets of runs live.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// 0700.
+    pub(crate) runtime_dir: PathBuf,
+    /// Prefix of every cookie: this stack, this keeper.
+    pub(crate) cookie: String,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    pub(crate) run: u64,
+    pub(crate) generation: u64,
+    pub(crate) stop_rank: u32,
+    pub(crate) launch: Arc<Launch>,
+    pub(crate) spec: Arc<ServiceSpec>,
+    /// The listeners that are held already.
+    pub(crate) held: Vec<Arc<Listener>>,
+}
+
+/// A held listener.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// `http`, or the name in `ports`.
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) fd: OwnedFd,
+}
+
+/// What a new control must know about a run; the keeper keeps it as a record.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RunRecord {
+    pub(crate) service: ServiceName,
+    pub(crate) generation: u64,
+    pub(crate) uid: Option<u32>,
+    pub(crate) program: PathBuf,
+    pub(crate) executable: Option<Executable>,
+    pub(crate) notify: Option<PathBuf>,
+    pub(crate) probe: Option<PathBuf>,
+    /// Log file of each output pipe, `out` first.
+    pub(crate) logs: Vec<PathBuf>,
+}
+
+/// Ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) spawn: Spawn,
+    /// In the order that `Spawn` asks for: the child's, then the held.
+    pub(crate) fds: Vec<OwnedFd>,
+    pub(crate) record: RunRecord,
+    /// Read ends, one for each of `record.logs`.
+    pub(crate) outputs: Vec<OwnedFd>,
+    pub(crate) notify: Option<UnixDatagram>,
+    pub(crate) new_listeners: Vec<Arc<Listener>>,
+}
+
+/// The name under which the keeper holds something of a run.
+pub(crate) fn held_name(run: u64, what: &str) -> String {
+    format!("run/{run}/{what}")
+}
+
+/// The name under which the keeper holds a listener.
+pub(crate) fn listener_name(service: &ServiceName, name: &str) -> String {
+    format!("listen/{service}/{name}")
+}
+
+/// The key of a run's record.
+pub(crate) fn record_key(run: u64) -> String {
+    format!("run/{run}")
+}
+
+/// The files that the output of a service goes to.
+pub(crate) fn log_paths(launch: &Launch) -> Vec<PathBuf> {
+    let dir = &launch.log.dir;
+    if launch.log.split {
+        vec![dir.join(format!("{}.out.log", launch.name)), dir.join(format!("{}.err.log", launch.name))]
+    } else {
+        vec![dir.join(format!("{}.log", launch.name))]
+    }
+}
+
+/// Makes everything that `order` needs.
+pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failure> {
+    let launch = &*order.launch;
+    let mut env = launch::environment(launch, order.generation).map_err(step("environment"))?;
+    let argv: Vec<String> = launch.command.iter().map(|part| part.render(order.generation)).collect();
+    let program = launch::program(launch, &argv[0], &env).map_err(step("exec"))?;
+    let identity = launch::identity(launch).map_err(step("user"))?;
+    let new_listeners = listeners(order)?;
+    let mut child = ChildFds::default();
+    let outputs = outputs(launch, identity.as_ref(), &mut child).map_err(step("output pipe"))?;
+    let mut inherited: Vec<&Arc<Listener>> = order.held.iter().chain(&new_listeners).collect();
+    inherited.sort_by_key(|listener| (listener.name != "http", listener.name.clone()));
+    let mut names = Vec::new();
+    for listener in inherited {
+        child.add(listener.fd.as_fd()).map_err(step("listener"))?;
+        names.push(listener.name.as_str());
+    }
+    let probe = probe_listener(order, places).map_err(step("probe socket"))?;
+    if let Some((_, socket)) = &probe {
+        child.add(socket.as_fd()).map_err(step("probe socket"))?;
+        names.push("supervisor-probe");
+    }
+    if !names.is_empty() {
+        env.insert("LISTEN_FDS".to_owned(), names.len().to_string());
+        env.insert("LISTEN_FDNAMES".to_owned(), names.join(":"));
+    }
+    let notify = notify_socket(order, places, identity.as_ref()).map_err(step("notify socket"))?;
+    if let Some((path, _)) = &notify {
+        env.insert("NOTIFY_SOCKET".to_owned(), path.display().to_string());
+    }
+    if let Some(watchdog) = launch.watchdog {
+        env.insert("WATCHDOG_USEC".to_owned(), watchdog.as_micros().to_string());
+    }
+    env.insert("SUPERVISOR_COOKIE".to_owned(), format!("{}.{}", places.cookie, order.run));
+    env.insert("SUPERVISOR_DRAIN_TIMEOUT_MS".to_owned(), order.spec.stop.timeout.to_string());
+    let record = RunRecord {
+        service: launch.name.clone(),
+        generation: order.generation,
+        uid: identity.as_ref().map(|identity| identity.uid),
+        executable: launch::executable(&program),
+        program: program.clone(),
+        notify: notify.as_ref().map(|(path, _)| path.clone()),
+        probe: probe.map(|(path, _)| path),
+        logs: log_paths(launch),
+    };
+    let listens = !names.is_empty();
+    let spawn = spawn_message(order, &program, &argv, &env, identity.as_ref(), &record, listens)?;
+    finish(order, spawn, child, record, outputs, notify.map(|(_, socket)| socket), new_listeners)
+        .map_err(step("file descriptors"))
+}
+
+/// The child's descriptors: output first, then listeners from 3 on.
+#[derive(Default)]
+struct ChildFds {
+    numbers: Vec<u32>,
+    fds: Vec<OwnedFd>,
+}
+
+impl ChildFds {
+    fn add(&mut self, fd: impl AsFd) -> io::Result<()> {
+        let next = self.numbers.last().map_or(3, |last| (last + 1).max(3));
+        self.numbers.push(next);
+        self.fds.push(fd.as_fd().try_clone_to_owned()?);
+        Ok(())
+    }
+}
+
+fn spawn_message(
+    order: &Order,
+    program: &Path,
+    argv: &[String],
+    env: &BTreeMap<String, String>,
+    identity: Option<&Identity>,
+    record: &RunRecord,
+    listens: bool,
+) -> Result<Spawn, Failure> {
+    let launch = &*order.launch;
+    let value = serde_json::to_vec(record).map_err(|error| step("record")(io::Error::other(error)))?;
+    Ok(Spawn {
+        run: order.run,
+        helper_deadline_ms: 0,
+        program: program.as_os_str().as_bytes().to_vec(),
+        argv: argv.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
+        env: env.iter().map(|(key, value)| format!("{key}={value}").into_bytes()).collect(),
+        listen_pid: listens,
+        cwd: launch.cwd.as_os_str().as_bytes().to_vec(),
+        umask: launch.umask,
+        nofile: nofile(launch).map_err(step("limits"))?,
+        user: identity.map(|identity| (identity.uid, identity.gid, identity.groups.clone())),
+        fds: Vec::new(),
+        hold: Vec::new(),
+        record: Some((record_key(order.run), value)),
+        stop_rank: order.stop_rank,
+        stop_signal: order.spec.stop.signal,
+        stop_timeout_ms: order.spec.stop.timeout,
+    })
+}
+
+fn nofile(launch: &Launch) -> io::Result<Option<(u64, u64)>> {
+    let Some(soft) = launch.nofile else { return Ok(None) };
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?;
+    Ok(Some((soft, hard.max(soft))))
+}
+
+fn finish(
+    order: &Order,
+    mut spawn: Spawn,
+    child: ChildFds,
+    record: RunRecord,
+    outputs: Vec<OwnedFd>,
+    notify: Option<UnixDatagram>,
+    new_listeners: Vec<Arc<Listener>>,
+) -> io::Result<Prepared> {
+    let mut fds = child.fds;
+    spawn.fds = child.numbers;
+    for (what, fd) in ["out", "err"].into_iter().zip(&outputs) {
+        spawn.hold.push(held_name(order.run, what));
+        fds.push(fd.try_clone()?);
+    }
+    if let Some(socket) = &notify {
+        spawn.hold.push(held_name(order.run, "notify"));
+        fds.push(socket.as_fd().try_clone_to_owned()?);
+    }
+    for listener in &new_listeners {
+        spawn.hold.push(listener_name(&order.launch.name, &listener.name));
+        fds.push(listener.fd.try_clone()?);
+    }
+    Ok(Prepared { spawn, fds, record, outputs, notify, new_listeners })
+}
+
+/// stdout and stderr of the child: one pipe, or two. Returns the read ends.
+fn outputs(launch: &Launch, identity: Option<&Identity>, child: &mut ChildFds) -> io::Result<Vec<OwnedFd>> {
+    let pipes = if launch.log.split { 2 } else { 1 };
+    let mut reads = Vec::new();
+    for number in 1..=2 {
+        if reads.len() < pipes {
+            let (read, write) = platform::output_pipe()?;
+            if let Some(identity) = identity {
+                nix::unistd::fchown(&write, Some(identity.uid.into()), Some(identity.gid.into()))?;
+            }
+            reads.push(read);
+            child.fds.push(write);
+        } else {
+            let merged = child.fds[0].try_clone()?;
+            child.fds.push(merged);
+        }
+        child.numbers.push(number);
+    }
+    Ok(reads)
+}
+
+/// With handoff `socket` the listeners that are not held yet; with `own` only the proof that the port is free.
+fn listeners(order: &Order) -> Result<Vec<Arc<Listener>>, Failure> {
+    let launch = &order.launch;
+    let main = launch.port.map(|port| ("http", port));
+    let all = main.into_iter().chain(launch.ports.iter().map(|(name, port)| (name.as_str(), *port)));
+    let mut made = Vec::new();
+    for (name, port) in all {
+        let address = SocketAddr::new(launch.bind, port);
+        if order.held.iter().any(|held| held.name == name) {
+            continue;
+        }
+        let fd = bound(address).map_err(|error| busy(address, &error))?;
+        match launch.handoff {
+            Handoff::Own => {}
+            Handoff::Socket => {
+                let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
+                listen(&fd, backlog).map_err(|error| busy(address, &error.into()))?;
+                made.push(Arc::new(Listener { name: name.to_owned(), address, fd }));
+            }
+        }
+    }
+    Ok(made)
+}
+
+/// A bound TCP socket, not listening. `SO_REUSEADDR` lets it follow an earlier one at once; `SO_REUSEPORT` would let
+/// a stranger share the port.
+fn bound(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = match address.ip() {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    use std::os::fd::AsRawFd;
+    match address {
+        SocketAddr::V4(v4) => bind(fd.as_raw_fd(), &SockaddrIn::from(v4))?,
+        SocketAddr::V6(v6) => bind(fd.as_raw_fd(), &SockaddrIn6::from(v6))?,
+    }
+    Ok(fd)
+}
+
+fn busy(address: SocketAddr, error: &io::Error) -> Failure {
+    let port = address.port();
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return Failure::Launch { message: format!("cannot listen on {address}: {error}") };
+    }
+    let message = match platform::port_holder(address) {
+        Some(holder) => format!("port {port} is held by pid {} ({})", holder.pid, holder.command),
+        None => format!("port {port} is held by another process"),
+    };
+    Failure::PortBusy { message }
+}
+
+fn probe_listener(order: &Order, places: &Places) -> io::Result<Option<(PathBuf, UnixListener)>> {
+    let http = order.launch.probes.values().any(|probe| match probe.how {
+        ProbeHow::Http { .. } => true,
+        ProbeHow::Tcp | ProbeHow::Command(_) => false,
+    });
+    if order.launch.handoff != Handoff::Socket || !http {
+        return Ok(None);
+    }
+    let path = socket_path(&places.runtime_dir, "probe", order)?;
+    let listener = UnixListener::bind(&path)?;
+    listener.set_nonblocking(true)?;
+    Ok(Some((path, listener)))
+}
+
+fn notify_socket(
+    order: &Order,
+    places: &Places,
+    identity: Option<&Identity>,
+) -> io::Result<Option<(PathBuf, UnixDatagram)>> {
+    if !order.launch.notify {
+        return Ok(None);
+    }
+    let path = socket_path(&places.runtime_dir, "notify", order)?;
+    let socket = UnixDatagram::bind(&path)?;
+    socket.set_nonblocking(true)?;
+    platform::pass_credentials(&socket)?;
+    if let Some(identity) = identity {
+        // The one thing in the runtime directory that another user must reach: the way there may be passed, not read.
+        nix::unistd::chown(&path, Some(identity.uid.into()), Some(identity.gid.into()))?;
+        for dir in [places.runtime_dir.join("notify"), places.runtime_dir.clone()] {
+            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711))?;
+        }
+    }
+    Ok(Some((path, socket)))
+}
+
+fn socket_path(runtime_dir: &Path, kind: &str, order: &Order) -> io::Result<PathBuf> {
+    use std::os::unix::fs::DirBuilderExt;
+    let dir = runtime_dir.join(kind);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+    let path = dir.join(format!("{}.{}", order.launch.name, order.generation));
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(path),
+    }
+}
+
+fn step(what: &'static str) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::Launch { message: format!("{what}: {error}") }
+}

@@ -1,0 +1,179 @@
+//! What the loop shows to the world: the view, the API, the last words.
+//! Not here: JSON.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use supervisor_core::{Command, Fleet, ServiceName, State};
+use supervisor_keeper::Request;
+
+use super::link::{Heard, Purpose};
+use super::prepare::{RunRecord, log_paths};
+use super::run_loop::{Control, Run};
+use super::view::{Executable, Facts, View};
+use crate::api;
+use crate::config::Stack;
+
+/// The pipes of ended runs are copied to the end for at most this long before the supervisor ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Clients that were told something may read it for this long before the supervisor ends.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+impl View {
+    pub(crate) fn new(
+        stack: &Arc<Stack>,
+        fleet: &mut Fleet,
+        facts: &Arc<BTreeMap<ServiceName, Arc<Facts>>>,
+        keeper_pid: i32,
+        http: Option<SocketAddr>,
+    ) -> Self {
+        Self {
+            version: 0,
+            stack: stack.clone(),
+            services: fleet.snapshot(),
+            facts: facts.clone(),
+            health: fleet.health(),
+            wall_offset_ms: super::wall_offset_ms(),
+            keeper_pid,
+            http,
+            shutting_down: fleet.shutting_down(),
+        }
+    }
+}
+
+impl Facts {
+    pub(crate) fn of_stack(stack: &Stack) -> BTreeMap<ServiceName, Arc<Self>> {
+        let facts = |service: &crate::config::Service| Self { executable: None, logs: log_paths(&service.launch) };
+        stack.services.iter().map(|service| (service.spec.name.clone(), Arc::new(facts(service)))).collect()
+    }
+}
+
+impl Control {
+    /// Shows what has changed, if anything has.
+    pub(crate) fn publish(&mut self) {
+        let mut next =
+            View::new(&self.stack, &mut self.fleet, &self.facts, self.keeper_pid, self.http);
+        let last = self.view.load();
+        let same = last.version > 0
+            && last.shutting_down == next.shutting_down
+            && Arc::ptr_eq(&last.facts, &next.facts)
+            && last.services.iter().zip(&next.services).all(|(a, b)| Arc::ptr_eq(a, b));
+        if same {
+            return;
+        }
+        next.version = last.version + 1;
+        self.view.store(Arc::new(next));
+    }
+
+    pub(crate) fn set_executable(&mut self, service: &ServiceName, executable: Option<Executable>) {
+        let changed = self.facts.get(service).is_none_or(|facts| facts.executable != executable);
+        if changed && let Some(facts) = Arc::make_mut(&mut self.facts).get_mut(service) {
+            Arc::make_mut(facts).executable = executable;
+        }
+    }
+
+    /// What an earlier control left: runs that live go on, those that are over are copied to the end, unless the core
+    /// wants their trees looked at first.
+    pub(crate) fn take_over(
+        &mut self,
+        runs: BTreeMap<u64, Run>,
+        listeners: BTreeMap<ServiceName, Vec<Arc<super::prepare::Listener>>>,
+        commands: &[Command],
+    ) {
+        self.listeners = listeners;
+        for (number, run) in runs {
+            let RunRecord { service, executable, .. } = run.record.clone();
+            let lives = run.pid.is_some();
+            if lives {
+                self.set_executable(&service, executable);
+            }
+            self.runs.insert(number, run);
+            self.attach(number);
+            let surveyed = commands.iter().any(|command| *command == Command::Survey { run: number });
+            if !lives && !surveyed {
+                self.release(number);
+            }
+        }
+    }
+
+    pub(crate) fn serve_api(&mut self) -> io::Result<()> {
+        let Some(sockets) = self.sockets.take() else { return Ok(()) };
+        let token = api::Token::new(&self.token);
+        let api = api::Api { view: self.view.clone(), asks: self.asks.0.clone(), token };
+        let unix = tokio::net::UnixListener::from_std(sockets.unix)?;
+        let tcp = sockets.tcp.map(tokio::net::TcpListener::from_std).transpose()?;
+        self.tasks.spawn(async move {
+            api::serve(api::Listeners { unix, tcp }, api, std::future::pending()).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// `run NAME`: when the one named service has ended for good, so does the supervisor.
+    pub(crate) fn mirror(&mut self) {
+        if !self.args.mirror || self.fleet.shutting_down() {
+            return;
+        }
+        let over = self.mirrored().is_some_and(|service| match service.state {
+            State::Completed => true,
+            State::Failed => service.next_attempt.is_none(),
+            State::Stopped
+            | State::Waiting
+            | State::Starting
+            | State::Running
+            | State::Unhealthy
+            | State::Rolling
+            | State::Backoff
+            | State::CrashLoop
+            | State::Stopping => false,
+        });
+        if over {
+            let within = u64::try_from(self.shutdown_timeout.as_millis()).unwrap_or(u64::MAX);
+            self.happen(supervisor_core::Event::ShutdownRequested { within });
+        }
+    }
+
+    fn mirrored(&mut self) -> Option<Arc<supervisor_core::ServiceSnapshot>> {
+        let name = self.args.only.first()?.clone();
+        self.fleet.snapshot().into_iter().find(|service| service.name.as_str() == name)
+    }
+
+    /// The code of the mirrored service, as a shell would tell it; 0 for a fleet that was stopped.
+    fn exit_code(&mut self) -> u8 {
+        if !self.args.mirror {
+            return 0;
+        }
+        let exit = self.mirrored().and_then(|service| service.last_exit.clone());
+        let code = match exit {
+            Some(exit) => exit.code.or(exit.signal.map(|signal| 128 + signal)).unwrap_or(1),
+            None => 0,
+        };
+        u8::try_from(code & 0xff).unwrap_or(1)
+    }
+
+    /// Everything is down. Logs are copied to the end, then the keeper ends, and with it all.
+    pub(crate) async fn finish(mut self) -> io::Result<()> {
+        let deadline = tokio::time::Instant::now() + DRAIN_TIMEOUT;
+        while !self.runs.is_empty() {
+            let Ok(Some(news)) = tokio::time::timeout_at(deadline, self.news.1.recv()).await else { break };
+            self.learn(news)?;
+        }
+        tracing::info!("everything is down");
+        tokio::time::sleep(LAST_WORDS).await;
+        for name in ["api.sock", "token"] {
+            let _ = std::fs::remove_file(self.stack.runtime_dir.join(name));
+        }
+        let code = self.exit_code();
+        self.link.send(Purpose::Finish, &Request::Finish { code }, &[])?;
+        // Once the keeper has taken it, nobody needs us.
+        loop {
+            match self.link.next().await? {
+                Heard::Closed | Heard::Reply { purpose: Purpose::Finish, .. } => return Ok(()),
+                Heard::Reply { .. } | Heard::Notice { .. } => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The one loop that owns the fleet: wait for the first thing to happen, deal with all that has happened, publish.
+//! Not here: what is decided (`supervisor-core`), how an effect is carried out (`effects`).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use supervisor_core::{Event, Failure, Fleet, ProbeOutcome, ServiceName, Time};
+use supervisor_keeper::{Exited, Notice, Reply};
+use supervisor_logs::Pump;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+
+use super::ControlArgs;
+use super::helper::Helper;
+use super::inventory::{Inventory, keeper_gone};
+use super::link::{Heard, Link, Purpose};
+use super::prepare::{Listener, Places, Prepared, RunRecord};
+use super::sockets::Sockets;
+use super::survey::Surveys;
+use super::view::{Ask, Facts, View};
+use crate::config::{Service, Stack};
+
+/// Requests of the API that wait.
+const ASKS: usize = 64;
+/// News of tasks that waits; a full queue slows the tasks, never the loop.
+const NEWS: usize = 1024;
+/// So much is dealt with before the world is told.
+const BATCH: usize = 256;
+
+/// A run, as far as the shell is concerned.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) record: RunRecord,
+    pub(crate) pid: Option<i32>,
+    /// The same, for those who judge its messages.
+    pub(crate) main: Arc<AtomicI32>,
+    pub(crate) cookie: String,
+    /// Read ends that are not with the pump yet.
+    pub(crate) outputs: Vec<OwnedFd>,
+    pub(crate) notify: Option<UnixDatagram>,
+    /// Ends the task that reads the notify socket.
+    pub(crate) listening: Option<tokio::task::AbortHandle>,
+    /// Output pipes that the pump has not drained to the end.
+    pub(crate) undrained: usize,
+}
+
+impl Run {
+    pub(crate) fn fresh(number: u64, prepared: &mut Prepared, places: &Places) -> Self {
+        let outputs = std::mem::take(&mut prepared.outputs);
+        Self::recovered(number, prepared.record.clone(), None, outputs, prepared.notify.take(), places)
+    }
+
+    pub(crate) fn recovered(
+        number: u64,
+        record: RunRecord,
+        pid: Option<i32>,
+        outputs: Vec<OwnedFd>,
+        notify: Option<UnixDatagram>,
+        places: &Places,
+    ) -> Self {
+        let cookie = format!("{}.{number}", places.cookie);
+        let main = Arc::new(AtomicI32::new(pid.unwrap_or(0)));
+        Self { record, pid, main, cookie, outputs, notify, listening: None, undrained: 0 }
+    }
+
+    pub(crate) fn set_pid(&mut self, pid: i32) {
+        self.pid = Some(pid);
+        self.main.store(pid, Ordering::Relaxed);
+    }
+}
+
+/// What a task has to tell.
+#[derive(Debug)]
+pub(crate) enum News {
+    Prepared { run: u64, result: Box<Result<Prepared, Failure>> },
+    Probed { run: u64, check: supervisor_core::CheckId, began: Time, outcome: ProbeOutcome },
+    HelperReady { id: u64, result: Result<Box<(supervisor_keeper::Spawn, OwnedFd)>, String>, output: Option<OwnedFd> },
+    Sorted { by_run: BTreeMap<u64, Vec<i32>> },
+    Drained { run: u64 },
+    Core(Event),
+}
+
+/// Everything that the loop owns.
+pub(crate) struct Control {
+    pub(crate) args: ControlArgs,
+    pub(crate) stack: Arc<Stack>,
+    pub(crate) services: BTreeMap<ServiceName, Service>,
+    pub(crate) fleet: Fleet,
+    pub(crate) link: Link,
+    pub(crate) pump: Pump,
+    pub(crate) places: Places,
+    pub(crate) runs: BTreeMap<u64, Run>,
+    pub(crate) listeners: BTreeMap<ServiceName, Vec<Arc<Listener>>>,
+    pub(crate) helpers: BTreeMap<u64, Helper>,
+    pub(crate) next_helper: u64,
+    pub(crate) surveys: Surveys,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
+    pub(crate) view: Arc<ArcSwap<View>>,
+    pub(crate) keeper_pid: i32,
+    pub(crate) token: String,
+    pub(crate) sockets: Option<Sockets>,
+    pub(crate) http: Option<std::net::SocketAddr>,
+    pub(crate) asks: (mpsc::Sender<Ask>, mpsc::Receiver<Ask>),
+    pub(crate) news: (mpsc::Sender<News>, mpsc::Receiver<News>),
+    pub(crate) events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    pub(crate) tasks: JoinSet<io::Result<()>>,
+    /// The fleet is down: only the last words are left.
+    pub(crate) down: bool,
+}
+
+impl Control {
+    #[expect(clippy::too_many_arguments, reason = "the parts are made one by one, and each can fail")]
+    pub(crate) fn new(
+        args: ControlArgs,
+        stack: Arc<Stack>,
+        mut fleet: Fleet,
+        link: Link,
+        pump: Pump,
+        places: Places,
+        sockets: Sockets,
+        token: String,
+        shutdown_timeout: Duration,
+        inventory: &Inventory,
+    ) -> Self {
+        let services = stack.services.iter().map(|service| (service.spec.name.clone(), service.clone())).collect();
+        let facts = Arc::new(Facts::of_stack(&stack));
+        let view = View::new(&stack, &mut fleet, &facts, inventory.keeper_pid, sockets.address);
+        Self {
+            args,
+            services,
+            fleet,
+            link,
+            pump,
+            places,
+            runs: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            helpers: BTreeMap::new(),
+            next_helper: super::helper::FIRST,
+            surveys: Surveys::default(),
+            shutdown_timeout,
+            facts,
+            view: Arc::new(ArcSwap::from_pointee(view)),
+            keeper_pid: inventory.keeper_pid,
+            token,
+            http: sockets.address,
+            sockets: Some(sockets),
+            asks: mpsc::channel(ASKS),
+            news: mpsc::channel(NEWS),
+            events: mpsc::channel(NEWS),
+            tasks: JoinSet::new(),
+            down: false,
+            stack,
+        }
+    }
+
+    /// The first wish of a supervisor that has never wished anything.
+    pub(crate) fn begin(&mut self) {
+        let wish = super::startup::first_wish(&self.args, &self.stack);
+        self.happen(wish);
+    }
+
+    /// Until the supervisor is to end. An error ends control; the keeper starts another one.
+    pub(crate) async fn run(mut self) -> io::Result<()> {
+        self.serve_api()?;
+        if self.args.foreground {
+            super::foreground::start(&self.stack);
+        }
+        self.publish();
+        while !self.down {
+            self.wait().await?;
+            for _ in 0..BATCH {
+                if !self.poll()? {
+                    break;
+                }
+            }
+            self.mirror();
+            self.publish();
+        }
+        self.finish().await
+    }
+
+    /// Deals with the first thing that happens.
+    async fn wait(&mut self) -> io::Result<()> {
+        let deadline = self.fleet.next_deadline();
+        tokio::select! {
+            heard = self.link.next() => self.hear(heard?)?,
+            Some(ask) = self.asks.1.recv() => self.answer(ask),
+            Some(news) = self.news.1.recv() => self.learn(news)?,
+            Some(event) = self.events.1.recv() => self.happen(event),
+            Some(ended) = self.tasks.join_next() => task_ended(ended)?,
+            () = until(deadline) => self.happen(Event::DeadlineReached),
+        }
+        Ok(())
+    }
+
+    /// Deals with one more thing, if one is there.
+    fn poll(&mut self) -> io::Result<bool> {
+        if let Some(heard) = self.link.try_next()? {
+            self.hear(heard)?;
+        } else if let Ok(news) = self.news.1.try_recv() {
+            self.learn(news)?;
+        } else if let Ok(event) = self.events.1.try_recv() {
+            self.happen(event);
+        } else if let Ok(ask) = self.asks.1.try_recv() {
+            self.answer(ask);
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Tells the core, and does what it says.
+    pub(crate) fn happen(&mut self, event: Event) {
+        let commands = self.fleet.handle(super::now(), event);
+        self.carry_out_all(commands);
+    }
+
+    pub(crate) fn hear_early(&mut self, notices: Vec<(u64, Notice)>) {
+        for (seq, notice) in notices {
+            if let Err(error) = self.notice(seq, notice) {
+                tracing::error!(%error, "cannot answer the keeper");
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) -> io::Result<()> {
+        match heard {
+            Heard::Closed => Err(keeper_gone()),
+            Heard::Notice { seq, notice } => self.notice(seq, notice),
+            Heard::Reply { purpose, reply, fds: _ } => {
+                self.replied(purpose, reply);
+                Ok(())
+            }
+        }
+    }
+
+    /// A notice is acknowledged after everything that follows from it has been sent: should we die in between, the
+    /// next control hears it again.
+    fn notice(&mut self, seq: u64, notice: Notice) -> io::Result<()> {
+        match notice {
+            Notice::Exited(exited) => self.exited(&exited),
+            Notice::OrphanReaped => self.survey_again(),
+            Notice::Shutdown { now: false } => {
+                tracing::info!("asked to stop everything");
+                let within = u64::try_from(self.shutdown_timeout.as_millis()).unwrap_or(u64::MAX);
+                self.happen(Event::ShutdownRequested { within });
+            }
+            Notice::Shutdown { now: true } => self.happen(Event::ShutdownNowRequested),
+            Notice::Reload => tracing::warn!("SIGHUP: reloading is not available in this version"),
+            Notice::Welcome { .. }
+            | Notice::Run { .. }
+            | Notice::Record { .. }
+            | Notice::Held { .. }
+            | Notice::Ready => {}
+        }
+        self.link.acknowledge(seq)
+    }
+
+    fn exited(&mut self, exited: &Exited) {
+        if self.helpers.contains_key(&exited.run) {
+            self.helper_exited(exited);
+            return;
+        }
+        let exit = supervisor_core::ExitReport {
+            pid: exited.pid,
+            code: exited.code,
+            signal: exited.signal,
+            at: Time(exited.at_ms),
+            cpu: exited.cpu_us / 1000,
+            max_rss: exited.max_rss,
+            ..Default::default()
+        };
+        self.happen(Event::Exited { run: exited.run, exit, alone: exited.alone });
+    }
+
+    fn replied(&mut self, purpose: Purpose, reply: Reply) {
+        match (purpose, reply) {
+            (Purpose::Spawn(run), Reply::Spawned { pid }) => self.spawned(run, pid),
+            (Purpose::Spawn(run), Reply::SpawnFailed { step, errno }) => self.not_spawned(run, &step, errno),
+            (Purpose::Spawn(run), Reply::Failed { errno }) => self.not_spawned(run, "fork", errno),
+            (Purpose::Helper(id), Reply::SpawnFailed { step, errno }) => self.helper_failed(id, &step, errno),
+            (Purpose::Helper(id), Reply::Failed { errno }) => self.helper_failed(id, "fork", errno),
+            (Purpose::ListOrphans, Reply::Orphans { processes }) => self.sort_orphans(processes),
+            (Purpose::Note(what), Reply::Failed { errno }) => {
+                tracing::debug!(what, errno, "the keeper could not");
+            }
+            (
+                Purpose::Spawn(_)
+                | Purpose::Helper(_)
+                | Purpose::ListOrphans
+                | Purpose::Fetch
+                | Purpose::Finish
+                | Purpose::Note(_),
+                Reply::Done
+                | Reply::Failed { .. }
+                | Reply::Spawned { .. }
+                | Reply::SpawnFailed { .. }
+                | Reply::Orphans { .. }
+                | Reply::Fds { .. },
+            ) => {}
+        }
+    }
+
+    pub(crate) fn learn(&mut self, news: News) -> io::Result<()> {
+        match news {
+            News::Prepared { run, result } => self.prepared(run, *result)?,
+            News::Probed { run, check, began, outcome } => {
+                self.happen(Event::Probed { run, check, began, outcome });
+            }
+            News::HelperReady { id, result, output } => self.helper_ready(id, result, output)?,
+            News::Sorted { by_run } => self.surveyed(&by_run),
+            News::Drained { run } => self.drained(run),
+            News::Core(event) => self.happen(event),
+        }
+        Ok(())
+    }
+
+    /// Where the sockets of a run are.
+    pub(crate) fn probe_socket(&self, run: u64) -> Option<PathBuf> {
+        self.runs.get(&run)?.record.probe.clone()
+    }
+}
+
+async fn until(deadline: Option<Time>) {
+    match deadline {
+        Some(deadline) => {
+            tokio::time::sleep(Duration::from_millis(deadline.since(super::now()))).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// A task that panicked leaves someone waiting for ever: a new control knows what to do about it.
+fn task_ended(ended: Result<io::Result<()>, JoinError>) -> io::Result<()> {
+    match ended {
+        Ok(result) => result,
+        Err(error) if error.is_cancelled() => Ok(()),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}

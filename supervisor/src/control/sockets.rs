@@ -1,0 +1,104 @@
+//! The listeners of the API: a unix socket in the runtime directory, and `[http] listen`. The keeper holds them, so
+//! that clients wait rather than fail while control is replaced.
+//! Not here: who may ask what (`api`).
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use supervisor_keeper::Request;
+
+use super::inventory::Inventory;
+use super::link::{Link, Purpose};
+use crate::config::{Listen, Stack};
+use crate::platform;
+
+const UNIX: &str = "http/unix";
+const TCP: &str = "http/tcp";
+/// Tried in order when `[http] listen` is not given.
+const AUTO_PORTS: std::ops::RangeInclusive<u16> = 9700..=9719;
+
+/// What the API listens on.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    pub(crate) unix: UnixListener,
+    pub(crate) tcp: Option<TcpListener>,
+    pub(crate) address: Option<SocketAddr>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SocketError {
+    #[error("cannot listen on {path}: {source}")]
+    Unix { path: PathBuf, source: io::Error },
+    #[error("`[http] listen`: {address} is held by {holder}; choose another or set `listen = \"off\"`")]
+    Busy { address: SocketAddr, holder: String },
+    #[error("`[http] listen`: cannot listen on {address}: {source}")]
+    Tcp { address: SocketAddr, source: io::Error },
+    #[error("cannot hand the API's listeners to the keeper: {0}")]
+    Keeper(io::Error),
+}
+
+/// Where the API's unix socket is.
+pub(crate) fn api_socket(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("api.sock")
+}
+
+/// Takes over what is held, and makes and hands over what is not.
+pub(crate) fn open(stack: &Stack, link: &mut Link, inventory: &mut Inventory) -> Result<Sockets, SocketError> {
+    let path = api_socket(&stack.runtime_dir);
+    let unix = match inventory.held.remove(UNIX) {
+        Some(fd) if path.exists() => UnixListener::from(fd),
+        // Never made, or removed under us.
+        Some(_) | None => bind_unix(&path)?,
+    };
+    let tcp = match inventory.held.remove(TCP) {
+        Some(fd) => Some(TcpListener::from(fd)),
+        None => bind_tcp(stack.http.listen)?,
+    };
+    hold(link, &unix, tcp.as_ref()).map_err(SocketError::Keeper)?;
+    let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+    Ok(Sockets { unix, tcp, address })
+}
+
+fn hold(link: &mut Link, unix: &UnixListener, tcp: Option<&TcpListener>) -> io::Result<()> {
+    let mut names = vec![UNIX.to_owned()];
+    let mut fds = vec![unix.try_clone()?.into()];
+    if let Some(tcp) = tcp {
+        names.push(TCP.to_owned());
+        fds.push(tcp.try_clone()?.into());
+    }
+    unix.set_nonblocking(true)?;
+    tcp.map_or(Ok(()), |tcp| tcp.set_nonblocking(true))?;
+    link.send(Purpose::Note("hold the API's listeners"), &Request::Hold { names }, &fds)
+}
+
+/// We hold the lock of the stack, so whatever is at `path` is no living supervisor's. The umask makes it 0600.
+fn bind_unix(path: &Path) -> Result<UnixListener, SocketError> {
+    let failed = |source| SocketError::Unix { path: path.to_owned(), source };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    UnixListener::bind(path).map_err(failed)
+}
+
+fn bind_tcp(listen: Listen) -> Result<Option<TcpListener>, SocketError> {
+    match listen {
+        Listen::Off => Ok(None),
+        Listen::At(address) => match TcpListener::bind(address) {
+            Ok(listener) => Ok(Some(listener)),
+            Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
+                let holder = platform::port_holder(address)
+                    .map_or("another process".to_owned(), |holder| format!("pid {} ({})", holder.pid, holder.command));
+                Err(SocketError::Busy { address, holder })
+            }
+            Err(source) => Err(SocketError::Tcp { address, source }),
+        },
+        Listen::Auto => {
+            let mut addresses = AUTO_PORTS.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+            // With all of them taken, the unix socket still answers.
+            Ok(addresses.find_map(|address| TcpListener::bind(address).ok()))
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! How a control comes up: from nothing, or from what an earlier one left with the keeper.
+//! Not here: what happens after (`run_loop`).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::sync::Arc;
+
+use supervisor_core::{Event, Fleet, GraphError, Memory, Recovered, ServiceName, ServiceSpec, Settings};
+use supervisor_keeper::Request;
+use supervisor_logs::Pump;
+
+use super::ControlArgs;
+use super::inventory::{self, Inventory};
+use super::link::{Link, Purpose};
+use super::ownlog;
+use super::prepare::{Listener, Places, RunRecord};
+use super::run_loop::{Control, Run};
+use super::sockets;
+use crate::config::{self, Diagnostics, Recorded, Stack};
+use crate::state;
+
+/// The record that holds what the configuration was read from.
+const CONFIG: &str = "config";
+/// The record that holds this keeper's part of every cookie.
+const LIFE: &str = "life";
+/// The record of a service's `Memory` begins with this.
+pub(crate) const MEMORY: &str = "service/";
+
+/// Why control could not come up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartupError {
+    #[error("{0}")]
+    Config(Diagnostics),
+    #[error("{0}")]
+    Graph(GraphError),
+    #[error("{0}")]
+    Sockets(sockets::SocketError),
+    #[error("{0}")]
+    State(state::StateError),
+    #[error("{0}")]
+    System(io::Error),
+}
+
+impl StartupError {
+    /// Trying again at once would not help.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Graph(_) | Self::Sockets(_) | Self::State(_) => true,
+            Self::System(_) => false,
+        }
+    }
+}
+
+impl From<io::Error> for StartupError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Tells whoever started us; after `ownlog` began, that is the own log.
+#[expect(clippy::print_stderr, reason = "before the own log exists, and for the one who waits for the start")]
+pub(crate) fn complain(error: &StartupError) {
+    eprintln!("{error}");
+}
+
+/// Takes over from the keeper, then runs until the supervisor is to end.
+pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), StartupError> {
+    let mut link = Link::new(channel)?;
+    let mut inventory = inventory::take(&mut link).await?;
+    let stack = Arc::new(configuration(&args.config, &mut link, &inventory)?);
+    let timeout = shutdown_timeout(&stack, &inventory);
+    let shutdown_timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    link.send(Purpose::Note("configure"), &Request::Configure { shutdown_timeout_ms }, &[])?;
+    let pump = Pump::new();
+    let places = Places { runtime_dir: stack.runtime_dir.clone(), cookie: cookie(&stack, &mut link, &inventory)? };
+    let sockets = sockets::open(&stack, &mut link, &mut inventory).map_err(StartupError::Sockets)?;
+    let token = state::token(&stack.runtime_dir).map_err(StartupError::State)?;
+    let _log = ownlog::start(&mut link, &mut inventory, &pump, &stack.logs_dir)?;
+    tracing::info!(epoch = inventory.epoch, pid = std::process::id(), keeper = inventory.keeper_pid, "control starts");
+    let first = !inventory.records.keys().any(|key| key.starts_with(MEMORY));
+    let runs = runs(&mut inventory, &places);
+    let (fleet, commands) = fleet(&stack, &inventory).map_err(StartupError::Graph)?;
+    let listeners = listeners(&stack, &mut inventory);
+    let notices = std::mem::take(&mut inventory.notices);
+    let mut control = Control::new(args, stack, fleet, link, pump, places, sockets, token, timeout, &inventory);
+    control.take_over(runs, listeners, &commands);
+    control.carry_out_all(commands);
+    control.hear_early(notices);
+    if first {
+        control.begin();
+    }
+    control.run().await.map_err(StartupError::System)
+}
+
+/// The configuration that is in force: what an earlier control read, else what the file says now.
+fn configuration(file: &Path, link: &mut Link, inventory: &Inventory) -> Result<Stack, StartupError> {
+    let surroundings = config::Surroundings::of_process();
+    if let Some(bytes) = inventory.records.get(CONFIG) {
+        let mut recorded = serde_json::from_slice::<Recorded>(bytes).map_err(io::Error::other)?;
+        return config::load(file, &surroundings, &mut recorded).map_err(StartupError::Config);
+    }
+    let mut recorder = config::Recorder::new(config::Disk);
+    let stack = config::load(file, &surroundings, &mut recorder).map_err(StartupError::Config)?;
+    let value = serde_json::to_vec(&recorder.into_recorded()).map_err(io::Error::other)?;
+    link.send(Purpose::Note("keep the configuration"), &Request::Put { key: CONFIG.to_owned(), value }, &[])?;
+    Ok(stack)
+}
+
+/// As PID 1 a container's engine kills us ten seconds after it asked.
+fn shutdown_timeout(stack: &Stack, inventory: &Inventory) -> std::time::Duration {
+    const PID_ONE: std::time::Duration = std::time::Duration::from_millis(7500);
+    if inventory.pid_one { stack.shutdown_timeout.min(PID_ONE) } else { stack.shutdown_timeout }
+}
+
+/// This stack, then this keeper: with the number of a run, the cookie of that run.
+fn cookie(stack: &Stack, link: &mut Link, inventory: &Inventory) -> Result<String, StartupError> {
+    let stack = state::stack_cookie(&stack.state_dir).map_err(StartupError::State)?;
+    let life = match inventory.records.get(LIFE) {
+        Some(life) => String::from_utf8_lossy(life).into_owned(),
+        None => {
+            let life = state::random_hex::<8>()?;
+            let value = life.clone().into_bytes();
+            link.send(Purpose::Note("keep the cookie"), &Request::Put { key: LIFE.to_owned(), value }, &[])?;
+            life
+        }
+    };
+    Ok(format!("{stack}.{life}"))
+}
+
+fn fleet(stack: &Stack, inventory: &Inventory) -> Result<(Fleet, Vec<supervisor_core::Command>), GraphError> {
+    let specs: Vec<ServiceSpec> = stack.services.iter().map(|service| service.spec.clone()).collect();
+    let seed = u64::from(std::process::id()) ^ super::now().0.rotate_left(32);
+    let settings = Settings { max_parallel_starts: stack.max_parallel_starts, seed };
+    let mut recovered: BTreeMap<ServiceName, Recovered> = BTreeMap::new();
+    let mut next_run = 1;
+    for (key, value) in &inventory.records {
+        if let Some(name) = key.strip_prefix(MEMORY).and_then(|name| ServiceName::new(name).ok())
+            && let Ok(memory) = serde_json::from_slice::<Memory>(value)
+        {
+            next_run = next_run.max(memory.run + 1);
+            recovered.entry(name).or_default().memory = memory;
+        }
+        if let Some((run, record)) = run_record(key, value) {
+            next_run = next_run.max(run + 1);
+            if let Some((pid, started)) = inventory.runs.get(&run) {
+                recovered.entry(record.service).or_default().run = Some((run, *pid, *started));
+            }
+        }
+    }
+    Fleet::recover(settings, specs, recovered, next_run, super::now())
+}
+
+fn run_record(key: &str, value: &[u8]) -> Option<(u64, RunRecord)> {
+    let run = key.strip_prefix("run/")?.parse().ok()?;
+    Some((run, serde_json::from_slice(value).ok()?))
+}
+
+/// The runs that the keeper knows, with their descriptors. Those without a process wait for their tree to be gone.
+fn runs(inventory: &mut Inventory, places: &Places) -> BTreeMap<u64, Run> {
+    let records: Vec<(u64, RunRecord)> =
+        inventory.records.iter().filter_map(|(key, value)| run_record(key, value)).collect();
+    let mut runs = BTreeMap::new();
+    for (number, record) in records {
+        let mut take = |what: &str| inventory.held.remove(&super::prepare::held_name(number, what));
+        let outputs = ["out", "err"].into_iter().filter_map(&mut take).collect();
+        let notify = take("notify").map(UnixDatagram::from);
+        let pid = inventory.runs.get(&number).map(|(pid, _)| *pid);
+        runs.insert(number, Run::recovered(number, record, pid, outputs, notify, places));
+    }
+    runs
+}
+
+fn listeners(stack: &Stack, inventory: &mut Inventory) -> BTreeMap<ServiceName, Vec<Arc<Listener>>> {
+    let mut all: BTreeMap<ServiceName, Vec<Arc<Listener>>> = BTreeMap::new();
+    for service in &stack.services {
+        let launch = &service.launch;
+        let ports = launch.port.map(|port| ("http", port)).into_iter();
+        for (name, port) in ports.chain(launch.ports.iter().map(|(name, port)| (name.as_str(), *port))) {
+            if let Some(fd) = inventory.held.remove(&super::prepare::listener_name(&launch.name, name)) {
+                let address = std::net::SocketAddr::new(launch.bind, port);
+                let listener = Arc::new(Listener { name: name.to_owned(), address, fd });
+                all.entry(launch.name.clone()).or_default().push(listener);
+            }
+        }
+    }
+    all
+}
+
+/// The first wish of a fresh supervisor.
+pub(crate) fn first_wish(args: &ControlArgs, stack: &Stack) -> Event {
+    if args.only.is_empty() {
+        return autostart(stack);
+    }
+    let named = |name: &&ServiceName| args.only.iter().any(|only| only == name.as_str());
+    Event::StartRequested(stack.services.iter().map(|service| &service.spec.name).filter(named).cloned().collect())
+}
+
+/// Everything with `autostart` is wanted.
+pub(crate) fn autostart(stack: &Stack) -> Event {
+    let wanted = stack.services.iter().filter(|service| service.spec.autostart);
+    Event::StartRequested(wanted.map(|service| service.spec.name.clone()).collect())
+}

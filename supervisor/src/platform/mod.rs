@@ -1,0 +1,12 @@
+//! What differs between kernels, each with an honest fallback.
+//! Not here: decisions; callers say what to do when nothing is known.
+
+mod pipes;
+mod port_holder;
+mod processes;
+mod raw;
+
+pub(crate) use pipes::{output_pipe, pass_credentials};
+pub(crate) use port_holder::{Holder, port_holder};
+pub(crate) use processes::{Process, environment_of, process, processes};
+pub(crate) use raw::{control_channel, terminal_size};

@@ -1,0 +1,67 @@
+//! What the kernel tells of processes.
+//! Not here: which of them are ours.
+
+/// A process, as far as we need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    pub(crate) session: i32,
+    /// Clock ticks after boot (`/proc/PID/stat`, field 22): with the number, the identity of a process.
+    pub(crate) started: u64,
+}
+
+/// The environment that a process was started with, entries separated by NUL.
+#[cfg(target_os = "linux")]
+pub(crate) fn environment_of(pid: i32) -> Option<Vec<u8>> {
+    std::fs::read(format!("/proc/{pid}/environ")).ok()
+}
+
+/// One process; `None` when it is gone, or only waits to be reaped.
+#[cfg(target_os = "linux")]
+pub(crate) fn process(pid: i32) -> Option<Process> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command stands in parentheses and may hold anything, so fields are counted after the last one.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    if matches!(fields.first(), Some(&"Z" | &"X")) {
+        return None;
+    }
+    Some(Process { pid, session: fields.get(3)?.parse().ok()?, started: fields.get(19)?.parse().ok()? })
+}
+
+/// Every process that we may see.
+#[cfg(target_os = "linux")]
+pub(crate) fn processes() -> Vec<Process> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries.filter_map(|entry| process(entry.ok()?.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+/// Elsewhere nothing is known without further libraries: leftovers are not found there.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn environment_of(_pid: i32) -> Option<Vec<u8>> {
+    None
+}
+
+/// See `environment_of`.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn process(_pid: i32) -> Option<Process> {
+    None
+}
+
+/// See `environment_of`.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn processes() -> Vec<Process> {
+    Vec::new()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn we_find_ourselves() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let me = process(pid).unwrap();
+        assert!(processes().contains(&me));
+        assert_eq!(me.session, nix::unistd::getsid(None).unwrap().as_raw());
+    }
+}
