@@ -16,6 +16,8 @@ const TRIES: u32 = 100;
 /// An open file of a log.
 pub(crate) struct Segment {
     content: Content,
+    /// It was an archive already when it was opened.
+    pub(crate) archived: bool,
     /// Of the file that is open.
     inode: u64,
     /// Of the file when it was written; another one if this is a compressed copy.
@@ -56,7 +58,19 @@ impl Segment {
                 return Ok(found);
             }
         }
-        Ok(None)
+        Err(too_fast())
+    }
+
+    /// The oldest file there is.
+    pub(crate) fn oldest(place: &Place) -> io::Result<Option<Self>> {
+        for _ in 0..TRIES {
+            let Some(last) = spots(place)?.last().copied() else { return Ok(None) };
+            let found = Self::open(place, last.number, last.form)?.filter(|found| found.inode == last.inode);
+            if found.is_some() && spots(place)?.last() == Some(&last) {
+                return Ok(found);
+            }
+        }
+        Err(too_fast())
     }
 
     fn open(place: &Place, number: u32, form: Form) -> io::Result<Option<Self>> {
@@ -74,7 +88,7 @@ impl Segment {
                 (Content::Gzip(Box::new(decoder)), origin(&path).unwrap_or(inode))
             }
         };
-        Ok(Some(Self { content, inode, original }))
+        Ok(Some(Self { content, archived: number > 0, inode, original }))
     }
 
     /// The next newer file; `None`: not there yet.
@@ -116,7 +130,7 @@ impl Segment {
                 return Ok(Some(found));
             }
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, "the log is rotated faster than it can be looked at"))
+        Err(too_fast())
     }
 
     fn locate(&self, place: &Place, spots: &[Spot]) -> Option<Spot> {
@@ -161,12 +175,15 @@ impl Segment {
         }
     }
 
-    /// Reads on from `to`. A compressed file, whose every byte was read to be where we are, stays there.
-    pub(crate) fn seek(&mut self, to: u64) {
+    /// The next read begins at `to`, or at the end if that comes first.
+    pub(crate) fn seek(&mut self, to: u64) -> io::Result<()> {
         match &mut self.content {
-            Content::Plain { offset, .. } => *offset = to,
-            Content::Gzip(_) => {}
+            Content::Plain { file, offset } => *offset = to.min(file.metadata()?.len()),
+            Content::Gzip(decoder) => {
+                io::copy(&mut decoder.take(to), &mut io::sink())?;
+            }
         }
+        Ok(())
     }
 
     /// The file and its length, unless it must be read from its start.
@@ -206,4 +223,8 @@ fn inode_at(place: &Place, number: u32, form: Form) -> Option<u64> {
 
 fn is_between(number: u32, one: u32, other: u32) -> bool {
     number > one.min(other) && number < one.max(other)
+}
+
+fn too_fast() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the log is rotated faster than it can be looked at")
 }

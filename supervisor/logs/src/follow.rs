@@ -33,23 +33,28 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows the log at `path`.
+    /// Follows the log at `path`. Without a file, every byte that will be written is new.
     #[must_use]
     pub fn new(path: &Path, from: From) -> Self {
         let mut follower = Self::nowhere(Place::of(path));
         // What cannot be opened now is told by `read`, which tries again.
-        follower.at = Segment::live(&follower.place).ok().flatten();
+        follower.at = Segment::newest(&follower.place).ok().flatten();
         if let Some(segment) = &mut follower.at {
-            let end = segment.plain().ok().flatten().map_or(0, |(_, end)| end);
-            segment.seek(match from {
+            let begin = match from {
+                // In the middle of a rotation: what is live next is new.
+                From::Start | From::Offset(_) if segment.archived => u64::MAX,
                 From::Start => 0,
-                From::End => end,
-                From::Offset(offset) => offset.min(end),
-            });
+                From::Offset(offset) => offset,
+                From::End => u64::MAX,
+            };
+            if segment.seek(begin).is_err() {
+                follower.at = None;
+            }
         }
         follower
     }
 
+    /// Begins with the first file that there will be.
     pub(crate) fn nowhere(place: Place) -> Self {
         // Watched before anything is read, so that no change goes unseen.
         let watch = DirectoryWatch::new(place.directory()).ok();
@@ -73,7 +78,7 @@ impl Follower {
         while buffer.len() - begin < max {
             let old = buffer.len();
             let Some(at) = &mut self.at else {
-                self.at = Segment::live(&self.place)?;
+                self.at = Segment::oldest(&self.place)?;
                 if self.at.is_none() {
                     break;
                 }

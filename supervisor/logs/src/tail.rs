@@ -72,7 +72,7 @@ impl Tail {
     fn take_in(&mut self, segment: &mut Segment) -> io::Result<()> {
         let plain = segment.plain()?.map(|(file, end)| self.take_in_plain(file, end).map(|()| end));
         match plain {
-            Some(end) => segment.seek(end?),
+            Some(end) => segment.seek(end?)?,
             None => self.take_in_stream(segment)?,
         }
         Ok(())
