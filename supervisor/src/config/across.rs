@@ -77,11 +77,9 @@ impl Across<'_> {
     }
 
     fn edge(&self, service: &ServiceName, on: &ServiceName) -> Option<Span> {
-        let mut dependencies = self.dependencies();
-        let edge = dependencies.find(|(built, dependency, _)| {
-            (built.service.spec.name == *service && dependency.on == *on)
-                || (built.service.spec.name == *on && dependency.on == *service)
-        });
+        let edge = self
+            .dependencies()
+            .find(|(built, dependency, _)| built.service.spec.name == *service && dependency.on == *on);
         edge.map(|(_, _, span)| span)
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Checks {
     pub(super) watchdog: Option<Duration>,
 }
 
-/// `inherited` is the service over the defaults, `own` what counts for a oneshot: the service alone.
+/// The checks of a service that can be reached like this.
 pub(super) fn checks(service: &Section<'_>, reach: Reach, reader: &mut Reader<'_>) -> Checks {
     let mut probes = Probes { reach, list: BTreeMap::new() };
     let ready = service.table("ready", reader.problems);

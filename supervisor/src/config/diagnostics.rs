@@ -157,13 +157,17 @@ fn floor(text: &str, at: usize) -> usize {
     at
 }
 
-/// A file must not be able to move the reader's cursor.
+/// A file must not be able to move the reader's cursor, or to turn the order of the characters around.
 fn clean(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
     text.chars()
         .map(|c| {
             if c == '\t' {
                 ' '
-            } else if c.is_control() {
+            } else if hidden(c) {
                 '\u{fffd}'
             } else {
                 c

@@ -26,6 +26,8 @@ pub(crate) enum Status {
 pub(crate) enum Shape {
     Table,
     Text,
+    /// A string, or a number or boolean that stands for one.
+    Scalar,
     Texts,
     /// One string or several.
     TextOrTexts,
@@ -42,7 +44,7 @@ pub(crate) enum Shape {
 }
 
 use Shape::{
-    Choice, Choices, Count, Counts, Duration, Flag, Number, Size, Table, Text, TextOrTable, TextOrTexts, Texts,
+    Choice, Choices, Count, Counts, Duration, Flag, Number, Scalar, Size, Table, Text, TextOrTable, TextOrTexts, Texts,
     TextsOrTable,
 };
 
@@ -72,7 +74,7 @@ const KEYS: &[Key] = &[
     key("supervisor.max_parallel_starts", Count, "0", "how many services may be starting at once; 0: twice the cores"),
 
     key("http", Table, "", "health, status, metrics, API and dashboard over TCP"),
-    key("http.listen", Text, "\"auto\"", "an address, a port of 127.0.0.1, `off`, or `auto`: 9700 or the next free up to 9719"),
+    key("http.listen", Scalar, "\"auto\"", "an address, a port of 127.0.0.1, `off`, or `auto`: 9700 or the next free up to 9719"),
     key("http.open", Choices(&["health", "status", "metrics"]), "[\"health\", \"status\", \"metrics\"]", "what may be read without the token"),
     key("http.allowed_hosts", Texts, "[]", "host names, besides those of loopback, under which it answers"),
     key("http.expose", Flag, "false", "allow `listen` beyond loopback"),
@@ -98,7 +100,7 @@ const KEYS: &[Key] = &[
     key("services.*.shell", Flag, "false", "run `command`, a string, with /bin/sh -c"),
     key("services.*.cwd", Text, "\".\"", "the working directory"),
     key("services.*.env", Table, "{}", "environment variables"),
-    key("services.*.env.*", Text, "", "one variable"),
+    key("services.*.env.*", Scalar, "", "one variable"),
     key("services.*.env_file", TextOrTexts, "[]", "files of KEY=VALUE lines; one whose name ends in `?` may be missing"),
     key("services.*.secrets", Table, "{}", "environment variables that are never shown"),
     key("services.*.secrets.*", Table, "", "one of them, by exactly one of the following"),
@@ -106,8 +108,8 @@ const KEYS: &[Key] = &[
     key("services.*.secrets.*.command", TextOrTexts, "", "the command that prints it"),
     key("services.*.secrets.*.env", Text, "", "the supervisor's variable that holds it"),
     key("services.*.inherit_env", TextOrTexts, "[\"PATH\", \"HOME\", \"LANG\", \"TZ\", \"TMPDIR\", \"USER\"]", "variables of the supervisor that are passed on; `*` for all"),
-    key("services.*.user", Text, "\"\"", "run as this user"),
-    key("services.*.group", Text, "\"\"", "run as this group"),
+    key("services.*.user", Scalar, "\"\"", "run as this user"),
+    key("services.*.group", Scalar, "\"\"", "run as this group"),
     key("services.*.umask", Text, "\"022\"", "the file mode creation mask, in octal"),
     key("services.*.type", Choice(&["service", "oneshot"]), "\"service\"", "runs for ever, or to completion; a oneshot takes no `ready` and `live` from `defaults`"),
     key("services.*.autostart", Flag, "true", "start with the supervisor"),

@@ -146,7 +146,9 @@ pub(crate) enum ProbeHow {
 pub(crate) struct Log {
     /// Absolute.
     pub(crate) dir: PathBuf,
+    /// 0: never rotated.
     pub(crate) max_size: u64,
+    /// The greatest number where the file says 0, which means no limit.
     pub(crate) keep: u32,
     pub(crate) gzip: bool,
     /// NAME.out.log and NAME.err.log instead of NAME.log.

@@ -28,8 +28,6 @@ pub(super) struct Reader<'a> {
 pub(super) const DURATION: &str = "a duration like `10s`";
 const SIZE: &str = "a size like `10MiB`";
 const STRING: &str = "a string";
-const INTEGER: &str = "an integer";
-const NUMBER: &str = "a number";
 const BOOLEAN: &str = "`true` or `false`";
 
 impl Reader<'_> {
@@ -146,27 +144,24 @@ impl Reader<'_> {
     where
         T: FromStr + PartialOrd + Display,
     {
-        let Some(text) = node.value.as_digits() else { return self.wrong_type(node, INTEGER) };
-        let reason = format!("it must be from {} to {}", range.start(), range.end());
-        self.parse(node.span, &text, INTEGER, |text| {
-            let digits = text.strip_prefix('-').unwrap_or(text);
-            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                return Err(String::new());
-            }
-            text.parse().ok().filter(|number| range.contains(number)).ok_or(reason)
+        let expected = format!("an integer from {} to {}", range.start(), range.end());
+        let Some(text) = node.value.as_digits() else { return self.wrong_type(node, &expected) };
+        self.parse(node.span, &text, &expected, |text| {
+            // `parse` alone would take a plus sign.
+            let number = if text.starts_with('+') { None } else { text.parse().ok() };
+            number.filter(|number| range.contains(number)).ok_or_else(String::new)
         })
     }
 
     pub(super) fn number(&mut self, section: &Section<'_>, key: &str, default: f64, range: RangeInclusive<f64>) -> f64 {
         let Some(node) = section.get(key) else { return default };
+        let expected = format!("a number from {} to {}", range.start(), range.end());
         let text = match node.value.as_scalar() {
             Some(text) if node.value.as_flag().is_none() => text,
-            Some(_) | None => return self.wrong_type(node, NUMBER).unwrap_or(default),
+            Some(_) | None => return self.wrong_type(node, &expected).unwrap_or(default),
         };
-        let number = self.parse(node.span, &text, NUMBER, |text| {
-            let number: f64 = text.parse().map_err(|_| String::new())?;
-            let reason = || format!("it must be from {} to {}", range.start(), range.end());
-            if range.contains(&number) { Ok(number) } else { Err(reason()) }
+        let number = self.parse(node.span, &text, &expected, |text| {
+            text.parse().ok().filter(|number| range.contains(number)).ok_or_else(String::new)
         });
         number.unwrap_or(default)
     }

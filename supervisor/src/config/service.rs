@@ -255,7 +255,10 @@ pub(super) fn log_settings(section: &Section<'_>, default_dir: &Path, reader: &m
     Log {
         dir: section.get("dir").and_then(|node| reader.path(node)).unwrap_or_else(|| default_dir.to_owned()),
         max_size: reader.size(section, "max_size", 10 << 20),
-        keep: reader.count(section, "keep", 5, 0..=1_000_000),
+        keep: match reader.count(section, "keep", 5, 0..=1_000_000) {
+            0 => u32::MAX,
+            keep => keep,
+        },
         gzip: reader.choice(section, "compress", &[("gzip", true), ("none", false)]),
         split: reader.choice(section, "streams", &[("merged", false), ("split", true)]),
     }

@@ -47,12 +47,12 @@ fn restarts_out_of_bounds_are_refused() {
             "`10` is not a duration like `10s`: its units must be among `ms`, `s`, `m`, `h` and `d`",
         ),
         ("restart.delay = \"31s\"", "`delay` (31000ms) is longer than `max_delay` (30000ms)"),
-        ("restart.factor = 0.5", "`0.5` is not a number: it must be from 1 to 1000"),
-        ("restart.factor = nan", "`NaN` is not a number: it must be from 1 to 1000"),
-        ("restart.jitter = 2", "`2` is not a number: it must be from 0 to 1"),
+        ("restart.factor = 0.5", "`0.5` is not a number from 1 to 1000"),
+        ("restart.factor = nan", "`NaN` is not a number from 1 to 1000"),
+        ("restart.jitter = 2", "`2` is not a number from 0 to 1"),
         ("restart.reset_after = 0", "`0` is not a duration like `10s`: it must be at least `1ms`"),
-        ("restart.crash_loop = -1", "`-1` is not an integer: it must be from 0 to 4294967295"),
-        ("restart.success_exit_codes = [256]", "`256` is not an integer: it must be from 0 to 255"),
+        ("restart.crash_loop = -1", "`-1` is not an integer from 0 to 4294967295"),
+        ("restart.success_exit_codes = [256]", "`256` is not an integer from 0 to 255"),
     ] {
         assert_eq!(service_problems(keys), [problem], "{keys}");
     }
@@ -136,10 +136,7 @@ fn checks_that_cannot_work_are_refused() {
         ("port = 80\nlive.http = \"/\\r\\nX: y\"", "a path begins with `/` and has no blanks"),
         ("port = 80\nlive.http = { status = [200] }", "`path` is missing"),
         ("port = 80\nlive.http = { path = \"/\", status = [] }", "no answer would pass"),
-        (
-            "port = 80\nlive.http = { path = \"/\", status = [20] }",
-            "`20` is not an integer: it must be from 100 to 599",
-        ),
+        ("port = 80\nlive.http = { path = \"/\", status = [20] }", "`20` is not an integer from 100 to 599"),
         ("port = 80\nlive.http = { path = \"/\", headers = { \"a b\" = \"c\" } }", "`a b` is no name of a header"),
         (
             "port = 80\nlive.http = { path = \"/\", headers = { a = \"b\\r\\nc: d\" } }",
@@ -147,7 +144,7 @@ fn checks_that_cannot_work_are_refused() {
         ),
         ("port = 80\nlive.http = { path = \"/\", host = \"a b\" }", "this is no name of a host"),
         ("port = 80\nlive.http = \"/${generation}\"", "`${generation}` can stand only in `env` and in commands"),
-        ("live = { command = \"x\", failures = 0 }", "`0` is not an integer: it must be from 1 to 1000000"),
+        ("live = { command = \"x\", failures = 0 }", "`0` is not an integer from 1 to 1000000"),
         ("live = { command = \"x\", interval = 0 }", "`0` is not a duration like `10s`: it must be at least `10ms`"),
         ("live.watchdog = \"1ms\"", "a watchdog needs at least `100ms`"),
     ] {

@@ -254,7 +254,7 @@ fn user_umask_and_limits_are_read() {
     assert_eq!(service_problems("umask = \"089\""), ["`089` is not an octal mask like `022`"]);
     assert_eq!(service_problems("user = \"a:b\""), ["`a:b` is not a name or a number"]);
     assert_eq!(service_problems("cwd = \"~/x\""), ["`~` is not expanded (write `${HOME}/…`)"]);
-    assert_eq!(service_problems("limits.nofile = 0"), ["`0` is not an integer: it must be from 1 to 1073741824"]);
+    assert_eq!(service_problems("limits.nofile = 0"), ["`0` is not an integer from 1 to 1073741824"]);
 }
 
 #[test]
@@ -262,11 +262,11 @@ fn ports_are_numbers_within_range_and_not_shared() {
     let service = service("port = \"${P:-8001}\"\nbind = \"::1\"\nports = { private = \"1${port}\" }");
     assert_eq!((service.launch.port, service.launch.ports["private"]), (Some(8001), 18001));
     for (value, why) in [
-        ("0", "`0` is not an integer: it must be from 1 to 65535"),
-        ("65536", "`65536` is not an integer: it must be from 1 to 65535"),
-        ("\"http\"", "`http` is not an integer"),
-        ("\"+80\"", "`+80` is not an integer"),
-        ("80.0", "expected an integer, found float"),
+        ("0", "`0` is not an integer from 1 to 65535"),
+        ("65536", "`65536` is not an integer from 1 to 65535"),
+        ("\"http\"", "`http` is not an integer from 1 to 65535"),
+        ("\"+80\"", "`+80` is not an integer from 1 to 65535"),
+        ("80.0", "expected an integer from 1 to 65535, found float"),
         ("\"${port}\"", "`${port}` is not known here"),
     ] {
         assert_eq!(service_problems(&format!("port = {value}")), [why]);
