@@ -45,7 +45,7 @@ impl Across<'_> {
                 let meant = if problems.has_room() { nearest(on, by_name.keys().copied()) } else { None };
                 match meant {
                     Some(meant) => {
-                        problems.add_with_help(span, unknown.to_string(), format!("did you mean `{meant}`?"))
+                        problems.add_with_help(span, unknown.to_string(), format!("did you mean `{meant}`?"));
                     }
                     None => problems.add(span, unknown.to_string()),
                 }

@@ -30,12 +30,11 @@ mod tree;
 mod vocabulary;
 mod words;
 
-pub(crate) use diagnostics::{Diagnostic, Diagnostics};
-pub(crate) use files::{Disk, Files};
-pub(crate) use keys::{Key, Shape, Status, keys};
+pub(crate) use diagnostics::Diagnostics;
+pub(crate) use files::Disk;
 pub(crate) use load::{find, load};
 pub(crate) use model::*;
-pub(crate) use ownership::{OwnershipError, check_ownership};
+pub(crate) use ownership::check_ownership;
 pub(crate) use recorded::{Recorded, Recorder};
 pub(crate) use schema::schema;
 pub(crate) use surroundings::Surroundings;

@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::diagnostics::Diagnostic;
+use super::files::Files;
+use super::keys::{Shape, Status, keys};
 use super::*;
 
 const FILE: &str = "/stack/supervisor.toml";
