@@ -176,15 +176,11 @@ impl Phase {
         match self {
             Self::Failed { retry_at } => *retry_at = retry_at.map(|at| at.after(gap)),
             Self::Backoff { until, .. } => *until = until.after(gap),
-            Self::Spawning { begun, .. } => *begun = begun.after(gap),
-            Self::Starting { live, gates } => {
-                live.begun = live.begun.after(gap);
-                gates.shift(gap, least);
-            }
+            Self::Starting { gates, .. } => gates.shift(gap, least),
             Self::Running { vitals, .. } => vitals.shift(gap, now),
             Self::Stopping { force, .. } => force.shift(gap, least),
             Self::Clearing { rest, .. } => rest.force.shift(gap, least),
-            Self::Stopped | Self::Completed | Self::Waiting { .. } => {}
+            Self::Stopped | Self::Completed | Self::Waiting { .. } | Self::Spawning { .. } => {}
         }
     }
 }

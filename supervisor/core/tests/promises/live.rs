@@ -46,6 +46,19 @@ fn so_many_failures_in_a_row_replace_the_run() {
 }
 
 #[test]
+fn however_long_it_ran_an_unhealthy_run_is_no_good_run() {
+    let mut desk = running(vec![with(watched("web"), |spec| spec.live.as_mut().unwrap().failures = 1)]);
+    for _ in 0..60 {
+        desk.pass(1_000);
+        desk.passed("web", 0);
+    }
+    desk.pass(1_000);
+    desk.failed("web", 0);
+    desk.exited("web", code(0));
+    assert_eq!((desk.see("web").failures, desk.wait("web")), (1, 500));
+}
+
+#[test]
 fn a_success_in_between_begins_the_count_anew() {
     let mut desk = running(vec![watched("web")]);
     for outcome in ["failed", "failed", "passed", "failed", "failed"] {

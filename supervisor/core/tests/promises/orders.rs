@@ -73,6 +73,17 @@ fn what_will_not_die_holds_nothing_up() {
 }
 
 #[test]
+fn order_holds_for_what_was_to_be_replaced_when_it_arrives() {
+    let mut desk = running(vec![service("db"), on(service("web"), &["db"])]);
+    desk.pass(60_000);
+    assert_eq!(desk.exited("db", code(1)), ["release db", "spawn db"]);
+    desk.restart(&["db"]);
+    assert_eq!(desk.stop(&["db", "web"]), ["stop web with 15"]);
+    assert_eq!(desk.spawned("db"), [""; 0]);
+    assert_eq!(desk.exited("web", code(0)), ["release web", "close web", "stop db with 15"]);
+}
+
+#[test]
 fn a_kill_keeps_no_order() {
     let mut desk = running(vec![service("db"), on(service("web"), &["db"])]);
     assert_eq!(desk.kill(&["db", "web"]), ["kill db", "kill web"]);

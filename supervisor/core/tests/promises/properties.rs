@@ -271,7 +271,7 @@ fn cases(usually: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(1_000))]
+    #![proptest_config(cases(500))]
 
     #[test]
     fn f16_no_timeline_makes_the_fleet_do_what_it_must_not(specs in specs(), timeline in timeline()) {
@@ -312,7 +312,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(200))]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn after_a_quiet_time_every_service_is_where_it_is_wanted(specs in specs(), timeline in timeline()) {

@@ -263,6 +263,7 @@ fn a_restart_in_backoff_starts_now() {
     let mut desk = running(vec![service("web")]);
     crash(&mut desk, 10);
     assert_eq!(desk.restart(&["web"]), ["spawn web"]);
+    assert_eq!((desk.see("web").failures, desk.see("web").restarts), (0, 1));
 }
 
 #[test]

@@ -96,9 +96,9 @@ fn a_kill_of_everything_reaches_a_process_that_is_being_made() {
 fn a_later_request_may_tighten_the_deadline_and_never_loosen_it() {
     let mut desk = running(vec![service("db"), on(service("web"), &["db"])]);
     shut_down(&mut desk, 9_000);
-    shut_down(&mut desk, 60_000);
     desk.pass(1_000);
     shut_down(&mut desk, 3_000);
+    shut_down(&mut desk, 60_000);
     assert_eq!(desk.pass(2_999), [""; 0]);
     assert_eq!(desk.pass(1), ["kill db", "kill web"]);
 }

@@ -80,6 +80,16 @@ fn a_crashed_service_waits_for_its_dependency_too() {
 }
 
 #[test]
+fn what_only_lives_until_it_is_its_turn_to_stop_is_nothing_to_depend_on() {
+    let web = on_condition(service("web"), "db", Condition::Started);
+    let mut desk = running(vec![service("db"), on(service("tool"), &["db"]), web]);
+    desk.exited("web", code(1));
+    desk.stop(&["db", "tool"]);
+    assert_eq!(desk.pass(500), [""; 0]);
+    assert_eq!(desk.cause("web"), "waiting for db to be started (db is stopping)");
+}
+
+#[test]
 fn a_start_of_what_runs_changes_nothing() {
     let mut desk = running(vec![service("web")]);
     desk.pass(60_000);

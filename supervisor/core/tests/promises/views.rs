@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use supervisor_core::{Event, HealthStatus, State};
+use supervisor_core::{Event, HealthStatus, Policy, State};
 
 use crate::desk::{code, desk, name, notifying, on, oneshot, running, service, with};
 
@@ -89,6 +89,14 @@ fn a_completed_oneshot_is_healthy_and_a_running_one_not_yet() {
     let mut desk = running(vec![oneshot("migrate")]);
     assert_eq!(desk.fleet.health().status, HealthStatus::Unhealthy);
     desk.exited("migrate", code(0));
+    assert_eq!(desk.fleet.health().status, HealthStatus::Healthy);
+}
+
+#[test]
+fn a_service_that_was_allowed_to_end_and_did_is_no_lack() {
+    let mut desk = running(vec![with(service("web"), |spec| spec.restart.policy = Policy::OnFailure)]);
+    desk.exited("web", code(0));
+    assert_eq!(desk.state("web"), State::Completed);
     assert_eq!(desk.fleet.health().status, HealthStatus::Healthy);
 }
 
