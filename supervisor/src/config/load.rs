@@ -34,10 +34,20 @@ const FILE_NAME: &str = "supervisor.toml";
 /// Finds `supervisor.toml` in `from` or the nearest directory above it.
 pub(crate) fn find(from: &Path) -> Option<PathBuf> {
     let from = std::path::absolute(from).ok()?;
-    from.ancestors().map(|dir| dir.join(FILE_NAME)).find(|file| file.is_file())
+    from.ancestors().map(|dir| dir.join(FILE_NAME)).find(|file| file.is_file()).map(|file| located(&file))
 }
 
-/// Loads `file`, an absolute path, with all that it includes. Nothing is made or changed.
+/// The one path of a file, however it was named: absolute, the links and `..` of its directory resolved. A stack is
+/// known by this path, so two names must not make two stacks. The file itself may be a link; its name stays.
+pub(crate) fn located(file: &Path) -> PathBuf {
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    match (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
+        (Some(Ok(dir)), Some(name)) => dir.join(name),
+        _ => absolute,
+    }
+}
+
+/// Loads `file`, a path that `find` or `located` gave, with all that it includes. Nothing is made or changed.
 pub(crate) fn load(file: &Path, surroundings: &Surroundings, files: &mut dyn Files) -> Result<Stack, Diagnostics> {
     let mut sources = Sources::default();
     let mut problems = Problems::default();

@@ -32,7 +32,7 @@ mod words;
 
 pub(crate) use diagnostics::Diagnostics;
 pub(crate) use files::Disk;
-pub(crate) use load::{find, load};
+pub(crate) use load::{find, load, located};
 pub(crate) use model::*;
 pub(crate) use ownership::check_ownership;
 pub(crate) use recorded::{Recorded, Recorder};

@@ -198,12 +198,31 @@ fn auto_reload_is_refused_until_it_exists() {
 
 #[test]
 fn the_file_is_found_by_walking_up() {
-    let dir = tempfile::tempdir().unwrap();
-    let deep = dir.path().join("a/b");
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = temporary.path().canonicalize().unwrap();
+    let deep = dir.join("a/b");
     std::fs::create_dir_all(&deep).unwrap();
-    std::fs::create_dir(dir.path().join("a/supervisor.toml")).unwrap();
-    std::fs::write(dir.path().join("supervisor.toml"), "").unwrap();
-    assert_eq!(find(&deep), Some(dir.path().join("supervisor.toml")));
+    std::fs::create_dir(dir.join("a/supervisor.toml")).unwrap();
+    std::fs::write(dir.join("supervisor.toml"), "").unwrap();
+    assert_eq!(find(&deep), Some(dir.join("supervisor.toml")));
     std::fs::write(deep.join("supervisor.toml"), "").unwrap();
     assert_eq!(find(&deep), Some(deep.join("supervisor.toml")));
+}
+
+#[test]
+fn a_file_has_one_path_however_it_is_named() {
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = temporary.path().canonicalize().unwrap();
+    std::fs::create_dir_all(dir.join("real/sub")).unwrap();
+    std::fs::write(dir.join("shared.toml"), "").unwrap();
+    std::os::unix::fs::symlink("../shared.toml", dir.join("real/supervisor.toml")).unwrap();
+    std::os::unix::fs::symlink("real", dir.join("link")).unwrap();
+    let file = dir.join("real/supervisor.toml");
+    for name in
+        ["real/supervisor.toml", "link/supervisor.toml", "real/sub/../supervisor.toml", "./link/./supervisor.toml"]
+    {
+        assert_eq!(located(&dir.join(name)), file, "{name}");
+    }
+    assert_eq!(find(&dir.join("link/sub")), Some(file));
+    assert_eq!(located(Path::new("/nonexistent/../supervisor.toml")), Path::new("/nonexistent/../supervisor.toml"));
 }
