@@ -15,7 +15,7 @@ pub use binaries::{puppet, supervisor};
 pub use cell::{Cell, is_root, skip};
 pub use http::{Response, over_tcp, over_unix, raw_over_tcp, raw_over_unix};
 pub use nix::sys::signal::Signal;
-pub use procs::{Proc, alive, child_pids, processes_of};
+pub use procs::{Proc, alive, child_pids, inner_number, processes_of};
 pub use service::Service;
 pub use setup::{Setup, User, free_port};
 pub use signal::{kill_together, send};

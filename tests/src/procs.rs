@@ -33,17 +33,20 @@ pub fn processes_of(marker: &Path) -> Vec<Proc> {
 /// The children of a process, zombies included.
 #[must_use]
 pub fn child_pids(parent: i32) -> Vec<i32> {
-    all_pids()
-        .filter_map(of)
-        .filter(|one| one.parent == parent)
-        .map(|one| one.pid)
-        .collect()
+    all_pids().filter_map(of).filter(|one| one.parent == parent).map(|one| one.pid).collect()
 }
 
 /// It exists and is no zombie.
 #[must_use]
 pub fn alive(pid: i32) -> bool {
     of(pid).is_some_and(|one| one.state != 'Z')
+}
+
+/// The number of a process in the innermost namespace that it lives in.
+#[must_use]
+pub fn inner_number(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find(|line| line.starts_with("NSpid:"))?.split_whitespace().last()?.parse().ok()
 }
 
 fn all_pids() -> impl Iterator<Item = i32> {
@@ -62,16 +65,6 @@ fn of(pid: i32) -> Option<Proc> {
     let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
     let exe = exe.to_string_lossy().trim_end_matches(" (deleted)").into();
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let command = String::from_utf8_lossy(&command)
-        .replace('\0', " ")
-        .trim()
-        .to_owned();
-    Some(Proc {
-        pid,
-        parent,
-        session,
-        state,
-        exe,
-        command,
-    })
+    let command = String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned();
+    Some(Proc { pid, parent, session, state, exe, command })
 }

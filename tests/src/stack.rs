@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::cell::is_root;
 use crate::http::{Response, over_unix};
-use crate::procs::{Proc, processes_of};
+use crate::procs::{Proc, inner_number, processes_of};
 use crate::service::Service;
 use crate::setup::{Setup, User};
 use crate::signal::send;
@@ -59,25 +59,14 @@ impl Done {
     /// When it ended with another one.
     #[track_caller]
     pub fn ended_with(self, code: i32) -> Self {
-        assert_eq!(
-            self.code, code,
-            "\n--- stdout\n{}\n--- stderr\n{}",
-            self.stdout, self.stderr
-        );
+        assert_eq!(self.code, code, "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
         self
     }
 }
 
 impl Stack {
     pub(crate) fn new(dir: TempDir, root: PathBuf, program: PathBuf, setup: Setup) -> Self {
-        Self {
-            root,
-            program,
-            setup,
-            commands: AtomicUsize::new(0),
-            foreground: None,
-            _dir: dir,
-        }
+        Self { root, program, setup, commands: AtomicUsize::new(0), foreground: None, _dir: dir }
     }
 
     /// Runs a command of the supervisor to its end.
@@ -88,14 +77,8 @@ impl Stack {
         let status = eventually(&format!("`supervisor {}` to end", words.join(" ")), || {
             child.0.try_wait().expect("it is our child")
         });
-        let read =
-            |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-        Done {
-            code: code_of(status),
-            stdout: read(&child.1),
-            stderr: read(&child.2),
-            took: began.elapsed(),
-        }
+        let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        Done { code: code_of(status), stdout: read(&child.1), stderr: read(&child.2), took: began.elapsed() }
     }
 
     /// Starts a command of the supervisor, and gives the child and the files of its output and its errors.
@@ -103,28 +86,14 @@ impl Stack {
         let starts = matches!(words.first(), Some(&("start" | "run")));
         let before: &[String] = if starts { &self.setup.before } else { &[] };
         let program = self.program.display().to_string();
-        let all = before
-            .iter()
-            .map(String::as_str)
-            .chain([program.as_str()])
-            .chain(words.iter().copied());
+        let all = before.iter().map(String::as_str).chain([program.as_str()]).chain(words.iter().copied());
         self.launch(&all.collect::<Vec<_>>(), stdin)
     }
 
     /// Starts a command of the supervisor under a terminal of its own, whose keys are the child's standard input.
     pub fn spawn_in_terminal(&self, words: &[&str]) -> (Child, PathBuf, PathBuf) {
         let line = format!("exec '{}' {}", self.program.display(), words.join(" "));
-        self.launch(
-            &[
-                "script",
-                "--quiet",
-                "--return",
-                "--command",
-                &line,
-                "/dev/null",
-            ],
-            Stdio::piped(),
-        )
+        self.launch(&["script", "--quiet", "--return", "--command", &line, "/dev/null"], Stdio::piped())
     }
 
     fn launch(&self, all: &[&str], stdin: Stdio) -> (Child, PathBuf, PathBuf) {
@@ -135,10 +104,7 @@ impl Stack {
         command.args(&all[1..]).current_dir(&self.root).env_clear();
         // Both are in the base set of every service's environment, so they mark all that is ours.
         command.env("HOME", &self.root).env("TMPDIR", &self.root);
-        command.env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        );
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.envs(self.setup.env.iter().map(|(key, value)| (key, value)));
         if self.setup.user == User::Ordinary && is_root() {
             command.uid(65534).gid(65534);
@@ -164,13 +130,8 @@ impl Stack {
     /// The exit code of what runs in the foreground, once it has ended.
     #[track_caller]
     pub fn foreground_code(&mut self) -> i32 {
-        let mut child = self
-            .foreground
-            .take()
-            .expect("something runs in the foreground");
-        code_of(eventually("the foreground to end", || {
-            child.try_wait().expect("it is our child")
-        }))
+        let mut child = self.foreground.take().expect("something runs in the foreground");
+        code_of(eventually("the foreground to end", || child.try_wait().expect("it is our child")))
     }
 
     /// The directory that everything lies in.
@@ -219,9 +180,7 @@ impl Stack {
     #[track_caller]
     pub fn http_address(&self) -> SocketAddr {
         let status = self.status();
-        let text = status["http"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no address in {status}"));
+        let text = status["http"].as_str().unwrap_or_else(|| panic!("no address in {status}"));
         text.parse().expect("it is an address")
     }
 
@@ -247,21 +206,19 @@ impl Stack {
             if holds(&service) {
                 return service;
             }
-            assert!(
-                began.elapsed() < DEADLINE,
-                "`{name}` never was: {what}; it is: {:#}",
-                service.0
-            );
+            assert!(began.elapsed() < DEADLINE, "`{name}` never was: {what}; it is: {:#}", service.0);
             std::thread::sleep(Duration::from_millis(15));
         }
     }
 
-    /// The main process of a service that has one.
+    /// The main process of a service that has one, by the number that it has out here: that of the API is meant for
+    /// those who live in the same cell.
     #[must_use]
     #[track_caller]
     pub fn pid(&self, name: &str) -> i32 {
         eventually(&format!("`{name}` to have a process"), || {
-            self.service(name).pid()
+            let pid = self.service(name).pid()?;
+            self.processes().iter().map(|one| one.pid).find(|outer| inner_number(*outer) == Some(pid))
         })
     }
 
@@ -307,15 +264,11 @@ impl Stack {
             let all = self.processes();
             let roles: Vec<&Proc> = all
                 .iter()
-                .filter(|one| one.exe == self.program && one.state != 'Z')
+                .filter(|one| one.exe.file_name().is_some_and(|name| name == "supervisor") && one.state != 'Z')
                 .collect();
             let below = |one: &Proc| roles.iter().any(|other| other.pid == one.parent);
             let control = roles.iter().find(|one| below(one))?;
-            Some(if role == "control" {
-                control.pid
-            } else {
-                control.parent
-            })
+            Some(if role == "control" { control.pid } else { control.parent })
         })
     }
 
@@ -340,9 +293,7 @@ impl Stack {
     #[track_caller]
     pub fn assert_nothing_left(&mut self) {
         if let Some(child) = &mut self.foreground {
-            eventually("the foreground to end", || {
-                child.try_wait().expect("it is our child")
-            });
+            eventually("the foreground to end", || child.try_wait().expect("it is our child"));
         }
         let left = self.processes();
         let real: Vec<_> = left.iter().filter(|one| one.state != 'Z').collect();
@@ -384,9 +335,7 @@ impl Drop for Stack {
         } else if self.processes().iter().any(|one| one.state != 'Z') {
             let (mut child, ..) = self.spawn(&["stop"], Stdio::null());
             let began = Instant::now();
-            while began.elapsed() < Duration::from_secs(20)
-                && child.try_wait().is_ok_and(|status| status.is_none())
-            {
+            while began.elapsed() < Duration::from_secs(20) && child.try_wait().is_ok_and(|status| status.is_none()) {
                 std::thread::sleep(Duration::from_millis(15));
             }
             let _gone_already = child.kill();
@@ -395,11 +344,7 @@ impl Drop for Stack {
         let mut left = Vec::new();
         // A keeper replaces what is killed, so again until nothing comes back.
         for _ in 0..20 {
-            let now: Vec<Proc> = self
-                .processes()
-                .into_iter()
-                .filter(|one| one.state != 'Z')
-                .collect();
+            let now: Vec<Proc> = self.processes().into_iter().filter(|one| one.state != 'Z').collect();
             if now.is_empty() {
                 break;
             }
@@ -411,17 +356,11 @@ impl Drop for Stack {
             let _gone_already = child.kill();
             let _reaped = child.wait();
         }
-        assert!(
-            failed || left.is_empty(),
-            "`supervisor stop` left behind: {left:#?}"
-        );
+        assert!(failed || left.is_empty(), "`supervisor stop` left behind: {left:#?}");
     }
 }
 
 fn code_of(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
-    status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal))
-        .unwrap_or(-1)
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }

@@ -6,14 +6,7 @@ use e2e::{Setup, Signal, alive, eventually, send};
 #[test]
 fn without_a_supervisor_each_command_says_so_with_code_3() {
     let stack = Setup::of("[services.t]\ncommand = './puppet wait'").prepare();
-    for words in [
-        &["status"][..],
-        &["stop"],
-        &["restart", "t"],
-        &["why", "t"],
-        &["signal", "t", "HUP"],
-        &["events"],
-    ] {
+    for words in [&["status"][..], &["stop"], &["restart", "t"], &["why", "t"], &["signal", "t", "HUP"], &["events"]] {
         let done = stack.cli(words).ended_with(3);
         assert!(!done.stderr.is_empty(), "{words:?}");
         assert!(done.stdout.is_empty(), "{words:?} {}", done.stdout);
@@ -30,44 +23,27 @@ fn a_word_that_is_no_command_ends_with_code_2() {
 #[test]
 fn where_there_is_no_file_it_says_where_it_looked() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let done = std::process::Command::new(e2e::supervisor())
-        .arg("status")
-        .current_dir(dir.path())
-        .output()
-        .expect("it runs");
-    assert_eq!(
-        done.status.code(),
-        Some(2),
-        "{}",
-        String::from_utf8_lossy(&done.stderr)
-    );
+    let done =
+        std::process::Command::new(e2e::supervisor()).arg("status").current_dir(dir.path()).output().expect("it runs");
+    assert_eq!(done.status.code(), Some(2), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(String::from_utf8_lossy(&done.stderr).contains("supervisor.toml"));
 }
 
 #[test]
 fn status_shows_each_service_and_its_json_is_that_of_the_api() {
-    let stack = Setup::of("[services.alpha]\ncommand = './puppet wait'\n[services.beta]\ncommand = './puppet wait'\nautostart = false").start();
+    let stack = Setup::of(
+        "[services.alpha]\ncommand = './puppet wait'\n[services.beta]\ncommand = './puppet wait'\nautostart = false",
+    )
+    .start();
     let table = stack.cli(&["status"]).succeeded().stdout;
-    let line = |name: &str| {
-        table
-            .lines()
-            .find(|line| line.contains(name))
-            .unwrap_or_else(|| panic!("{table}"))
-            .to_owned()
-    };
-    assert!(
-        line("alpha").contains("running")
-            && line("alpha").contains(&stack.pid("alpha").to_string()),
-        "{table}"
-    );
+    let line =
+        |name: &str| table.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{table}")).to_owned();
+    assert!(line("alpha").contains("running") && line("alpha").contains(&stack.pid("alpha").to_string()), "{table}");
     assert!(line("beta").contains("stopped"), "{table}");
     assert!(!table.contains('\x1b'), "no colours into a file");
     let json: serde_json::Value =
         serde_json::from_str(&stack.cli(&["status", "--json"]).succeeded().stdout).expect("JSON");
-    assert_eq!(
-        json["services"][0]["pid"],
-        stack.status()["services"][0]["pid"]
-    );
+    assert_eq!(json["services"][0]["pid"], stack.status()["services"][0]["pid"]);
     for alias in ["ps", "ls"] {
         stack.cli(&[alias]).succeeded();
     }
@@ -76,8 +52,7 @@ fn status_shows_each_service_and_its_json_is_that_of_the_api() {
 #[test]
 fn status_says_by_its_code_when_something_is_wrong() {
     let stack =
-        Setup::of("[services.t]\ncommand = './puppet exit-code 1'\nrestart = { policy = 'no' }")
-            .start_no_wait();
+        Setup::of("[services.t]\ncommand = './puppet exit-code 1'\nrestart = { policy = 'no' }").start_no_wait();
     stack.wait_for("t", "failed");
     let done = stack.cli(&["status"]).ended_with(1);
     assert!(done.stdout.contains("failed"), "{}", done.stdout);
@@ -97,13 +72,8 @@ fn a_service_that_fails_makes_start_fail_and_say_why() {
 #[test]
 fn a_name_that_no_service_has_is_refused() {
     let stack = Setup::of("[services.mail]\ncommand = './puppet wait'").start();
-    for words in [
-        &["stop", "mial"][..],
-        &["restart", "mial"],
-        &["start", "mial"],
-        &["why", "mial"],
-        &["logs", "mial"],
-    ] {
+    for words in [&["stop", "mial"][..], &["restart", "mial"], &["start", "mial"], &["why", "mial"], &["logs", "mial"]]
+    {
         let done = stack.cli(words);
         assert!([1, 2].contains(&done.code), "{words:?}: {}", done.code);
         assert!(done.stderr.contains("mial"), "{words:?}: {}", done.stderr);
@@ -126,23 +96,16 @@ fn start_with_names_starts_those_and_what_they_need() {
 
 #[test]
 fn stop_now_does_not_wait_for_those_who_will_not() {
-    let mut stack =
-        Setup::of("[services.t]\ncommand = './puppet ignore-term'\nstop = { timeout = '60s' }")
-            .start();
+    let mut stack = Setup::of("[services.t]\ncommand = './puppet ignore-term'\nstop = { timeout = '60s' }").start();
     stack.wait_log("t", "deaf");
     let done = stack.cli(&["stop", "--now"]).succeeded();
-    assert!(
-        done.took < std::time::Duration::from_secs(8),
-        "it took {:?}",
-        done.took
-    );
+    assert!(done.took < std::time::Duration::from_secs(8), "it took {:?}", done.took);
     stack.assert_nothing_left();
 }
 
 #[test]
 fn a_signal_reaches_the_main_process() {
-    let stack =
-        Setup::of("[services.t]\ncommand = './puppet tell-signals --until SIGTERM'").start();
+    let stack = Setup::of("[services.t]\ncommand = './puppet tell-signals --until SIGTERM'").start();
     stack.wait_log("t", "listening");
     stack.cli(&["signal", "t", "USR1"]).succeeded();
     stack.wait_log("t", "SIGUSR1");
@@ -159,10 +122,7 @@ fn why_tells_the_last_exit_and_the_last_words() {
     .start_no_wait();
     stack.wait_for("t", "failed");
     let told = stack.cli(&["why", "t"]).stdout;
-    assert!(
-        told.contains("failed") && told.contains('9') && told.contains("out of cheese"),
-        "{told}"
-    );
+    assert!(told.contains("failed") && told.contains('9') && told.contains("out of cheese"), "{told}");
 }
 
 #[test]
@@ -174,16 +134,11 @@ fn in_the_foreground_every_output_is_shown_with_its_name_and_term_ends_it_well()
     let (mut child, out, _) = stack.spawn(&["start", "--foreground"], std::process::Stdio::null());
     eventually("both to be shown", || {
         let text = std::fs::read_to_string(&out).ok()?;
-        let line = |name: &str, part: &str| {
-            text.lines()
-                .any(|line| line.contains(name) && line.contains(part))
-        };
+        let line = |name: &str, part: &str| text.lines().any(|line| line.contains(name) && line.contains(part));
         (line("one", "1") && line("two", "second")).then_some(())
     });
     send(stack.keeper(), Signal::SIGTERM);
-    let status = eventually("the foreground to end", || {
-        child.try_wait().expect("our child")
-    });
+    let status = eventually("the foreground to end", || child.try_wait().expect("our child"));
     assert_eq!(status.code(), Some(0));
     stack.assert_nothing_left();
 }
@@ -197,10 +152,9 @@ fn run_with_a_name_ends_as_that_service_does() {
         ("signal-self 15", 143),
         ("signal-self 9", 137),
     ] {
-        let mut stack = Setup::of(&format!(
-            "[services.t]\ncommand = './puppet {command}'\nrestart = {{ policy = 'no' }}"
-        ))
-        .prepare();
+        let mut stack =
+            Setup::of(&format!("[services.t]\ncommand = './puppet {command}'\nrestart = {{ policy = 'no' }}"))
+                .prepare();
         stack.run_words(&["run", "t"]);
         assert_eq!(stack.foreground_code(), code, "{command}");
         stack.assert_nothing_left();
@@ -220,36 +174,19 @@ fn start_twice_starts_nothing_twice() {
 #[test]
 fn two_starts_at_once_make_one_stack() {
     let stack = Setup::of("[services.t]\ncommand = './puppet wait'").prepare();
-    let starts: Vec<_> = (0..4)
-        .map(|_| stack.spawn(&["start"], std::process::Stdio::null()))
-        .collect();
+    let starts: Vec<_> = (0..4).map(|_| stack.spawn(&["start"], std::process::Stdio::null())).collect();
     for (mut child, _, err) in starts {
         let status = eventually("`start` to end", || child.try_wait().expect("our child"));
-        assert_eq!(
-            status.code(),
-            Some(0),
-            "{}",
-            std::fs::read_to_string(err).unwrap_or_default()
-        );
+        assert_eq!(status.code(), Some(0), "{}", std::fs::read_to_string(err).unwrap_or_default());
     }
-    let puppets = stack
-        .processes()
-        .iter()
-        .filter(|one| one.command.contains("puppet wait"))
-        .count();
+    let puppets = stack.processes().iter().filter(|one| one.command.contains("puppet wait")).count();
     assert_eq!(puppets, 1);
 }
 
 #[test]
 fn help_and_version_are_there_and_completions_are_made() {
     let stack = Setup::of("[services.t]\ncommand = './puppet wait'").prepare();
-    assert!(
-        stack
-            .cli(&["--version"])
-            .succeeded()
-            .stdout
-            .starts_with("supervisor ")
-    );
+    assert!(stack.cli(&["--version"]).succeeded().stdout.starts_with("supervisor "));
     let help = stack.cli(&["--help"]).succeeded().stdout;
     for command in ["start", "stop", "restart", "status", "why", "logs", "check"] {
         assert!(help.contains(command), "{command} is not in {help}");

@@ -20,11 +20,7 @@ fn refused(services: &str) -> (Stack, Done) {
 fn a_mistyped_key_is_refused_with_its_place_and_the_nearest_one() {
     let (_, done) = refused("[services.t]\ncommand = './puppet wait'\ncritcal = true");
     assert!(done.stderr.contains("supervisor.toml:"), "{}", done.stderr);
-    assert!(
-        done.stderr.contains("critcal") && done.stderr.contains("critical"),
-        "{}",
-        done.stderr
-    );
+    assert!(done.stderr.contains("critcal") && done.stderr.contains("critical"), "{}", done.stderr);
 }
 
 #[test]
@@ -56,18 +52,7 @@ fn a_dependency_on_nothing_is_refused() {
 
 #[test]
 fn names_that_are_none_are_refused() {
-    for name in [
-        "../x",
-        "a/b",
-        "-rf",
-        ".x",
-        "A",
-        "a b",
-        "a\\nb",
-        "%2e%2e",
-        "\\u202eabc",
-        &"x".repeat(64),
-    ] {
+    for name in ["../x", "a/b", "-rf", ".x", "A", "a b", "a\\nb", "%2e%2e", "\\u202eabc", &"x".repeat(64)] {
         let stack = Setup::of(&format!("[services.\"{name}\"]\ncommand = 'x'")).prepare();
         let done = stack.cli(&["check"]);
         assert_eq!(done.code, 2, "{name}: {}{}", done.stdout, done.stderr);
@@ -86,9 +71,7 @@ fn a_check_of_a_held_listener_by_tcp_is_refused_as_it_would_always_pass() {
 
 #[test]
 fn listening_to_the_network_must_be_meant() {
-    let stack = Setup::of("[services.t]\ncommand = './puppet wait'")
-        .http("listen = '0.0.0.0:0'")
-        .prepare();
+    let stack = Setup::of("[services.t]\ncommand = './puppet wait'").http("listen = '0.0.0.0:0'").prepare();
     let done = stack.cli(&["start"]).ended_with(2);
     assert!(done.stderr.contains("expose"), "{}", done.stderr);
 }
@@ -108,20 +91,14 @@ fn the_file_is_found_from_below_and_paths_are_relative_to_it() {
     std::fs::create_dir_all(stack.path("deep/er")).expect("ours");
     let config = stack.path("supervisor.toml").display().to_string();
     stack.cli(&["--config", &config, "start"]).succeeded();
-    e2e::eventually("the stamp beside the file", || {
-        stack.path("here").exists().then_some(())
-    });
+    e2e::eventually("the stamp beside the file", || stack.path("here").exists().then_some(()));
     let below = std::process::Command::new(e2e::supervisor())
         .args(["status", "--json"])
         .current_dir(stack.path("deep/er"))
         .env("HOME", stack.root())
         .output()
         .expect("it runs");
-    assert!(
-        below.status.success(),
-        "{}",
-        String::from_utf8_lossy(&below.stderr)
-    );
+    assert!(below.status.success(), "{}", String::from_utf8_lossy(&below.stderr));
 }
 
 #[test]
@@ -141,11 +118,7 @@ fn env_files_are_read_and_one_with_a_question_mark_may_be_missing() {
         "[services.t]\ncommand = ['sh', '-c', 'echo \"$ONE|$TWO|$THREE\"']\ntype = 'oneshot'\nenv_file = ['one.env', 'absent.env?']\nenv = { TWO = 'own' }",
     )
     .prepare();
-    std::fs::write(
-        stack.path("one.env"),
-        "# comment\nONE='1 $X'\nTWO=file\nexport THREE=\"3\"\n",
-    )
-    .expect("ours");
+    std::fs::write(stack.path("one.env"), "# comment\nONE='1 $X'\nTWO=file\nexport THREE=\"3\"\n").expect("ours");
     stack.cli(&["start"]).succeeded();
     assert_eq!(stack.wait_log("t", "\n"), "1 $X|own|3\n");
 }
@@ -162,40 +135,21 @@ fn secrets_reach_the_service_and_no_output_of_ours() {
     .http("listen = '127.0.0.1:0'")
     .prepare();
     std::fs::write(stack.path("secret"), format!("{canary}\n")).expect("ours");
-    std::fs::set_permissions(
-        stack.path("secret"),
-        std::os::unix::fs::PermissionsExt::from_mode(0o600),
-    )
-    .expect("ours");
+    std::fs::set_permissions(stack.path("secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("ours");
     stack.cli(&["start"]).succeeded();
     stack.wait_log("t", "all there");
     let mut seen = Vec::new();
-    for path in [
-        "/status",
-        "/api/v1/status",
-        "/api/v1/services",
-        "/api/v1/services/t",
-        "/health",
-        "/metrics",
-        "/api/v1/events",
-    ] {
+    for path in
+        ["/status", "/api/v1/status", "/api/v1/services", "/api/v1/services/t", "/health", "/metrics", "/api/v1/events"]
+    {
         seen.push((path.to_owned(), stack.get(path).text()));
     }
-    for words in [
-        &["status"][..],
-        &["status", "--json"],
-        &["why", "t"],
-        &["check"],
-        &["events"],
-    ] {
+    for words in [&["status"][..], &["status", "--json"], &["why", "t"], &["check"], &["events"]] {
         let done = stack.cli(words);
         seen.push((words.join(" "), done.stdout + &done.stderr));
     }
     let own = std::fs::read(stack.path("logs/supervisor.log")).unwrap_or_default();
-    seen.push((
-        "supervisor.log".to_owned(),
-        String::from_utf8_lossy(&own).into_owned(),
-    ));
+    seen.push(("supervisor.log".to_owned(), String::from_utf8_lossy(&own).into_owned()));
     for (from, text) in seen {
         assert!(!text.contains(canary), "{from} shows it: {text}");
     }
@@ -230,27 +184,16 @@ fn a_thousand_services_are_read_in_time() {
     let stack = Setup::of(&services).prepare();
     let began = Instant::now();
     stack.cli(&["check"]).succeeded();
-    assert!(
-        began.elapsed() < Duration::from_secs(10),
-        "it took {:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
 }
 
 #[test]
 fn a_value_of_a_megabyte_is_read_or_refused_cleanly() {
-    let stack = Setup::of(&format!(
-        "[services.t]\ncommand = './puppet wait'\nenv = {{ A = '{}' }}",
-        "x".repeat(1 << 20)
-    ))
-    .prepare();
+    let stack =
+        Setup::of(&format!("[services.t]\ncommand = './puppet wait'\nenv = {{ A = '{}' }}", "x".repeat(1 << 20)))
+            .prepare();
     let done = stack.cli(&["check"]);
-    assert!(
-        done.code == 0 || done.code == 2,
-        "{}: {}",
-        done.code,
-        done.stderr
-    );
+    assert!(done.code == 0 || done.code == 2, "{}: {}", done.code, done.stderr);
 }
 
 #[test]
@@ -270,11 +213,7 @@ fn root_refuses_a_file_that_others_may_write() {
     assert!(done.stderr.contains("supervisor.toml"), "{}", done.stderr);
     set(stack.path("supervisor.toml"), 0o644);
     set(stack.root().to_owned(), 0o777);
-    assert_ne!(
-        stack.cli(&["start"]).code,
-        0,
-        "started from a directory that anyone may write"
-    );
+    assert_ne!(stack.cli(&["start"]).code, 0, "started from a directory that anyone may write");
     set(stack.root().to_owned(), 0o700);
     stack.cli(&["start"]).succeeded();
     stack.stop();
@@ -286,12 +225,7 @@ fn a_runtime_directory_that_is_not_ours_is_refused_and_left_alone() {
     std::fs::create_dir(stack.path("elsewhere")).expect("ours");
     std::os::unix::fs::symlink(stack.path("elsewhere"), stack.path("run")).expect("ours");
     assert_ne!(stack.cli(&["start"]).code, 0);
-    assert_eq!(
-        std::fs::read_dir(stack.path("elsewhere"))
-            .expect("there")
-            .count(),
-        0
-    );
+    assert_eq!(std::fs::read_dir(stack.path("elsewhere")).expect("there").count(), 0);
 }
 
 #[test]

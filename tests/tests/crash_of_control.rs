@@ -7,15 +7,11 @@ use std::time::Duration;
 use e2e::{Setup, Signal, Stack, User, alive, eventually, kill_together, send};
 
 fn five(command: &str) -> String {
-    (1..=5)
-        .map(|number| format!("[services.s{number}]\ncommand = '{command}'\n"))
-        .collect()
+    (1..=5).map(|number| format!("[services.s{number}]\ncommand = '{command}'\n")).collect()
 }
 
 fn pids(stack: &Stack) -> Vec<i32> {
-    (1..=5)
-        .map(|number| stack.pid(&format!("s{number}")))
-        .collect()
+    (1..=5).map(|number| stack.pid(&format!("s{number}"))).collect()
 }
 
 fn control_may_die_again_and_again(user: User) {
@@ -28,19 +24,13 @@ fn control_may_die_again_and_again(user: User) {
         // Sometimes at once, sometimes a little later: the new one is met in every phase of its start.
         std::thread::sleep(Duration::from_millis(round * 7));
     }
-    eventually("another control to answer", || {
-        (stack.get("/livez").status == 200).then_some(())
-    });
+    eventually("another control to answer", || (stack.get("/livez").status == 200).then_some(()));
     for number in 1..=5 {
         stack.wait_for(&format!("s{number}"), "running");
     }
     assert_eq!(pids(&stack), before);
     assert_eq!(stack.keeper(), keeper);
-    let puppets = stack
-        .processes()
-        .iter()
-        .filter(|one| one.command.contains("puppet wait"))
-        .count();
+    let puppets = stack.processes().iter().filter(|one| one.command.contains("puppet wait")).count();
     assert_eq!(puppets, 5, "one instance of each");
     for number in 1..=5 {
         assert_eq!(stack.service(&format!("s{number}")).restarts(), 0);
@@ -59,9 +49,7 @@ fn an_ordinary_users_services_keep_their_processes_too() {
 
 #[test]
 fn an_exit_while_control_is_dead_is_known_afterwards_and_judged_once() {
-    let stack =
-        Setup::of("[services.t]\ncommand = './puppet tell-signals --until SIGUSR1 --exit 3'")
-            .start();
+    let stack = Setup::of("[services.t]\ncommand = './puppet tell-signals --until SIGUSR1 --exit 3'").start();
     stack.wait_log("t", "listening");
     let pid = stack.pid("t");
     let keeper = stack.keeper();
@@ -70,9 +58,8 @@ fn an_exit_while_control_is_dead_is_known_afterwards_and_judged_once() {
     send(pid, Signal::SIGUSR1);
     eventually("the service to end", || (!alive(pid)).then_some(()));
     send(keeper, Signal::SIGCONT);
-    let service = stack.wait_until("t", "running again", |service| {
-        service.state() == "running" && service.pid() != Some(pid)
-    });
+    let service =
+        stack.wait_until("t", "running again", |service| service.state() == "running" && service.pid() != Some(pid));
     assert_eq!(service.last_exit()["code"], 3);
     assert_eq!(service.last_exit()["pid"], pid);
     assert_eq!(service.restarts(), 1);
@@ -81,8 +68,7 @@ fn an_exit_while_control_is_dead_is_known_afterwards_and_judged_once() {
 
 #[test]
 fn output_written_while_control_dies_is_neither_lost_nor_doubled() {
-    let stack =
-        Setup::of("[services.t]\ncommand = './puppet seq --rate 3000 --count 12000'").start();
+    let stack = Setup::of("[services.t]\ncommand = './puppet seq --rate 3000 --count 12000'").start();
     eventually("some lines", || (stack.log("t").len() > 1000).then_some(()));
     for _ in 0..8 {
         stack.kill_control();
@@ -90,17 +76,8 @@ fn output_written_while_control_dies_is_neither_lost_nor_doubled() {
     stack.wait_log("t", "\n12000\n");
     let log = stack.log("t");
     let expected: String = (1..=12000).map(|number| format!("{number}\n")).collect();
-    assert!(
-        log == expected.as_bytes(),
-        "{} bytes instead of {}",
-        log.len(),
-        expected.len()
-    );
-    assert_eq!(
-        stack.service("t").restarts(),
-        0,
-        "the service never noticed"
-    );
+    assert!(log == expected.as_bytes(), "{} bytes instead of {}", log.len(), expected.len());
+    assert_eq!(stack.service("t").restarts(), 0, "the service never noticed");
 }
 
 #[test]
@@ -117,13 +94,7 @@ fn term_to_the_keeper_stops_everything_although_control_cannot_answer() {
     let keeper = stack.keeper();
     send(control, Signal::SIGSTOP);
     send(keeper, Signal::SIGTERM);
-    eventually("everything to end", || {
-        stack
-            .processes()
-            .iter()
-            .all(|one| one.state == 'Z')
-            .then_some(())
-    });
+    eventually("everything to end", || stack.processes().iter().all(|one| one.state == 'Z').then_some(()));
     stack.assert_nothing_left();
 }
 
@@ -146,14 +117,9 @@ fn a_wait_for_the_next_try_goes_on_after_a_death_of_control() {
     stack.wait_for("t", "backoff");
     let before = stack.service("t");
     stack.kill_control();
-    let after = stack.wait_until("t", "tried again", |service| {
-        service.generation() > before.generation()
-    });
+    let after = stack.wait_until("t", "tried again", |service| service.generation() > before.generation());
     assert_eq!(after.generation(), before.generation() + 1);
-    assert!(
-        after.0["failures"].as_u64() >= before.0["failures"].as_u64(),
-        "failures are not forgotten"
-    );
+    assert!(after.0["failures"].as_u64() >= before.0["failures"].as_u64(), "failures are not forgotten");
 }
 
 #[test]
@@ -168,13 +134,8 @@ fn a_held_listener_refuses_nobody_while_control_dies() {
         let old = stack.control();
         send(old, Signal::SIGKILL);
         for _ in 0..50 {
-            let answer = e2e::over_tcp(
-                ("127.0.0.1", port),
-                "GET",
-                "/slow/2",
-                &["Connection: close"],
-            )
-            .expect("no request fails");
+            let answer =
+                e2e::over_tcp(("127.0.0.1", port), "GET", "/slow/2", &["Connection: close"]).expect("no request fails");
             assert_eq!(answer.text(), pid);
         }
     }
@@ -187,19 +148,11 @@ fn a_second_supervisor_in_the_same_place_is_refused_and_harms_nothing() {
     let keeper = stack.keeper();
     let done = stack.cli(&["start", "--foreground"]);
     assert_ne!(done.code, 0, "{}{}", done.stdout, done.stderr);
-    assert!(
-        done.stderr.contains(&keeper.to_string()),
-        "it names who runs: {}",
-        done.stderr
-    );
+    assert!(done.stderr.contains(&keeper.to_string()), "it names who runs: {}", done.stderr);
     assert_eq!(stack.service("t").pid(), Some(pid));
     assert_eq!(stack.keeper(), keeper);
     stack.cli(&["start"]).succeeded();
-    assert_eq!(
-        stack.service("t").pid(),
-        Some(pid),
-        "in the background it only starts what is not up"
-    );
+    assert_eq!(stack.service("t").pid(), Some(pid), "in the background it only starts what is not up");
 }
 
 #[test]
@@ -207,13 +160,7 @@ fn a_socket_left_by_a_crash_does_not_hinder_the_next_start() {
     let stack = Setup::of("[services.t]\ncommand = './puppet wait'").start();
     let all: Vec<i32> = stack.processes().iter().map(|one| one.pid).collect();
     kill_together(&all);
-    eventually("all to be dead", || {
-        stack
-            .processes()
-            .iter()
-            .all(|one| one.state == 'Z')
-            .then_some(())
-    });
+    eventually("all to be dead", || stack.processes().iter().all(|one| one.state == 'Z').then_some(()));
     assert!(stack.socket().exists(), "the crash left it");
     stack.cli(&["start"]).succeeded();
     stack.wait_for("t", "running");
@@ -226,10 +173,7 @@ fn what_lies_at_the_place_of_the_socket_and_is_none_is_not_removed() {
     std::fs::write(stack.socket(), "precious").expect("ours");
     let done = stack.cli(&["start"]);
     assert_ne!(done.code, 0);
-    assert_eq!(
-        std::fs::read_to_string(stack.socket()).expect("still there"),
-        "precious"
-    );
+    assert_eq!(std::fs::read_to_string(stack.socket()).expect("still there"), "precious");
     std::fs::remove_file(stack.socket()).expect("ours");
     stack.assert_nothing_left();
 }
@@ -237,9 +181,7 @@ fn what_lies_at_the_place_of_the_socket_and_is_none_is_not_removed() {
 #[test]
 fn a_socket_that_somebody_else_serves_is_not_taken_away() {
     let stack = Setup::of("[services.t]\ncommand = './puppet wait'").start();
-    let inode = |stack: &Stack| {
-        std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(stack.socket()).expect("there"))
-    };
+    let inode = |stack: &Stack| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(stack.socket()).expect("there"));
     let before = inode(&stack);
     stack.cli(&["start", "--foreground"]);
     assert_eq!(inode(&stack), before);
@@ -255,11 +197,8 @@ fn a_killed_keeper_leaves_no_service_running_twice() {
     eventually("the keeper to be dead", || (!alive(keeper)).then_some(()));
     // Whether another keeper takes over or someone has to start it again: never two of one.
     stack.cli(&["start", "--timeout", "20s"]);
-    let puppets = stack
-        .processes()
-        .iter()
-        .filter(|one| one.command.contains("puppet wait") && one.state != 'Z')
-        .count();
+    let puppets =
+        stack.processes().iter().filter(|one| one.command.contains("puppet wait") && one.state != 'Z').count();
     assert!(puppets <= 5, "{puppets} instances of five services");
     for number in 1..=5 {
         stack.wait_for(&format!("s{number}"), "running");

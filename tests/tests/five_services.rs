@@ -28,38 +28,25 @@ fn five() -> Five {
     }
     let stack = setup.prepare();
     let shipped = fs::read_to_string(repository().join("supervisor.toml")).expect("it is shipped");
-    let own = format!(
-        "runtime_dir = '{0}/run'\nstate_dir = '{0}/state'\n",
-        stack.root().display()
-    );
-    let file = shipped.replace(
-        "[supervisor]\n",
-        &format!("[http]\nlisten = 'off'\n[supervisor]\n{own}"),
-    );
+    let own = format!("runtime_dir = '{0}/run'\nstate_dir = '{0}/state'\n", stack.root().display());
+    let file = shipped.replace("[supervisor]\n", &format!("[http]\nlisten = 'off'\n[supervisor]\n{own}"));
     fs::write(stack.path("supervisor.toml"), file).expect("ours");
     let programs = stack.path("target/release");
     fs::create_dir_all(&programs).expect("ours");
     for name in NAMES {
-        std::os::unix::fs::symlink(supervisor().with_file_name(name), programs.join(name))
-            .expect("ours");
+        std::os::unix::fs::symlink(supervisor().with_file_name(name), programs.join(name)).expect("ours");
     }
     stack.cli(&["start"]).succeeded();
     Five { stack, ports }
 }
 
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests lie in the repository")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the repository").to_owned()
 }
 
 impl Five {
     fn port(&self, name: &str) -> u16 {
-        let at = NAMES
-            .iter()
-            .position(|one| *one == name)
-            .expect("one of the five");
+        let at = NAMES.iter().position(|one| *one == name).expect("one of the five");
         self.ports[at]
     }
 
@@ -72,45 +59,25 @@ impl Five {
 fn all_five_come_up_healthy_answer_for_themselves_and_have_their_logs() {
     let five = five();
     for name in NAMES {
-        let health =
-            over_tcp(("127.0.0.1", five.port(name)), "GET", "/health", &[]).expect("an answer");
+        let health = over_tcp(("127.0.0.1", five.port(name)), "GET", "/health", &[]).expect("an answer");
         assert_eq!(health.status, 200, "{name}");
         assert_eq!(health.json()["status"], "healthy", "{name}");
-        assert!(
-            five.stack.path(&format!("logs/{name}.log")).exists(),
-            "{name}"
-        );
+        assert!(five.stack.path(&format!("logs/{name}.log")).exists(), "{name}");
     }
     let health = five.stack.get("/health");
     assert_eq!(health.status, 200);
-    assert_eq!(
-        health.json()["services"]
-            .as_object()
-            .map(serde_json::Map::len),
-        Some(5)
-    );
+    assert_eq!(health.json()["services"].as_object().map(serde_json::Map::len), Some(5));
 }
 
 #[test]
 fn each_says_what_it_is_at_its_well_known_address() {
     let five = five();
     for name in ["mail", "onenote", "onedrive", "teams"] {
-        let answer = over_tcp(
-            ("127.0.0.1", five.port(name)),
-            "GET",
-            "/.well-known/mcp.json",
-            &[],
-        )
-        .expect("an answer");
+        let answer = over_tcp(("127.0.0.1", five.port(name)), "GET", "/.well-known/mcp.json", &[]).expect("an answer");
         assert_eq!(answer.status, 200, "{name}");
         assert_eq!(answer.json()["mcp_version"], "1.0", "{name}");
     }
-    let answer = over_tcp(
-        ("127.0.0.1", five.port("oauth")),
-        "GET",
-        "/.well-known/oauth-authorization-server",
-        &[],
-    );
+    let answer = over_tcp(("127.0.0.1", five.port("oauth")), "GET", "/.well-known/oauth-authorization-server", &[]);
     assert_eq!(answer.expect("an answer").status, 200);
 }
 
@@ -119,16 +86,11 @@ fn a_killed_service_is_back_with_a_new_process_and_the_others_never_noticed() {
     let five = five();
     let before = five.pids();
     send(before[1], Signal::SIGKILL);
-    let mail = five.stack.wait_until("mail", "back", |service| {
-        service.state() == "running" && service.pid() != Some(before[1])
-    });
+    let mail = five
+        .stack
+        .wait_until("mail", "back", |service| service.state() == "running" && service.pid() != Some(before[1]));
     assert_eq!(mail.restarts(), 1);
-    assert_eq!(
-        over_tcp(("127.0.0.1", five.port("mail")), "GET", "/health", &[])
-            .expect("an answer")
-            .status,
-        200
-    );
+    assert_eq!(over_tcp(("127.0.0.1", five.port("mail")), "GET", "/health", &[]).expect("an answer").status, 200);
     for (at, name) in NAMES.iter().enumerate().filter(|(at, _)| *at != 1) {
         assert_eq!(five.stack.service(name).pid(), Some(before[at]), "{name}");
     }
@@ -138,10 +100,7 @@ fn a_killed_service_is_back_with_a_new_process_and_the_others_never_noticed() {
 fn no_client_sees_an_error_while_every_service_is_restarted() {
     let five = five();
     let before = five.pids();
-    let clients: Vec<Client> = NAMES
-        .iter()
-        .map(|name| Client::start(five.port(name)))
-        .collect();
+    let clients: Vec<Client> = NAMES.iter().map(|name| Client::start(five.port(name))).collect();
     five.stack.cli(&["restart"]).succeeded();
     for name in NAMES {
         five.stack.wait_for(name, "running");
@@ -151,20 +110,14 @@ fn no_client_sees_an_error_while_every_service_is_restarted() {
         client.end();
     }
     let after = five.pids();
-    assert!(
-        before.iter().zip(&after).all(|(old, new)| old != new),
-        "{before:?} {after:?}"
-    );
+    assert!(before.iter().zip(&after).all(|(old, new)| old != new), "{before:?} {after:?}");
 }
 
 #[test]
 fn no_request_is_lost_and_no_process_changes_when_control_is_killed() {
     let five = five();
     let before = five.pids();
-    let clients: Vec<Client> = NAMES
-        .iter()
-        .map(|name| Client::start(five.port(name)))
-        .collect();
+    let clients: Vec<Client> = NAMES.iter().map(|name| Client::start(five.port(name))).collect();
     for _ in 0..3 {
         five.stack.kill_control();
     }
@@ -181,16 +134,9 @@ fn no_request_is_lost_and_no_process_changes_when_control_is_killed() {
 fn stop_ends_all_five_within_their_time_and_frees_the_ports() {
     let mut five = five();
     let done = five.stack.stop();
-    assert!(
-        done.took < Duration::from_secs(15),
-        "it took {:?}",
-        done.took
-    );
+    assert!(done.took < Duration::from_secs(15), "it took {:?}", done.took);
     for port in &five.ports {
-        assert!(
-            TcpStream::connect(("127.0.0.1", *port)).is_err(),
-            "{port} still answers"
-        );
+        assert!(TcpStream::connect(("127.0.0.1", *port)).is_err(), "{port} still answers");
     }
 }
 
@@ -211,11 +157,9 @@ impl Client {
         let thread = thread::spawn(move || {
             let (answers, over) = shared;
             while !over.load(Ordering::Relaxed) {
-                let mut stream = TcpStream::connect(("127.0.0.1", port))
-                    .map_err(|error| format!("connect: {error}"))?;
-                stream
-                    .set_read_timeout(Some(Duration::from_secs(20)))
-                    .map_err(|error| error.to_string())?;
+                let mut stream =
+                    TcpStream::connect(("127.0.0.1", port)).map_err(|error| format!("connect: {error}"))?;
+                stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(|error| error.to_string())?;
                 while !over.load(Ordering::Relaxed) && ask(&mut stream)? == Connection::Kept {
                     answers.fetch_add(1, Ordering::Relaxed);
                     thread::sleep(Duration::from_millis(5));
@@ -223,27 +167,19 @@ impl Client {
             }
             Ok(())
         });
-        Self {
-            answers,
-            over,
-            thread,
-        }
+        Self { answers, over, thread }
     }
 
     fn answered_more(&self, more: usize) {
         let now = self.answers.load(Ordering::Relaxed);
         e2e::eventually("further answers", || {
-            (self.thread.is_finished() || self.answers.load(Ordering::Relaxed) >= now + more)
-                .then_some(())
+            (self.thread.is_finished() || self.answers.load(Ordering::Relaxed) >= now + more).then_some(())
         });
     }
 
     fn end(self) {
         self.over.store(true, Ordering::Relaxed);
-        self.thread
-            .join()
-            .expect("the client does not panic")
-            .expect("no request fails");
+        self.thread.join().expect("the client does not panic").expect("no request fails");
     }
 }
 
@@ -260,9 +196,7 @@ fn ask(stream: &mut TcpStream) -> Result<Connection, String> {
     let mut answer = Vec::new();
     let mut buffer = [0; 8192];
     loop {
-        let count = stream
-            .read(&mut buffer)
-            .map_err(|error| format!("receive: {error}"))?;
+        let count = stream.read(&mut buffer).map_err(|error| format!("receive: {error}"))?;
         if count == 0 {
             return Err(format!("cut after {} bytes", answer.len()));
         }
@@ -274,12 +208,7 @@ fn ask(stream: &mut TcpStream) -> Result<Connection, String> {
         let head = head.to_ascii_lowercase();
         let length = head
             .lines()
-            .find_map(|line| {
-                line.strip_prefix("content-length: ")?
-                    .trim()
-                    .parse::<usize>()
-                    .ok()
-            })
+            .find_map(|line| line.strip_prefix("content-length: ")?.trim().parse::<usize>().ok())
             .unwrap_or(0);
         if body.len() < length {
             continue;
@@ -287,10 +216,6 @@ fn ask(stream: &mut TcpStream) -> Result<Connection, String> {
         if head.starts_with("http/1.1 5") {
             return Err(head);
         }
-        return Ok(if head.contains("connection: close") {
-            Connection::Closed
-        } else {
-            Connection::Kept
-        });
+        return Ok(if head.contains("connection: close") { Connection::Closed } else { Connection::Kept });
     }
 }

@@ -8,25 +8,17 @@ use std::time::{Duration, Instant};
 use e2e::{Setup, Signal, Stack, eventually, over_tcp, over_unix, raw_over_tcp, send};
 
 fn open() -> (Stack, SocketAddr, String) {
-    let stack = Setup::of("[services.t]\ncommand = './puppet wait'")
-        .http("listen = '127.0.0.1:0'")
-        .start();
+    let stack = Setup::of("[services.t]\ncommand = './puppet wait'").http("listen = '127.0.0.1:0'").start();
     let address = stack.http_address();
-    let token = std::fs::read_to_string(stack.path("run/token"))
-        .expect("it was made")
-        .trim()
-        .to_owned();
+    let token = std::fs::read_to_string(stack.path("run/token")).expect("it was made").trim().to_owned();
     (stack, address, token)
 }
 
 #[test]
 fn health_status_and_metrics_are_open_and_the_rest_needs_the_token() {
     let (stack, address, token) = open();
-    let get =
-        |path: &str, extra: &[&str]| over_tcp(address, "GET", path, extra).expect("an answer");
-    for path in [
-        "/livez", "/health", "/healthz", "/readyz", "/status", "/metrics",
-    ] {
+    let get = |path: &str, extra: &[&str]| over_tcp(address, "GET", path, extra).expect("an answer");
+    for path in ["/livez", "/health", "/healthz", "/readyz", "/status", "/metrics"] {
         assert_eq!(get(path, &[]).status, 200, "{path}");
     }
     let health = get("/health", &[]).json();
@@ -36,12 +28,7 @@ fn health_status_and_metrics_are_open_and_the_rest_needs_the_token() {
     let right = format!("Authorization: Bearer {token}");
     let prefix = format!("Authorization: Bearer {}", &token[..token.len() - 1]);
     let path = "/api/v1/services/t/logs?tail=5";
-    for wrong in [
-        &[][..],
-        &["Authorization: Bearer x"],
-        &["Authorization: Bearer "],
-        &[prefix.as_str()],
-    ] {
+    for wrong in [&[][..], &["Authorization: Bearer x"], &["Authorization: Bearer "], &[prefix.as_str()]] {
         assert_eq!(get(path, wrong).status, 401, "{wrong:?}");
     }
     assert_eq!(get(path, &[right.as_str()]).status, 200);
@@ -52,17 +39,12 @@ fn health_status_and_metrics_are_open_and_the_rest_needs_the_token() {
 fn a_change_over_tcp_needs_the_token() {
     let (stack, address, token) = open();
     let pid = stack.pid("t");
-    let post = |extra: &[&str]| {
-        over_tcp(address, "POST", "/api/v1/services/t/restart", extra)
-            .expect("an answer")
-            .status
-    };
+    let post =
+        |extra: &[&str]| over_tcp(address, "POST", "/api/v1/services/t/restart", extra).expect("an answer").status;
     assert_eq!(post(&[]), 401);
     assert_eq!(stack.service("t").pid(), Some(pid));
     assert_eq!(post(&[&format!("Authorization: Bearer {token}")]), 202);
-    stack.wait_until("t", "restarted", |service| {
-        service.generation() == 2 && service.state() == "running"
-    });
+    stack.wait_until("t", "restarted", |service| service.generation() == 2 && service.state() == "running");
 }
 
 #[test]
@@ -78,28 +60,14 @@ fn a_foreign_host_name_is_answered_with_nothing() {
         "user@localhost".to_owned(),
         "localhost evil".to_owned(),
     ] {
-        for path in [
-            "/",
-            "/livez",
-            "/health",
-            "/status",
-            "/metrics",
-            "/api/v1/status",
-            "/api/v1/events?follow=true",
-        ] {
-            let answer =
-                over_tcp(address, "GET", path, &[&format!("Host: {host}")]).expect("an answer");
-            assert!(
-                [400, 421].contains(&answer.status),
-                "{host} {path}: {}",
-                answer.status
-            );
+        for path in ["/", "/livez", "/health", "/status", "/metrics", "/api/v1/status", "/api/v1/events?follow=true"] {
+            let answer = over_tcp(address, "GET", path, &[&format!("Host: {host}")]).expect("an answer");
+            assert!([400, 421].contains(&answer.status), "{host} {path}: {}", answer.status);
             assert!(!answer.text().contains("running"), "{}", answer.text());
         }
     }
     for host in [format!("localhost:{port}"), format!("127.0.0.1:{port}")] {
-        let answer =
-            over_tcp(address, "GET", "/health", &[&format!("Host: {host}")]).expect("an answer");
+        let answer = over_tcp(address, "GET", "/health", &[&format!("Host: {host}")]).expect("an answer");
         assert_eq!(answer.status, 200, "{host}");
     }
     drop(stack);
@@ -110,17 +78,11 @@ fn no_host_two_hosts_and_a_differing_target_are_refused() {
     let (stack, address, _) = open();
     for raw in [
         "GET /health HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(),
-        format!(
-            "GET /health HTTP/1.1\r\nHost: {address}\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
-        ),
-        format!(
-            "GET http://evil.example/health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        ),
+        format!("GET /health HTTP/1.1\r\nHost: {address}\r\nHost: evil.example\r\nConnection: close\r\n\r\n"),
+        format!("GET http://evil.example/health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"),
         format!("CONNECT example.com:443 HTTP/1.1\r\nHost: {address}\r\n\r\n"),
     ] {
-        let status = raw_over_tcp(address, raw.as_bytes())
-            .map(|answer| answer.status)
-            .unwrap_or(400);
+        let status = raw_over_tcp(address, raw.as_bytes()).map(|answer| answer.status).unwrap_or(400);
         assert!((400..500).contains(&status), "{raw}: {status}");
     }
     drop(stack);
@@ -139,27 +101,17 @@ fn a_web_page_cannot_change_anything_even_with_the_token() {
         &["Origin: http://localhost:3000", "Content-Type: text/plain"],
     ] {
         let extra: Vec<&str> = page.iter().copied().chain([token.as_str()]).collect();
-        let answer =
-            over_tcp(address, "POST", "/api/v1/services/t/restart", &extra).expect("an answer");
+        let answer = over_tcp(address, "POST", "/api/v1/services/t/restart", &extra).expect("an answer");
         assert_eq!(answer.status, 403, "{page:?}");
     }
     let preflight = over_tcp(
         address,
         "OPTIONS",
         "/api/v1/services/t/restart",
-        &[
-            "Origin: https://evil.example",
-            "Access-Control-Request-Method: POST",
-        ],
+        &["Origin: https://evil.example", "Access-Control-Request-Method: POST"],
     );
     let preflight = preflight.expect("an answer");
-    assert!(
-        !preflight
-            .headers
-            .iter()
-            .any(|(name, _)| name.starts_with("access-control-")),
-        "{preflight:?}"
-    );
+    assert!(!preflight.headers.iter().any(|(name, _)| name.starts_with("access-control-")), "{preflight:?}");
     assert_eq!(stack.service("t").pid(), Some(pid));
 }
 
@@ -179,13 +131,8 @@ fn reading_never_changes_anything() {
         "upgrade",
     ] {
         for method in ["GET", "HEAD"] {
-            let answer = over_unix(&stack.socket(), method, &format!("/api/v1/{path}"), &[])
-                .expect("an answer");
-            assert!(
-                [404, 405].contains(&answer.status),
-                "{method} {path}: {}",
-                answer.status
-            );
+            let answer = over_unix(&stack.socket(), method, &format!("/api/v1/{path}"), &[]).expect("an answer");
+            assert!([404, 405].contains(&answer.status), "{method} {path}: {}", answer.status);
         }
     }
     assert_eq!(stack.service("t").pid(), Some(pid));
@@ -195,23 +142,15 @@ fn reading_never_changes_anything() {
 fn what_is_too_big_or_no_http_is_refused_and_the_supervisor_lives() {
     let (stack, address, token) = open();
     let head = |more: &str| {
-        format!(
-            "POST /api/v1/stop HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n{more}\r\n"
-        )
+        format!("POST /api/v1/stop HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n{more}\r\n")
     };
     let big_header = head(&format!("X-Big: {}\r\n", "a".repeat(100_000)));
-    let many_headers = head(
-        &(0..10_000)
-            .map(|number| format!("X-{number}: x\r\n"))
-            .collect::<String>(),
-    );
-    let big_body = head("Content-Type: application/json\r\nContent-Length: 1000000000\r\n")
-        + &"x".repeat(3 << 20);
+    let many_headers = head(&(0..10_000).map(|number| format!("X-{number}: x\r\n")).collect::<String>());
+    let big_body = head("Content-Type: application/json\r\nContent-Length: 1000000000\r\n") + &"x".repeat(3 << 20);
     let deep = "[".repeat(100_000);
-    let deep_body = head(&format!(
-        "Content-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n",
-        deep.len()
-    )) + &deep;
+    let deep_body =
+        head(&format!("Content-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n", deep.len()))
+            + &deep;
     let two_lengths = head("Content-Length: 5\r\nContent-Length: 6\r\n") + "xxxxxx";
     let both = head("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n";
     let noise = "\0\u{1}\u{2}\r\n\r\n".to_owned();
@@ -224,9 +163,7 @@ fn what_is_too_big_or_no_http_is_refused_and_the_supervisor_lives() {
         ("noise", noise),
     ] {
         // No answer at all is a refusal, too.
-        let status = raw_over_tcp(address, raw.as_bytes())
-            .map(|answer| answer.status)
-            .unwrap_or(400);
+        let status = raw_over_tcp(address, raw.as_bytes()).map(|answer| answer.status).unwrap_or(400);
         assert!((400..500).contains(&status), "{what}: {status}");
     }
     let _either = raw_over_tcp(address, both.as_bytes());
@@ -237,9 +174,7 @@ fn what_is_too_big_or_no_http_is_refused_and_the_supervisor_lives() {
 #[test]
 fn half_requests_are_cut_off_and_a_crashed_service_restarts_on_time_meanwhile() {
     let (stack, address, _) = open();
-    let mut halves: Vec<TcpStream> = (0..300)
-        .map_while(|_| TcpStream::connect(address).ok())
-        .collect();
+    let mut halves: Vec<TcpStream> = (0..300).map_while(|_| TcpStream::connect(address).ok()).collect();
     for half in &mut halves {
         // One that the server has cut off already cannot be written to.
         let _cut = half.write_all(b"GET /health HTTP/1.1\r\nHost: loc");
@@ -247,30 +182,16 @@ fn half_requests_are_cut_off_and_a_crashed_service_restarts_on_time_meanwhile() 
     let old = stack.pid("t");
     let began = Instant::now();
     send(old, Signal::SIGKILL);
-    stack.wait_until("t", "up again", |service| {
-        service.state() == "running" && service.pid() != Some(old)
-    });
-    assert!(
-        began.elapsed() < Duration::from_secs(3),
-        "it took {:?}",
-        began.elapsed()
-    );
+    stack.wait_until("t", "up again", |service| service.state() == "running" && service.pid() != Some(old));
+    assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
     let mut first = halves.swap_remove(0);
-    first
-        .set_read_timeout(Some(Duration::from_secs(15)))
-        .expect("a timeout can be set");
+    first.set_read_timeout(Some(Duration::from_secs(15))).expect("a timeout can be set");
     let mut rest = Vec::new();
     let _reset = first.read_to_end(&mut rest);
-    assert!(
-        began.elapsed() < Duration::from_secs(14),
-        "it was held for {:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(14), "it was held for {:?}", began.elapsed());
     drop(halves);
     eventually("room for others", || {
-        over_tcp(address, "GET", "/livez", &[])
-            .ok()
-            .filter(|answer| answer.status == 200)
+        over_tcp(address, "GET", "/livez", &[]).ok().filter(|answer| answer.status == 200)
     });
 }
 
@@ -279,18 +200,10 @@ fn errors_are_problem_documents_and_unknown_things_are_named() {
     let stack = Setup::of("[services.t]\ncommand = './puppet wait'").start();
     let answer = stack.get("/api/v1/services/ghost");
     assert_eq!(answer.status, 404);
-    assert_eq!(
-        answer.header("content-type"),
-        Some("application/problem+json")
-    );
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     let problem = answer.json();
     assert_eq!(problem["status"], 404);
-    assert!(
-        problem["detail"]
-            .as_str()
-            .is_some_and(|detail| detail.contains("ghost")),
-        "{problem}"
-    );
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("ghost")), "{problem}");
     for path in [
         "/api/v1/services/..%2f..%2fetc%2fpasswd/logs",
         "/api/v1/services/%2e%2e/logs",
@@ -305,20 +218,11 @@ fn errors_are_problem_documents_and_unknown_things_are_named() {
 fn every_answer_says_that_it_is_not_to_be_sniffed_framed_or_kept() {
     let stack = Setup::of("[services.t]\ncommand = './puppet seq --count 3'").start();
     stack.wait_log("t", "3\n");
-    for path in [
-        "/health",
-        "/status",
-        "/metrics",
-        "/api/v1/status",
-        "/api/v1/services/t/logs?tail=1",
-        "/api/v1/services/ghost",
-    ] {
+    for path in
+        ["/health", "/status", "/metrics", "/api/v1/status", "/api/v1/services/t/logs?tail=1", "/api/v1/services/ghost"]
+    {
         let answer = stack.get(path);
-        assert_eq!(
-            answer.header("x-content-type-options"),
-            Some("nosniff"),
-            "{path}"
-        );
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
         assert_eq!(answer.header("set-cookie"), None, "{path}");
     }
@@ -326,9 +230,7 @@ fn every_answer_says_that_it_is_not_to_be_sniffed_framed_or_kept() {
 
 #[test]
 fn without_configuration_nothing_but_loopback_is_listened_on() {
-    let stack = Setup::of("[services.t]\ncommand = './puppet wait'")
-        .http("")
-        .start();
+    let stack = Setup::of("[services.t]\ncommand = './puppet wait'").http("").start();
     let address = stack.http_address();
     assert!(address.ip().is_loopback());
     assert!((9700..=9719).contains(&address.port()), "{address}");
@@ -338,19 +240,12 @@ fn without_configuration_nothing_but_loopback_is_listened_on() {
 fn a_given_address_that_is_busy_is_an_error() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
     let address = holder.local_addr().expect("bound");
-    let mut stack = Setup::of("[services.t]\ncommand = './puppet wait'")
-        .http(&format!("listen = '{address}'"))
-        .prepare();
+    let mut stack =
+        Setup::of("[services.t]\ncommand = './puppet wait'").http(&format!("listen = '{address}'")).prepare();
     let done = stack.cli(&["start"]);
     assert_ne!(done.code, 0);
-    assert!(
-        done.stderr.contains(&address.port().to_string()),
-        "{}",
-        done.stderr
-    );
-    eventually("all to be gone", || {
-        stack.processes().is_empty().then_some(())
-    });
+    assert!(done.stderr.contains(&address.port().to_string()), "{}", done.stderr);
+    eventually("all to be gone", || stack.processes().is_empty().then_some(()));
     stack.assert_nothing_left();
 }
 
@@ -360,19 +255,10 @@ fn health_follows_the_services() {
         "[services.must]\ncommand = './puppet wait'\n[services.may]\ncommand = './puppet wait'\ncritical = false",
     )
     .start();
-    let health = || {
-        (
-            stack.get("/health").status,
-            stack.get("/health").json()["status"].clone(),
-        )
-    };
+    let health = || (stack.get("/health").status, stack.get("/health").json()["status"].clone());
     assert_eq!(health(), (200, "healthy".into()));
     stack.cli(&["stop", "may"]).succeeded();
-    assert_eq!(
-        health(),
-        (200, "healthy".into()),
-        "what is wanted down does not count"
-    );
+    assert_eq!(health(), (200, "healthy".into()), "what is wanted down does not count");
     let answer = stack.get("/metrics").text();
     assert!(answer.contains("must"), "{answer}");
 }

@@ -15,28 +15,17 @@ fn whole_log(stack: &Stack, name: &str) -> Vec<u8> {
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| {
-            let file = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or("");
-            file.starts_with(&format!("{name}."))
-                && !file.ends_with(".idx")
-                && file != format!("{name}.log")
+            let file = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+            file.starts_with(&format!("{name}.")) && !file.ends_with(".idx") && file != format!("{name}.log")
         })
         .collect();
-    pieces.sort();
+    // The higher the number, the older.
+    pieces.sort_by_key(|path| std::cmp::Reverse(number(path)));
     pieces.push(stack.path(&format!("logs/{name}.log")));
     let mut all = Vec::new();
     for piece in pieces {
         if piece.extension().is_some_and(|extension| extension == "gz") {
-            all.extend(
-                Command::new("gzip")
-                    .args(["-dc"])
-                    .arg(&piece)
-                    .output()
-                    .expect("gzip runs")
-                    .stdout,
-            );
+            all.extend(Command::new("gzip").args(["-dc"]).arg(&piece).output().expect("gzip runs").stdout);
         } else {
             all.extend(fs::read(&piece).expect("there"));
         }
@@ -44,17 +33,16 @@ fn whole_log(stack: &Stack, name: &str) -> Vec<u8> {
     all
 }
 
+fn number(piece: &std::path::Path) -> u32 {
+    let name = piece.display().to_string();
+    name.split('.').rev().find_map(|part| part.parse().ok()).expect("a rotated log has a number")
+}
+
 #[test]
 fn bytes_that_break_readers_are_kept_as_they_are() {
     let stack = Setup::of("[services.t]\ncommand = './puppet bytes'").start();
-    let expected = Command::new(e2e::puppet())
-        .args(["bytes", "--exit", "0"])
-        .output()
-        .expect("the puppet runs")
-        .stdout;
-    eventually("the whole output", || {
-        (stack.log("t").len() >= expected.len()).then_some(())
-    });
+    let expected = Command::new(e2e::puppet()).args(["bytes", "--exit", "0"]).output().expect("the puppet runs").stdout;
+    eventually("the whole output", || (stack.log("t").len() >= expected.len()).then_some(()));
     assert!(stack.log("t") == expected);
     let lines = stack.get("/api/v1/services/t/logs?tail=10");
     assert_eq!(lines.status, 200);
@@ -88,9 +76,7 @@ fn a_line_of_ten_megabytes_does_not_stop_what_follows() {
 
 #[test]
 fn a_last_line_without_its_end_is_kept() {
-    let stack =
-        Setup::of("[services.t]\ncommand = './puppet partial'\nrestart = { policy = 'no' }")
-            .start_no_wait();
+    let stack = Setup::of("[services.t]\ncommand = './puppet partial'\nrestart = { policy = 'no' }").start_no_wait();
     let text = stack.wait_log("t", "whole\nx");
     assert!(text.starts_with("whole\nx"));
 }
@@ -102,9 +88,7 @@ fn an_exit_is_known_at_once_although_a_grandchild_keeps_the_output_and_its_late_
     )
     .start_no_wait();
     within(Duration::from_secs(10), "the exit to be known", || {
-        (stack.service("t").last_exit()["code"] == 7)
-            .then_some(())
-            .filter(|()| !stack.log("t").ends_with(b"late\n"))
+        (stack.service("t").last_exit()["code"] == 7).then_some(()).filter(|()| !stack.log("t").ends_with(b"late\n"))
     });
     stack.wait_log("t", "late\n");
 }
@@ -124,16 +108,9 @@ fn rotation_under_load_loses_and_doubles_nothing() {
         .logs("max_size = '100KiB'\nkeep = 0\ncompress = 'none'")
         .start();
     let expected: String = (1..=300_000).map(|number| format!("{number}\n")).collect();
-    eventually("the last line", || {
-        stack.log("t").ends_with(b"300000\n").then_some(())
-    });
+    eventually("the last line", || stack.log("t").ends_with(b"300000\n").then_some(()));
     let all = whole_log(&stack, "t");
-    assert!(
-        all == expected.as_bytes(),
-        "{} bytes instead of {}",
-        all.len(),
-        expected.len()
-    );
+    assert!(all == expected.as_bytes(), "{} bytes instead of {}", all.len(), expected.len());
     let pieces = fs::read_dir(stack.path("logs")).expect("there").count();
     assert!(pieces > 5, "it was rotated: {pieces}");
 }
@@ -143,9 +120,7 @@ fn old_pieces_are_packed_and_only_so_many_are_kept() {
     let stack = Setup::of("[services.t]\ncommand = './puppet seq --count 300000'")
         .logs("max_size = '100KiB'\nkeep = 3")
         .start();
-    eventually("the last line", || {
-        stack.log("t").ends_with(b"300000\n").then_some(())
-    });
+    eventually("the last line", || stack.log("t").ends_with(b"300000\n").then_some(()));
     let packed = eventually("three packed pieces", || {
         let names: Vec<String> = fs::read_dir(stack.path("logs"))
             .expect("there")
@@ -154,16 +129,11 @@ fn old_pieces_are_packed_and_only_so_many_are_kept() {
             .filter(|name| name.starts_with("t."))
             .collect();
         let packed = names.iter().filter(|name| name.ends_with(".gz")).count();
-        let plain = names
-            .iter()
-            .filter(|name| !name.ends_with(".gz") && !name.ends_with(".idx") && *name != "t.log")
-            .count();
+        let plain =
+            names.iter().filter(|name| !name.ends_with(".gz") && !name.ends_with(".idx") && *name != "t.log").count();
         (packed == 3 && plain == 0).then_some(names)
     });
-    assert!(
-        !packed.iter().any(|name| name.ends_with(".tmp")),
-        "{packed:?}"
-    );
+    assert!(!packed.iter().any(|name| name.ends_with(".tmp")), "{packed:?}");
 }
 
 #[test]
@@ -181,20 +151,12 @@ fn a_full_disk_stops_no_service_and_is_written_to_again_when_there_is_room() {
     let mount = Mount::tmpfs(&small, "size=400k");
     stack.cli(&["start"]).succeeded();
     let pid = stack.pid("t");
-    eventually("the disk to be full", || {
-        (fs::metadata(small.join("t.log")).ok()?.len() > 300_000).then_some(())
-    });
+    eventually("the disk to be full", || (fs::metadata(small.join("t.log")).ok()?.len() > 300_000).then_some(()));
     e2e::holds_for(Duration::from_secs(2), "the service lives", || alive(pid));
     assert_eq!(stack.service("t").restarts(), 0);
     let before = stack.log("other").len();
-    eventually("the other log to grow", || {
-        (stack.log("other").len() > before).then_some(())
-    });
-    let remount = Command::new("mount")
-        .args(["-o", "remount,size=40m"])
-        .arg(&small)
-        .status()
-        .expect("mount runs");
+    eventually("the other log to grow", || (stack.log("other").len() > before).then_some(()));
+    let remount = Command::new("mount").args(["-o", "remount,size=40m"]).arg(&small).status().expect("mount runs");
     assert!(remount.success());
     within(Duration::from_secs(15), "the log to grow again", || {
         (fs::metadata(small.join("t.log")).ok()?.len() > 500_000).then_some(())
@@ -212,21 +174,14 @@ fn what_is_no_file_at_the_place_of_a_log_is_refused_and_nothing_hangs() {
     .prepare();
     let logs = stack.path("logs");
     fs::create_dir_all(logs.join("folder.log")).expect("ours");
-    let made = Command::new("mkfifo")
-        .arg(logs.join("pipe.log"))
-        .status()
-        .expect("mkfifo runs");
+    let made = Command::new("mkfifo").arg(logs.join("pipe.log")).status().expect("mkfifo runs");
     assert!(made.success());
     fs::write(stack.path("victim"), "precious").expect("ours");
     std::os::unix::fs::symlink(stack.path("victim"), logs.join("link.log")).expect("ours");
     stack.cli(&["start", "--timeout", "5s"]);
     stack.wait_for("well", "running");
     std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(
-        fs::read_to_string(stack.path("victim")).expect("there"),
-        "precious",
-        "a link is not followed"
-    );
+    assert_eq!(fs::read_to_string(stack.path("victim")).expect("there"), "precious", "a link is not followed");
     assert!(logs.join("folder.log").is_dir());
     assert_eq!(stack.get("/livez").status, 200);
 }
@@ -235,41 +190,28 @@ fn what_is_no_file_at_the_place_of_a_log_is_refused_and_nothing_hangs() {
 fn a_log_is_readable_by_its_owner_and_not_by_everyone() {
     let stack = Setup::of("[services.t]\ncommand = './puppet seq --count 3'").start();
     stack.wait_log("t", "3\n");
-    let mode = fs::metadata(stack.path("logs/t.log"))
-        .expect("there")
-        .permissions()
-        .mode();
+    let mode = fs::metadata(stack.path("logs/t.log")).expect("there").permissions().mode();
     assert_eq!(mode & 0o007, 0, "mode {mode:o}");
 }
 
 #[test]
 fn the_log_command_shows_what_was_printed_and_follows_through_a_restart() {
-    let stack = Setup::of("[services.t]\ncommand = ['sh', '-c', 'echo I am generation $SUPERVISOR_GENERATION; exec ./puppet wait']").start();
+    let stack = Setup::of(
+        "[services.t]\ncommand = ['sh', '-c', 'echo I am generation $SUPERVISOR_GENERATION; exec ./puppet wait']",
+    )
+    .start();
     stack.wait_log("t", "generation 1\n");
     let shown = stack.cli(&["logs", "t", "-n", "10"]).succeeded();
-    assert!(
-        shown.stdout.contains("I am generation 1"),
-        "{}",
-        shown.stdout
-    );
+    assert!(shown.stdout.contains("I am generation 1"), "{}", shown.stdout);
     let (mut follower, out, _) = stack.spawn(&["logs", "-f", "t"], std::process::Stdio::null());
     eventually("the follower to show the first", || {
-        fs::read_to_string(&out)
-            .ok()?
-            .contains("generation 1")
-            .then_some(())
+        fs::read_to_string(&out).ok()?.contains("generation 1").then_some(())
     });
     stack.cli(&["restart", "t"]).succeeded();
     eventually("the follower to show the second", || {
-        fs::read_to_string(&out)
-            .ok()?
-            .contains("generation 2")
-            .then_some(())
+        fs::read_to_string(&out).ok()?.contains("generation 2").then_some(())
     });
-    assert!(
-        follower.try_wait().expect("our child").is_none(),
-        "it still follows"
-    );
+    assert!(follower.try_wait().expect("our child").is_none(), "it still follows");
     send(i32::try_from(follower.id()).expect("a pid"), Signal::SIGINT);
     follower.wait().expect("our child");
 }
@@ -283,12 +225,8 @@ fn several_logs_merge_and_each_line_says_whose_it_is() {
     .start();
     stack.wait_log("two", "second");
     let shown = stack.cli(&["logs", "-n", "10"]).succeeded().stdout;
-    let first = shown
-        .lines()
-        .position(|line| line.contains("first") && line.contains("one"));
-    let second = shown
-        .lines()
-        .position(|line| line.contains("second") && line.contains("two"));
+    let first = shown.lines().position(|line| line.contains("first") && line.contains("one"));
+    let second = shown.lines().position(|line| line.contains("second") && line.contains("two"));
     assert!(first.is_some() && second.is_some(), "{shown}");
 }
 
@@ -300,23 +238,19 @@ fn control_sequences_do_not_reach_a_terminal() {
     terminal.wait().expect("our child");
     let shown = fs::read(out).expect("there");
     assert!(shown.windows(3).any(|part| part == b"red"));
-    assert!(
-        !shown.windows(4).any(|part| part == b"\x1b]0;"),
-        "the title of the terminal was changed"
-    );
+    assert!(!shown.windows(4).any(|part| part == b"\x1b]0;"), "the title of the terminal was changed");
 }
 
 #[test]
 fn a_flood_does_not_grow_the_supervisor_and_delays_no_other_log() {
-    let stack = Setup::of("[services.flood]\ncommand = './puppet seq'\n[services.calm]\ncommand = './puppet seq --rate 20'")
-        .logs("max_size = '1MiB'\nkeep = 2\ncompress = 'none'")
-        .start();
+    let stack =
+        Setup::of("[services.flood]\ncommand = './puppet seq'\n[services.calm]\ncommand = './puppet seq --rate 20'")
+            .logs("max_size = '1MiB'\nkeep = 2\ncompress = 'none'")
+            .start();
     let control = stack.control();
     let base = resident(control);
     let before = stack.log("calm").len();
-    e2e::holds_for(Duration::from_secs(3), "bounded", || {
-        resident(control) < base + (64 << 20)
-    });
+    e2e::holds_for(Duration::from_secs(3), "bounded", || resident(control) < base + (64 << 20));
     assert!(stack.log("calm").len() > before);
     let size: u64 = fs::read_dir(stack.path("logs"))
         .expect("there")
@@ -331,15 +265,8 @@ fn a_flood_does_not_grow_the_supervisor_and_delays_no_other_log() {
 /// Bytes of memory that a process has.
 fn resident(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap_or("VmRSS: 0");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kb| kb.parse::<u64>().ok())
-        .unwrap_or(0)
-        << 10
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("VmRSS: 0");
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) << 10
 }
 
 /// A mounted file system, unmounted when dropped.
@@ -347,10 +274,7 @@ struct Mount(std::path::PathBuf);
 
 impl Mount {
     fn tmpfs(at: &std::path::Path, options: &str) -> Self {
-        let done = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(at)
-            .status();
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).status();
         assert!(done.expect("mount runs").success());
         Self(at.to_owned())
     }

@@ -4,9 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use e2e::{
-    Setup, Signal, Stack, User, alive, eventually, free_port, holds_for, is_root, send, skip,
-};
+use e2e::{Setup, Signal, Stack, User, alive, eventually, free_port, holds_for, is_root, send, skip};
 
 fn web(more: &str) -> Setup {
     let port = free_port();
@@ -24,15 +22,9 @@ fn health(stack: &Stack, word: &str) {
 
 #[test]
 fn a_service_is_ready_when_it_says_so_and_start_waits_for_it() {
-    let stack =
-        Setup::of("[services.t]\ncommand = './puppet ready-after 700'\nready = { notify = true }")
-            .prepare();
+    let stack = Setup::of("[services.t]\ncommand = './puppet ready-after 700'\nready = { notify = true }").prepare();
     let done = stack.cli(&["start"]).succeeded();
-    assert!(
-        done.took >= Duration::from_millis(650),
-        "it took only {:?}",
-        done.took
-    );
+    assert!(done.took >= Duration::from_millis(650), "it took only {:?}", done.took);
     assert_eq!(stack.service("t").state(), "running");
 }
 
@@ -46,30 +38,17 @@ fn a_start_that_is_never_ready_is_ended_with_its_tree_and_counts_as_a_failure() 
     let first = stack.pid("t");
     let service = stack.wait_for("t", "failed");
     assert!(!alive(first));
-    let reason = service.last_exit()["reason"]
-        .as_str()
-        .unwrap_or("")
-        .to_owned();
-    assert!(
-        reason.contains("deadline") || reason.contains("ready"),
-        "{:#}",
-        service.0
-    );
+    let reason = service.last_exit()["reason"].as_str().unwrap_or("").to_owned();
+    assert!(reason.contains("deadline") || reason.contains("ready"), "{:#}", service.0);
     eventually("its child to be gone", || {
-        let deaf = stack
-            .processes()
-            .iter()
-            .any(|one| one.command.contains("ignore-term") && one.state != 'Z');
+        let deaf = stack.processes().iter().any(|one| one.command.contains("ignore-term") && one.state != 'Z');
         (!deaf).then_some(())
     });
 }
 
 #[test]
 fn start_gives_up_waiting_with_a_code_of_its_own() {
-    let stack = Setup::of(
-        "[services.t]\ncommand = './puppet ready-after never'\nready = { notify = true }",
-    )
-    .prepare();
+    let stack = Setup::of("[services.t]\ncommand = './puppet ready-after never'\nready = { notify = true }").prepare();
     stack.cli(&["start", "--timeout", "1s"]).ended_with(4);
     assert_eq!(stack.service("t").state(), "starting");
 }
@@ -79,9 +58,7 @@ fn an_http_check_on_the_inherited_probe_listener_makes_ready() {
     let stack = web("ready = { http = '/health' }").prepare();
     health(&stack, "503");
     stack.cli(&["start", "--no-wait"]).succeeded();
-    stack.wait_until("t", "starting, with the failed check", |service| {
-        service.0.to_string().contains("503")
-    });
+    stack.wait_until("t", "starting, with the failed check", |service| service.0.to_string().contains("503"));
     assert_eq!(stack.get("/health").status, 503);
     health(&stack, "200");
     stack.wait_for("t", "running");
@@ -111,17 +88,14 @@ fn a_tcp_check_waits_until_someone_listens() {
 
 #[test]
 fn liveness_replaces_a_service_that_stays_ill_and_readiness_never_does() {
-    let stack = web("ready = { http = '/health' }\nlive = { http = '/health', interval = '100ms', failures = 3 }").start();
+    let stack =
+        web("ready = { http = '/health' }\nlive = { http = '/health', interval = '100ms', failures = 3 }").start();
     let first = stack.service("t");
     health(&stack, "500");
-    stack.wait_until("t", "replaced", |service| {
-        service.generation() > first.generation()
-    });
+    stack.wait_until("t", "replaced", |service| service.generation() > first.generation());
     // The new one is never ready, so liveness does not begin, and nothing replaces it again.
     let second = stack.service("t").generation();
-    holds_for(Duration::from_millis(1200), "no third one", || {
-        stack.service("t").generation() == second
-    });
+    holds_for(Duration::from_millis(1200), "no third one", || stack.service("t").generation() == second);
     health(&stack, "200");
     stack.wait_for("t", "running");
     assert_eq!(stack.service("t").generation(), second);
@@ -132,30 +106,17 @@ fn one_failed_check_replaces_nothing() {
     let stack = web("live = { http = '/health', interval = '300ms', failures = 3 }").start();
     let pid = stack.pid("t");
     health(&stack, "500");
-    eventually("the failure to be seen", || {
-        stack
-            .service("t")
-            .0
-            .to_string()
-            .contains("500")
-            .then_some(())
-    });
+    eventually("the failure to be seen", || stack.service("t").0.to_string().contains("500").then_some(()));
     health(&stack, "200");
-    holds_for(Duration::from_millis(1500), "the same process", || {
-        stack.service("t").pid() == Some(pid)
-    });
+    holds_for(Duration::from_millis(1500), "the same process", || stack.service("t").pid() == Some(pid));
 }
 
 fn an_answer_that_is_none_fails_in_time(word: &str) {
-    let stack =
-        web("live = { http = '/health', interval = '200ms', timeout = '400ms', failures = 2 }")
-            .start();
+    let stack = web("live = { http = '/health', interval = '200ms', timeout = '400ms', failures = 2 }").start();
     let first = stack.service("t");
     let control = stack.control();
     health(&stack, word);
-    stack.wait_until("t", "replaced", |service| {
-        service.generation() > first.generation()
-    });
+    stack.wait_until("t", "replaced", |service| service.generation() > first.generation());
     assert_eq!(stack.control(), control, "control lived through it");
     assert_eq!(stack.get("/livez").status, 200);
 }
@@ -202,25 +163,10 @@ fn a_command_check_that_hangs_is_ended_with_its_tree_and_never_runs_twice_at_onc
          live = { command = ['sh', '-c', 'sleep 1007 & wait'], interval = '100ms', timeout = '500ms', failures = 1000 }",
     )
     .start();
-    eventually("a check to run", || {
-        stack
-            .processes()
-            .iter()
-            .any(|one| one.command == "sleep 1007")
-            .then_some(())
+    eventually("a check to run", || stack.processes().iter().any(|one| one.command == "sleep 1007").then_some(()));
+    holds_for(Duration::from_secs(3), "at most one check at a time", || {
+        stack.processes().iter().filter(|one| one.command == "sleep 1007" && one.state != 'Z').count() <= 1
     });
-    holds_for(
-        Duration::from_secs(3),
-        "at most one check at a time",
-        || {
-            stack
-                .processes()
-                .iter()
-                .filter(|one| one.command == "sleep 1007" && one.state != 'Z')
-                .count()
-                <= 1
-        },
-    );
     assert_eq!(stack.service("t").restarts(), 0);
 }
 
@@ -230,9 +176,7 @@ fn a_command_check_tells_by_its_exit_code() {
         "[services.t]\ncommand = './puppet wait'\nready = { command = ['test', '-e', 'go'], interval = '50ms' }",
     )
     .start_no_wait();
-    holds_for(Duration::from_millis(500), "not ready", || {
-        stack.service("t").state() == "starting"
-    });
+    holds_for(Duration::from_millis(500), "not ready", || stack.service("t").state() == "starting");
     fs::write(stack.path("go"), "").expect("ours");
     stack.wait_for("t", "running");
 }
@@ -244,18 +188,9 @@ fn a_watchdog_that_falls_silent_means_a_new_run() {
     )
     .start();
     let first = stack.service("t");
-    let second = stack.wait_until("t", "replaced", |service| {
-        service.generation() > first.generation()
-    });
-    let reason = second.last_exit()["reason"]
-        .as_str()
-        .unwrap_or("")
-        .to_owned();
-    assert!(
-        reason.contains("watchdog") || reason.contains("WATCHDOG"),
-        "{:#}",
-        second.0
-    );
+    let second = stack.wait_until("t", "replaced", |service| service.generation() > first.generation());
+    let reason = second.last_exit()["reason"].as_str().unwrap_or("").to_owned();
+    assert!(reason.contains("watchdog") || reason.contains("WATCHDOG"), "{:#}", second.0);
 }
 
 #[test]
@@ -267,23 +202,13 @@ fn what_a_service_throws_at_the_notify_socket_is_survived() {
     .start();
     let pid = stack.pid("t");
     stack.wait_log("t", "ready\n");
-    let service = stack.wait_until("t", "running, with its words", |service| {
-        service.0.to_string().contains("fine")
-    });
+    let service = stack.wait_until("t", "running, with its words", |service| service.0.to_string().contains("fine"));
     assert_eq!(service.state(), "running");
-    assert_eq!(
-        service.pid(),
-        Some(pid),
-        "nobody else became its main process"
-    );
+    assert_eq!(service.pid(), Some(pid), "nobody else became its main process");
     let control = stack.control();
     eventually("no descriptor to be kept", || {
-        let open = fs::read_dir(format!("/proc/{control}/fd"))
-            .expect("ours")
-            .flatten();
-        let null = open
-            .filter(|entry| fs::read_link(entry.path()).is_ok_and(|to| to.ends_with("null")))
-            .count();
+        let open = fs::read_dir(format!("/proc/{control}/fd")).expect("ours").flatten();
+        let null = open.filter(|entry| fs::read_link(entry.path()).is_ok_and(|to| to.ends_with("null"))).count();
         (null < 10).then_some(())
     });
 }
@@ -306,13 +231,8 @@ fn another_process_cannot_say_that_a_service_is_ready() {
         .args(["notify", "--socket", &socket, "ready"])
         .spawn()
         .expect("setpriv runs");
-    holds_for(Duration::from_secs(1), "not ready", || {
-        stack.service("t").state() == "starting"
-    });
-    send(
-        i32::try_from(stranger.id()).expect("a pid"),
-        Signal::SIGKILL,
-    );
+    holds_for(Duration::from_secs(1), "not ready", || stack.service("t").state() == "starting");
+    send(i32::try_from(stranger.id()).expect("a pid"), Signal::SIGKILL);
     stranger.wait().expect("our child");
 }
 
@@ -327,7 +247,5 @@ fn another_service_cannot_say_it_either() {
     fs::write(stack.path("socket.new"), socket.trim()).expect("ours");
     fs::rename(stack.path("socket.new"), stack.path("socket")).expect("ours");
     stack.wait_log("liar", "sent ready");
-    holds_for(Duration::from_secs(1), "not ready", || {
-        stack.service("victim").state() == "starting"
-    });
+    holds_for(Duration::from_secs(1), "not ready", || stack.service("victim").state() == "starting");
 }

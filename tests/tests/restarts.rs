@@ -10,16 +10,12 @@ fn a_killed_service_comes_back_at_once_with_a_new_pid() {
     let stack = Setup::of("[services.t]\ncommand = './puppet stamp stamps'").start();
     let old = stack.pid("t");
     eventually("the first stamp", || {
-        std::fs::read_to_string(stack.path("stamps"))
-            .ok()
-            .filter(|text| !text.is_empty())
+        std::fs::read_to_string(stack.path("stamps")).ok().filter(|text| !text.is_empty())
     });
     let began = Instant::now();
     send(old, Signal::SIGKILL);
     within(Duration::from_secs(3), "a second run", || {
-        std::fs::read_to_string(stack.path("stamps"))
-            .ok()
-            .filter(|text| text.lines().count() == 2)
+        std::fs::read_to_string(stack.path("stamps")).ok().filter(|text| text.lines().count() == 2)
     });
     let took = began.elapsed();
     let service = stack.wait_for("t", "running");
@@ -42,8 +38,7 @@ fn a_service_that_always_fails_is_tried_ever_more_rarely_and_named_a_crash_loop(
     let service = stack.wait_for("t", "crash-loop");
     assert!(service.restarts() >= 3, "{:#}", service.0);
     holds_for(Duration::from_secs(2), "retries go on, rarely", || {
-        let starts =
-            std::fs::read_to_string(stack.path("stamps")).map_or(0, |text| text.lines().count());
+        let starts = std::fs::read_to_string(stack.path("stamps")).map_or(0, |text| text.lines().count());
         // At once, then after 0.2, 0.4, 0.8, 1, 1 … seconds; the first may be immediate.
         let seconds = usize::try_from(began.elapsed().as_secs()).expect("a test is short");
         starts <= 6 + seconds
@@ -61,13 +56,10 @@ fn a_service_that_is_given_up_stays_down_until_someone_starts_it() {
     let service = stack.wait_for("t", "failed");
     let generation = service.generation();
     assert_eq!(generation, 3, "one start and two restarts");
-    holds_for(Duration::from_millis(500), "it stays down", || {
-        stack.service("t").generation() == generation
-    });
+    holds_for(Duration::from_millis(500), "it stays down", || stack.service("t").generation() == generation);
     stack.cli(&["start", "t", "--no-wait"]).succeeded();
-    let again = stack.wait_until("t", "given up again", |service| {
-        service.generation() == 6 && service.state() == "failed"
-    });
+    let again =
+        stack.wait_until("t", "given up again", |service| service.generation() == 6 && service.state() == "failed");
     assert_eq!(again.restarts(), 2, "a start by hand counts anew");
 }
 
@@ -77,15 +69,9 @@ fn a_stop_while_waiting_for_the_next_try_is_final() {
         "[services.t]\ncommand = './puppet exit-code 1'\nrestart = { delay = '1s', max_delay = '1s', jitter = 0.0 }",
     )
     .start_no_wait();
-    stack.wait_until("t", "waiting for its next try", |service| {
-        service.state() == "backoff"
-    });
+    stack.wait_until("t", "waiting for its next try", |service| service.state() == "backoff");
     let done = stack.cli(&["stop", "t"]).succeeded();
-    assert!(
-        done.took < Duration::from_secs(1),
-        "it took {:?}",
-        done.took
-    );
+    assert!(done.took < Duration::from_secs(1), "it took {:?}", done.took);
     let service = stack.service("t");
     assert_eq!(service.state(), "stopped");
     holds_for(Duration::from_millis(1500), "no later start", || {
@@ -109,9 +95,8 @@ fn the_end_of_a_service_is_judged_by_its_policy() {
         stack.wait_until(name, "started again", |service| service.restarts() >= 2);
     }
     for name in ["no", "well", "allowed"] {
-        let service = stack.wait_until(name, "down", |service| {
-            ["failed", "completed", "stopped"].contains(&service.state())
-        });
+        let service =
+            stack.wait_until(name, "down", |service| ["failed", "completed", "stopped"].contains(&service.state()));
         assert_eq!(service.generation(), 1, "{:#}", service.0);
     }
     assert_eq!(stack.service("no").state(), "failed");
@@ -165,9 +150,7 @@ fn another_services_death_disturbs_nobody() {
     )
     .start_no_wait();
     let good = stack.pid("good");
-    stack.wait_until("bad", "restarted ten times", |service| {
-        service.restarts() >= 10
-    });
+    stack.wait_until("bad", "restarted ten times", |service| service.restarts() >= 10);
     assert_eq!(stack.service("good").pid(), Some(good));
     assert_eq!(stack.service("good").restarts(), 0);
 }

@@ -31,10 +31,7 @@ const TOP: &[&str] = &[
 ];
 
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests lie in the repository")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the repository").to_owned()
 }
 
 /// Every file that belongs to the repository, by its path in it; what is ignored does not.
@@ -45,12 +42,7 @@ fn files() -> Vec<String> {
         .output()
         .ok()
         .filter(|done| done.status.success())
-        .map(|done| {
-            String::from_utf8_lossy(&done.stdout)
-                .lines()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        });
+        .map(|done| String::from_utf8_lossy(&done.stdout).lines().map(str::to_owned).collect::<Vec<_>>());
     let mut all = listed.unwrap_or_else(|| walk(&repository(), &repository()));
     all.retain(|file| repository().join(file).is_file());
     all
@@ -58,38 +50,20 @@ fn files() -> Vec<String> {
 
 /// An unpacked archive has no git.
 fn walk(dir: &Path, root: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     entries
         .filter(|path| !path.ends_with("target") && !path.ends_with(".git"))
         .flat_map(|path| {
-            let name = path
-                .strip_prefix(root)
-                .map(|path| path.display().to_string())
-                .unwrap_or_default();
-            if path.is_dir() {
-                walk(&path, root)
-            } else {
-                vec![name]
-            }
+            let name = path.strip_prefix(root).map(|path| path.display().to_string()).unwrap_or_default();
+            if path.is_dir() { walk(&path, root) } else { vec![name] }
         })
         .collect()
 }
 
 fn modules() -> Vec<(String, String)> {
-    let names = files().into_iter().filter(|name| {
-        Path::new(name)
-            .extension()
-            .is_some_and(|extension| extension == "rs")
-    });
-    let read = |name: String| {
-        fs::read_to_string(repository().join(&name))
-            .ok()
-            .map(|text| (name, text))
-    };
+    let names =
+        files().into_iter().filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "rs"));
+    let read = |name: String| fs::read_to_string(repository().join(&name)).ok().map(|text| (name, text));
     let all: Vec<_> = names.filter_map(read).collect();
     assert!(all.len() > 50, "only {} modules were found", all.len());
     all
@@ -102,20 +76,13 @@ fn assert_none(what: &str, found: &[String]) {
 
 #[test]
 fn every_module_says_what_lives_in_it_and_what_must_not() {
-    let header = |text: &str| {
-        text.lines()
-            .take_while(|line| line.starts_with("//!"))
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
+    let header =
+        |text: &str| text.lines().take_while(|line| line.starts_with("//!")).map(str::to_owned).collect::<Vec<_>>();
     let bad: Vec<String> = modules()
         .into_iter()
         .filter(|(_, text)| {
             let header = header(text);
-            header.len() < 2
-                || !header
-                    .iter()
-                    .any(|line| line.contains("ot here:") || line.contains("ever here:"))
+            header.len() < 2 || !header.iter().any(|line| line.contains("ot here:") || line.contains("ever here:"))
         })
         .map(|(name, _)| name)
         .collect();
@@ -135,10 +102,7 @@ fn no_file_is_too_long_to_be_read_in_one_sitting() {
 
 #[test]
 fn the_root_shows_the_architecture() {
-    let mut top: Vec<String> = files()
-        .iter()
-        .map(|name| name.split('/').next().unwrap_or("").to_owned())
-        .collect();
+    let mut top: Vec<String> = files().iter().map(|name| name.split('/').next().unwrap_or("").to_owned()).collect();
     top.sort();
     top.dedup();
     top.retain(|name| !name.starts_with('.') && !TOP.contains(&name.as_str()));
@@ -147,21 +111,10 @@ fn the_root_shows_the_architecture() {
 
 #[test]
 fn the_core_decides_and_does_nothing() {
-    let effects = [
-        "std::fs",
-        "std::net",
-        "std::process",
-        "std::thread",
-        "std::env",
-        "Instant::now",
-        "SystemTime",
-        "println!",
-    ];
+    let effects =
+        ["std::fs", "std::net", "std::process", "std::thread", "std::env", "Instant::now", "SystemTime", "println!"];
     let mut bad = Vec::new();
-    for (name, text) in modules()
-        .into_iter()
-        .filter(|(name, _)| name.starts_with("supervisor/core/src"))
-    {
+    for (name, text) in modules().into_iter().filter(|(name, _)| name.starts_with("supervisor/core/src")) {
         for (number, line) in code(&text) {
             bad.extend(
                 effects
@@ -178,27 +131,17 @@ fn the_core_decides_and_does_nothing() {
 fn unsafe_lives_in_the_keeper_and_in_one_file_of_the_program() {
     let mut homes: Vec<String> = modules()
         .into_iter()
-        .filter(|(name, _)| {
-            !name.starts_with("supervisor/keeper/") && name != "tests/tests/tidy.rs"
-        })
+        .filter(|(name, _)| !name.starts_with("supervisor/keeper/") && name != "tests/tests/tidy.rs")
         .filter(|(_, text)| {
             code(text).any(|(_, line)| {
-                line.contains("unsafe {")
-                    || line.contains("unsafe fn")
-                    || line.contains("unsafe impl")
+                line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl")
             })
         })
         .map(|(name, _)| name)
         .collect();
     homes.retain(|name| name != "supervisor/src/main.rs");
-    let in_program = homes
-        .iter()
-        .filter(|name| name.starts_with("supervisor/src/"))
-        .count();
-    assert!(
-        in_program <= 1,
-        "more than one file of the program: {homes:?}"
-    );
+    let in_program = homes.iter().filter(|name| name.starts_with("supervisor/src/")).count();
+    assert!(in_program <= 1, "more than one file of the program: {homes:?}");
     homes.retain(|name| !name.starts_with("supervisor/src/"));
     assert_none("unsafe outside its rooms", &homes);
 }
@@ -206,10 +149,7 @@ fn unsafe_lives_in_the_keeper_and_in_one_file_of_the_program() {
 #[test]
 fn nothing_is_left_to_be_done() {
     // Put together, so that this file does not find itself.
-    let marks =
-        ["TO", "FIX", "XX", "todo", "unimpl"]
-            .into_iter()
-            .zip(["DO", "ME", "X", "!(", "emented!("]);
+    let marks = ["TO", "FIX", "XX", "todo", "unimpl"].into_iter().zip(["DO", "ME", "X", "!(", "emented!("]);
     let marks: Vec<String> = marks.map(|(one, other)| format!("{one}{other}")).collect();
     let mut bad = Vec::new();
     for (name, text) in modules() {
@@ -238,8 +178,5 @@ fn no_folder_or_file_is_named_after_nothing() {
 
 /// The lines that are no comment, with their numbers.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines()
-        .enumerate()
-        .map(|(number, line)| (number + 1, line.trim()))
-        .filter(|(_, line)| !line.starts_with("//"))
+    text.lines().enumerate().map(|(number, line)| (number + 1, line.trim())).filter(|(_, line)| !line.starts_with("//"))
 }

@@ -11,9 +11,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn of_process() -> Self {
-        Self {
-            words: std::env::args().skip(1).collect(),
-        }
+        Self { words: std::env::args().skip(1).collect() }
     }
 
     /// The next word, which must be there.
@@ -24,17 +22,12 @@ impl Args {
 
     /// The next word as a number.
     pub(crate) fn number<N: FromStr>(&mut self, what: &str) -> N {
-        self.word(what)
-            .parse()
-            .unwrap_or_else(|_| panic!("not a number: {what}"))
+        self.word(what).parse().unwrap_or_else(|_| panic!("not a number: {what}"))
     }
 
     /// The value of `--NAME VALUE`, wherever it stands.
     pub(crate) fn option(&mut self, name: &str) -> Option<String> {
-        let at = self
-            .words
-            .iter()
-            .position(|word| word.strip_prefix("--") == Some(name))?;
+        let at = self.words.iter().position(|word| word.strip_prefix("--") == Some(name))?;
         self.words.remove(at);
         assert!(at < self.words.len(), "--{name} needs a value");
         Some(self.words.remove(at))
@@ -42,11 +35,7 @@ impl Args {
 
     /// The value of `--NAME NUMBER`.
     pub(crate) fn option_number<N: FromStr>(&mut self, name: &str) -> Option<N> {
-        self.option(name).map(|value| {
-            value
-                .parse()
-                .unwrap_or_else(|_| panic!("--{name} needs a number"))
-        })
+        self.option(name).map(|value| value.parse().unwrap_or_else(|_| panic!("--{name} needs a number")))
     }
 
     /// The value of `--NAME MS`.
@@ -56,10 +45,7 @@ impl Args {
 
     /// Whether `--NAME` was given.
     pub(crate) fn flag(&mut self, name: &str) -> bool {
-        let at = self
-            .words
-            .iter()
-            .position(|word| word.strip_prefix("--") == Some(name));
+        let at = self.words.iter().position(|word| word.strip_prefix("--") == Some(name));
         at.map(|at| self.words.remove(at)).is_some()
     }
 

@@ -23,12 +23,7 @@ pub(crate) fn sigdump(mut args: Args) -> io::Result<()> {
     let gids = getresgid()?;
     let groups: Vec<u32> = getgroups()?.iter().map(|gid| gid.as_raw()).collect();
     let env: BTreeMap<String, String> = std::env::vars_os()
-        .map(|(key, value)| {
-            (
-                key.to_string_lossy().into_owned(),
-                value.to_string_lossy().into_owned(),
-            )
-        })
+        .map(|(key, value)| (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
     let dump = json!({
         "pid": process::id(),
@@ -61,10 +56,7 @@ fn descriptors() -> io::Result<BTreeMap<String, Value>> {
         let entry = entry?;
         let target = fs::read_link(entry.path())?;
         if !target.ends_with("fd") {
-            all.insert(
-                entry.file_name().to_string_lossy().into_owned(),
-                json!(target),
-            );
+            all.insert(entry.file_name().to_string_lossy().into_owned(), json!(target));
         }
     }
     Ok(all)
@@ -73,8 +65,7 @@ fn descriptors() -> io::Result<BTreeMap<String, Value>> {
 fn status_line(key: &str) -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with(key))?;
-    line.split_once(':')
-        .map(|(_, value)| value.trim().to_owned())
+    line.split_once(':').map(|(_, value)| value.trim().to_owned())
 }
 
 /// Tries to read from a person who is not there.
@@ -93,16 +84,8 @@ pub(crate) fn ttyread() -> io::Result<()> {
 pub(crate) fn stamp(mut args: Args) -> io::Result<()> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
     let file = args.word("file");
-    let line = format!(
-        "{} {}\n",
-        now.tv_sec() * 1_000_000_000 + now.tv_nsec(),
-        process::id()
-    );
-    fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(file)?
-        .write_all(line.as_bytes())?;
+    let line = format!("{} {}\n", now.tv_sec() * 1_000_000_000 + now.tv_nsec(), process::id());
+    fs::OpenOptions::new().append(true).create(true).open(file)?.write_all(line.as_bytes())?;
     match args.option_number("exit") {
         Some(code) => process::exit(code),
         None => ends::wait(),

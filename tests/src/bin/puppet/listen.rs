@@ -62,18 +62,12 @@ fn by_grandchild(mut args: Args) -> io::Result<()> {
 
 fn listeners(args: &mut Args) -> io::Result<Vec<RawFd>> {
     if args.flag("inherited") {
-        let count: RawFd = std::env::var("LISTEN_FDS")
-            .ok()
-            .and_then(|count| count.parse().ok())
-            .unwrap_or(0);
+        let count: RawFd = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
         return Ok((3..3 + count).collect());
     }
     let port = match args.option_number("port") {
         Some(port) => port,
-        None => std::env::var("PORT")
-            .ok()
-            .and_then(|port| port.parse().ok())
-            .unwrap_or(0),
+        None => std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(0),
     };
     Ok(vec![TcpListener::bind(("127.0.0.1", port))?.into_raw_fd()])
 }
@@ -120,13 +114,14 @@ fn converse(client: RawFd, health: Option<&Path>) -> io::Result<()> {
             None if path == "/health" => health_page(client, health)?,
             None => plain(client, "200 OK", &std::process::id().to_string())?,
         }
+        if request.to_ascii_lowercase().contains("connection: close") {
+            return Ok(());
+        }
     }
 }
 
 fn health_page(client: RawFd, health: Option<&Path>) -> io::Result<()> {
-    let word = health
-        .and_then(|file| fs::read_to_string(file).ok())
-        .unwrap_or_else(|| "200".to_owned());
+    let word = health.and_then(|file| fs::read_to_string(file).ok()).unwrap_or_else(|| "200".to_owned());
     match word.trim() {
         "200" => plain(client, "200 OK", "well"),
         "hang" => ends::wait(),
@@ -140,14 +135,10 @@ fn health_page(client: RawFd, health: Option<&Path>) -> io::Result<()> {
                 tell(client, &"e".repeat(65536))?;
             }
         }
-        "redirect" => tell(
-            client,
-            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2:1/health\r\nContent-Length: 0\r\n\r\n",
-        ),
-        "bighead" => tell(
-            client,
-            &format!("HTTP/1.1 200 OK\r\nX-Big: {}\r\n\r\n", "b".repeat(1 << 20)),
-        ),
+        "redirect" => {
+            tell(client, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2:1/health\r\nContent-Length: 0\r\n\r\n")
+        }
+        "bighead" => tell(client, &format!("HTTP/1.1 200 OK\r\nX-Big: {}\r\n\r\n", "b".repeat(1 << 20))),
         "garbage" => tell(client, "\0\u{1}not http at all\r\n\r\n"),
         "reset" => Err(io::Error::other("closed without an answer")),
         status => plain(client, &format!("{status} As Told"), "ill"),
@@ -155,13 +146,7 @@ fn health_page(client: RawFd, health: Option<&Path>) -> io::Result<()> {
 }
 
 fn plain(client: RawFd, status: &str, body: &str) -> io::Result<()> {
-    tell(
-        client,
-        &format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        ),
-    )
+    tell(client, &format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
 }
 
 fn tell(client: RawFd, text: &str) -> io::Result<()> {

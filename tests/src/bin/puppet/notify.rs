@@ -50,9 +50,7 @@ pub(crate) fn notify(mut args: Args) -> io::Result<()> {
 
 /// Ready, then `WATCHDOG=1` every `--interval MS`, and silence after `--stop-after MS`.
 pub(crate) fn watchdog(mut args: Args) -> io::Result<()> {
-    let interval = args
-        .option_millis("interval")
-        .unwrap_or(Duration::from_millis(100));
+    let interval = args.option_millis("interval").unwrap_or(Duration::from_millis(100));
     let stop_after = args.option_millis("stop-after").unwrap_or(Duration::MAX);
     let began = Instant::now();
     send(b"READY=1")?;
@@ -81,13 +79,7 @@ fn send_fds(path: Option<&str>) -> io::Result<()> {
     let null = std::fs::File::open("/dev/null")?;
     let fds = vec![null.as_raw_fd(); 250];
     let rights = [ControlMessage::ScmRights(&fds)];
-    sendmsg(
-        socket.as_raw_fd(),
-        &[IoSlice::new(b"FDSTORE=1")],
-        &rights,
-        MsgFlags::empty(),
-        Some(&address),
-    )?;
+    sendmsg(socket.as_raw_fd(), &[IoSlice::new(b"FDSTORE=1")], &rights, MsgFlags::empty(), Some(&address))?;
     Ok(())
 }
 

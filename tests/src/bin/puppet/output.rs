@@ -2,7 +2,7 @@
 //! Not here: reading it.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::process::{self, Command};
 use std::thread;
 use std::time::Duration;
@@ -71,9 +71,7 @@ pub(crate) fn bytes(mut args: Args) -> io::Result<()> {
     let all: Vec<u8> = (0..=255).collect();
     shout(b"\xef\xbb\xbfmark\n")?;
     shout(&all)?;
-    shout(
-        b"\nnul\0nul\n\xc3\x28\xff\xfe\x80\nbare\rreturn\r\n\x1b[31mred\x1b[0m\x1b]0;title\x07\n",
-    )?;
+    shout(b"\nnul\0nul\n\xc3\x28\xff\xfe\x80\nbare\rreturn\r\n\x1b[31mred\x1b[0m\x1b]0;title\x07\n")?;
     match args.option_number("exit") {
         Some(code) => process::exit(code),
         None => ends::wait(),
@@ -99,9 +97,9 @@ pub(crate) fn closeout() -> io::Result<()> {
 /// Ends, with `--exit N`, while a grandchild in a session of its own keeps the output and writes to it `--after MS`.
 pub(crate) fn holdpipe(mut args: Args) -> io::Result<()> {
     let after: u64 = args.option_number("after").unwrap_or(500);
-    let child = Command::new(std::env::current_exe()?)
-        .args(["late", &after.to_string()])
-        .spawn()?;
+    let (mut told, tells) = io::pipe()?;
+    let child = Command::new(std::env::current_exe()?).args(["late", &after.to_string()]).stdin(tells).spawn()?;
+    told.read_exact(&mut [0])?;
     say(&format!("main ends, {} stays\n", child.id()))?;
     process::exit(args.option_number("exit").unwrap_or(0))
 }
@@ -111,6 +109,7 @@ pub(crate) fn late(mut args: Args) -> io::Result<()> {
     nix::unistd::setsid()?;
     // It must outlive the TERM that its tree gets when the main process is gone.
     nix::sys::signal::SigSet::all().thread_block()?;
+    nix::unistd::write(io::stdin(), b"!")?;
     thread::sleep(Duration::from_millis(args.number("milliseconds")));
     say("late\n")
 }

@@ -23,11 +23,7 @@ pub(crate) fn main(mut args: Args) -> io::Result<()> {
     let mut lines = BufReader::new(reader).lines();
     let mut pids = vec![format!("\"main\": {}", process::id())];
     for _ in 0..3 {
-        pids.push(
-            lines
-                .next()
-                .ok_or_else(|| io::Error::other("a part died"))??,
-        );
+        pids.push(lines.next().ok_or_else(|| io::Error::other("a part died"))??);
     }
     drop((child, launcher));
     say(&format!("{{{}}}\n", pids.join(", ")))?;
@@ -56,10 +52,7 @@ pub(crate) fn part(mut args: Args) -> io::Result<()> {
         }
         other => return Err(io::Error::other(format!("no such part: `{other}`"))),
     }
-    write(
-        io::stdin(),
-        format!("\"{name}\": {}\n", Pid::this()).as_bytes(),
-    )?;
+    write(io::stdin(), format!("\"{name}\": {}\n", Pid::this()).as_bytes())?;
     ends::wait()
 }
 
@@ -98,8 +91,5 @@ fn hear(deaf: &str, name: &str) -> io::Result<()> {
 }
 
 fn spawn(name: &str, deaf: &str, stdin: Stdio) -> io::Result<process::Child> {
-    Command::new(std::env::current_exe()?)
-        .args(["tree-part", name, deaf])
-        .stdin(stdin)
-        .spawn()
+    Command::new(std::env::current_exe()?).args(["tree-part", name, deaf]).stdin(stdin).spawn()
 }
