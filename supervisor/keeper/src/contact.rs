@@ -77,8 +77,7 @@ impl Keeper {
                     }
                 }
                 if filled == Filled::Closed && self.control.session().is_some() {
-                    self.control.hung_up(now);
-                    self.table.end_epoch();
+                    self.let_control_leave(now);
                 }
             }
             Err(error) => self.lose_control(&error.to_string(), now),
@@ -122,9 +121,15 @@ impl Keeper {
         };
         if let Err(error) = session.channel.flush() {
             say(&format!("cannot write to control: {error}"));
-            self.control.hung_up(now);
-            self.table.end_epoch();
+            self.let_control_leave(now);
         }
+    }
+
+    /// Control closed its channel. If it did not even come to `exec`, it has said so before.
+    fn let_control_leave(&mut self, now: u64) {
+        self.watch_start(now);
+        self.control.hung_up(now);
+        self.table.end_epoch();
     }
 
     pub(crate) fn lose_control(&mut self, why: &str, now: u64) {

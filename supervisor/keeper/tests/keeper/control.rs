@@ -1,7 +1,10 @@
 //! The life of control: what survives it, how it is brought back, when it is not.
 //! Not here: requests of a control that lives.
 
+use std::ffi::CStr;
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
@@ -195,18 +198,23 @@ fn a_hangup_of_the_terminal_is_the_end_in_the_foreground() {
     rig.signal(Signal::SIGHUP);
     assert_eq!(control.lull(), [Notice::Reload], "the terminal is still there");
     drop(master);
-    assert_eq!(control.lull(), [Notice::Shutdown { now: false }]);
+    let shutdown = Notice::Shutdown { now: false };
+    control.until("the shutdown", |notice| (notice == shutdown).then_some(()));
 }
 
-fn terminal() -> (OwnedFd, OwnedFd) {
-    let (mut master, mut slave) = (-1, -1);
-    let null = std::ptr::null_mut();
-    #[expect(unsafe_code, reason = "openpty and descriptors by number")]
-    // SAFETY: openpty writes two new descriptors, which are ours alone.
-    unsafe {
-        let (m, s) = (&raw mut master, &raw mut slave);
-        Errno::result(libc::openpty(m, s, null, null.cast(), null.cast())).unwrap();
-        libc::fcntl(master, libc::F_SETFD, libc::FD_CLOEXEC);
-        (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
-    }
+/// Close-on-exec from the start: a copy in another test's keeper would keep the terminal open.
+fn terminal() -> (OwnedFd, File) {
+    let mut path = [0; 64];
+    #[expect(unsafe_code, reason = "descriptors by number")]
+    // SAFETY: the new descriptor is ours alone, and `path` has the length that is given.
+    let master = unsafe {
+        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let master = Errno::result(libc::posix_openpt(flags)).unwrap();
+        Errno::result(libc::unlockpt(master)).unwrap();
+        assert_eq!(libc::ptsname_r(master, path.as_mut_ptr().cast(), path.len()), 0);
+        OwnedFd::from_raw_fd(master)
+    };
+    let path = CStr::from_bytes_until_nul(&path).unwrap().to_str().unwrap();
+    let options = File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(path);
+    (master, options.unwrap())
 }

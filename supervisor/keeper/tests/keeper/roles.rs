@@ -31,6 +31,7 @@ extern "C" fn play() {
         "process 1" => be_process_one(),
         "control" => be_control(),
         "orphans" => make_orphans(),
+        "descriptors" => list_descriptors(),
         "reset" => {
             reset_signals();
             println!("{}", std::fs::read_to_string("/proc/self/status").unwrap());
@@ -99,6 +100,17 @@ fn be_control() -> i32 {
     drop(unsafe { OwnedFd::from_raw_fd(CONTROL_FD) });
     let mut code = [0];
     line.read_exact(&mut code).map_or(0, |()| code[0].into())
+}
+
+/// Prints what is open, but for the directory that is opened to see it.
+fn list_descriptors() -> i32 {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap();
+    let listed: Vec<i32> = entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    // SAFETY: F_GETFD only looks.
+    let open = listed.into_iter().filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0);
+    let open: std::collections::BTreeSet<i32> = open.collect();
+    println!("{} {open:?}", std::fs::read_link("/proc/self/fd/0").unwrap().display());
+    0
 }
 
 /// Makes processes whose parents are gone; each lives for a few milliseconds.
