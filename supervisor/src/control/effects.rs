@@ -240,8 +240,11 @@ fn settings(log: &Log) -> Settings {
 /// One line for each change of state. Causes may hold a service's own words, so they are quoted.
 fn report(transition: &Transition) {
     let Transition { service, generation, from, to, cause } = transition;
+    // The same state told again is one that someone should look at.
+    let again = from == to;
     let (from, to) = (from.as_str(), to.as_str());
     match transition.to {
+        _ if again => tracing::warn!(%service, generation, to, ?cause, "{service} is still {to}"),
         State::CrashLoop | State::Failed | State::Unhealthy => {
             tracing::warn!(%service, generation, from, to, ?cause, "{service} is {to}");
         }

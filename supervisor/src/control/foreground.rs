@@ -10,6 +10,7 @@ use supervisor_logs::{Follower, From};
 
 use super::ownlog;
 use super::prepare::log_paths;
+use crate::cli::output::Prefixer;
 use crate::config::Stack;
 
 /// In one pass, so much of one log is shown.
@@ -72,10 +73,4 @@ fn show(mut all: Vec<Shown>) {
             let _ = first.follower.wait(WAIT);
         }
     }
-}
-
-struct Prefixer;
-impl Prefixer {
-    fn new(_: &str, _: usize, _: bool) -> Self { Self }
-    fn lines(&mut self, bytes: &[u8]) -> Vec<u8> { bytes.to_vec() }
 }

@@ -3,7 +3,6 @@
 //! Not here: what is logged.
 
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use supervisor_keeper::Request;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use supervisor_keeper::Request;
 
 use super::link::{Heard, Purpose};
 use super::prepare::{RunRecord, log_paths};
-use super::run_loop::{Control, Run};
+use super::run_loop::{Control, News, Run};
+use super::sockets;
 use super::view::{Executable, Facts, View};
 use crate::api;
 use crate::config::Stack;
@@ -54,16 +56,16 @@ impl Facts {
 impl Control {
     /// Shows what has changed, if anything has.
     pub(crate) fn publish(&mut self) {
-        let mut next =
-            View::new(&self.stack, &mut self.fleet, &self.facts, self.keeper_pid, self.http);
         let last = self.view.load();
+        let services = self.fleet.snapshot();
         let same = last.version > 0
-            && last.shutting_down == next.shutting_down
-            && Arc::ptr_eq(&last.facts, &next.facts)
-            && last.services.iter().zip(&next.services).all(|(a, b)| Arc::ptr_eq(a, b));
+            && last.shutting_down == self.fleet.shutting_down()
+            && Arc::ptr_eq(&last.facts, &self.facts)
+            && last.services.iter().zip(&services).all(|(a, b)| Arc::ptr_eq(a, b));
         if same {
             return;
         }
+        let mut next = View::new(&self.stack, &mut self.fleet, &self.facts, self.keeper_pid, self.http);
         next.version = last.version + 1;
         self.view.store(Arc::new(next));
     }
@@ -101,15 +103,35 @@ impl Control {
 
     pub(crate) fn serve_api(&mut self) -> io::Result<()> {
         let Some(sockets) = self.sockets.take() else { return Ok(()) };
+        let tcp = sockets.tcp.map(tokio::net::TcpListener::from_std).transpose()?;
+        self.serve_on(sockets.unix, tcp)
+    }
+
+    fn serve_on(&mut self, unix: UnixListener, tcp: Option<tokio::net::TcpListener>) -> io::Result<()> {
         let token = api::Token::new(&self.token);
         let api = api::Api { view: self.view.clone(), asks: self.asks.0.clone(), token };
-        let unix = tokio::net::UnixListener::from_std(sockets.unix)?;
-        let tcp = sockets.tcp.map(tokio::net::TcpListener::from_std).transpose()?;
+        let unix = tokio::net::UnixListener::from_std(unix)?;
         self.tasks.spawn(async move {
             api::serve(api::Listeners { unix, tcp }, api, std::future::pending()).await;
             Ok(())
         });
         Ok(())
+    }
+
+    /// Without a watcher a removed socket stays removed until control is replaced; TCP answers all the same.
+    pub(crate) fn watch_socket(&self) -> Option<notify::RecommendedWatcher> {
+        let news = self.news.0.clone();
+        let removed = move || {
+            let _ = news.blocking_send(News::SocketRemoved);
+        };
+        let watcher = sockets::watch(&self.stack.runtime_dir, removed);
+        watcher.inspect_err(|error| tracing::warn!(%error, "the runtime directory cannot be watched")).ok()
+    }
+
+    pub(crate) fn reopen_socket(&mut self) -> io::Result<()> {
+        tracing::warn!("the API's socket was removed; it is made again");
+        let unix = sockets::open_again(&self.stack.runtime_dir, &mut self.link).map_err(io::Error::other)?;
+        self.serve_on(unix, None)
     }
 
     /// `run NAME`: when the one named service has ended for good, so does the supervisor.

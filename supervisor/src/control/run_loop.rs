@@ -84,6 +84,7 @@ pub(crate) enum News {
     HelperReady { id: u64, result: Result<Box<(supervisor_keeper::Spawn, OwnedFd)>, String>, output: Option<OwnedFd> },
     Sorted { by_run: BTreeMap<u64, Vec<i32>> },
     Drained { run: u64 },
+    SocketRemoved,
     Core(Event),
 }
 
@@ -170,6 +171,7 @@ impl Control {
     /// Until the supervisor is to end. An error ends control; the keeper starts another one.
     pub(crate) async fn run(mut self) -> io::Result<()> {
         self.serve_api()?;
+        let _watcher = self.watch_socket();
         if self.args.foreground {
             super::foreground::start(&self.stack);
         }
@@ -318,6 +320,7 @@ impl Control {
             News::HelperReady { id, result, output } => self.helper_ready(id, result, output)?,
             News::Sorted { by_run } => self.surveyed(&by_run),
             News::Drained { run } => self.drained(run),
+            News::SocketRemoved => self.reopen_socket()?,
             News::Core(event) => self.happen(event),
         }
         Ok(())

@@ -61,6 +61,26 @@ pub(crate) fn open(stack: &Stack, link: &mut Link, inventory: &mut Inventory) ->
     Ok(Sockets { unix, tcp, address })
 }
 
+/// Tells when the socket file is removed, by a cleaner of temporary files perhaps. Keep what is returned.
+pub(crate) fn watch(runtime_dir: &Path, removed: impl Fn() + Send + 'static) -> notify::Result<notify::RecommendedWatcher> {
+    let socket = api_socket(runtime_dir);
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let ours = event.is_ok_and(|event| event.kind.is_remove() && event.paths.contains(&socket));
+        if ours && !socket.exists() {
+            removed();
+        }
+    })?;
+    notify::Watcher::watch(&mut watcher, runtime_dir, notify::RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
+
+/// Makes the unix socket anew and hands it to the keeper.
+pub(crate) fn open_again(runtime_dir: &Path, link: &mut Link) -> Result<UnixListener, SocketError> {
+    let unix = bind_unix(&api_socket(runtime_dir))?;
+    hold(link, &unix, None).map_err(SocketError::Keeper)?;
+    Ok(unix)
+}
+
 fn hold(link: &mut Link, unix: &UnixListener, tcp: Option<&TcpListener>) -> io::Result<()> {
     let mut names = vec![UNIX.to_owned()];
     let mut fds = vec![unix.try_clone()?.into()];
