@@ -15,7 +15,7 @@ use crate::platform::{self, Peeker};
 use crate::registry::Registry;
 
 /// At most this much is moved at once. The writer waits meanwhile, as the kernel locks the pipe.
-const CHUNK: u64 = 64 << 10;
+const CHUNK: u64 = 128 << 10;
 /// After this much it is the next pipe's turn.
 const QUANTUM: u64 = 1 << 20;
 /// As much as can be looked at; control gives pipes this capacity.

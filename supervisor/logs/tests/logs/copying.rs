@@ -4,11 +4,13 @@
 use std::fs;
 use std::io::Write;
 use std::sync::Barrier;
+use std::time::Duration;
 
+use nix::sys::resource::{UsageWho, getrusage};
 use supervisor_logs::Pump;
 use tempfile::tempdir;
 
-use crate::{assert_same, eventually, feed, finish, keep_all, numbered, pump_through};
+use crate::{assert_same, child, child_directory, eventually, feed, finish, keep_all, numbered, pump_through};
 
 #[test]
 fn a_line_is_in_the_file_soon_after_it_was_written() {
@@ -143,7 +145,7 @@ fn what_a_pump_left_in_a_pipe_is_moved_by_the_next_one() {
         scope.spawn(|| {
             for piece in text.chunks(999) {
                 input.write_all(piece).expect("a pump reads");
-                std::thread::sleep(std::time::Duration::from_micros(50));
+                std::thread::sleep(Duration::from_micros(50));
             }
         });
         for id in 1..20 {
@@ -166,16 +168,33 @@ fn finishing_what_was_never_attached_is_answered() {
 }
 
 #[test]
-fn a_pipe_that_lost_its_writers_costs_nothing_until_it_is_finished() {
+fn quiet_pipes_and_pipes_without_writers_cost_neither_time_nor_memory() {
     let dir = tempdir().expect("a directory");
-    let path = dir.path().join("a.log");
+    let output = child("copying::quiet", dir.path()).output().expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+#[ignore = "is a child process of the test above, as the usage of a process is measured"]
+fn quiet() {
+    let Some(directory) = child_directory() else { return };
+    let usage = || getrusage(UsageWho::RUSAGE_SELF).expect("the usage");
+    let paths: Vec<_> = (0..200).map(|number| directory.join(format!("{number}.log"))).collect();
     let pump = Pump::new();
-    feed(&pump, 1, &path, &keep_all(0)).write_all(b"bye\n").expect("the pump reads");
-    eventually("it is there", || fs::read(&path).is_ok_and(|text| text == b"bye\n"));
-    let before = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).expect("the usage");
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    let after = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).expect("the usage");
-    let switches = after.voluntary_context_switches() - before.voluntary_context_switches();
-    assert!(switches < 10, "{switches} context switches while idle");
-    finish(&pump, 1);
+    let before = usage().max_rss();
+    let mut inputs = Vec::new();
+    for (path, id) in paths.iter().zip(0..) {
+        let mut input = feed(&pump, id, path, &keep_all(1000));
+        input.write_all(b"hello\n").expect("the pump reads");
+        inputs.push(input);
+    }
+    inputs.truncate(100);
+    let written = |path| fs::read(path).is_ok_and(|text| text == b"hello\n");
+    eventually("all is there", || paths.iter().all(written));
+    let kib = usage().max_rss() - before;
+    assert!(kib < 4096, "200 pipes cost {kib} KiB");
+    let switches = usage().voluntary_context_switches();
+    std::thread::sleep(Duration::from_millis(300));
+    let switches = usage().voluntary_context_switches() - switches;
+    assert!(switches < 10, "{switches} context switches while nothing happened");
 }
