@@ -30,7 +30,7 @@ impl Files for Memory {
 
     fn glob(&mut self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
         let pattern = pattern.to_str().unwrap();
-        let (begin, end) = pattern.split_once('*').unwrap();
+        let Some((begin, end)) = pattern.split_once('*') else { return Ok(Vec::new()) };
         let matches =
             |path: &&PathBuf| path.to_str().is_some_and(|path| path.starts_with(begin) && path.ends_with(end));
         Ok(self.0.keys().filter(matches).cloned().collect())
