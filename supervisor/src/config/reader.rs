@@ -43,10 +43,6 @@ impl Reader<'_> {
         self.plain(node.span, &template)
     }
 
-    pub(super) fn text_or(&mut self, section: &Section<'_>, key: &str, default: &str) -> String {
-        section.get(key).and_then(|node| self.text(node)).unwrap_or_else(|| default.to_owned())
-    }
-
     /// A string that is not empty.
     pub(super) fn some_text(&mut self, section: &Section<'_>, key: &str) -> Option<String> {
         section.get(key).and_then(|node| self.text(node)).filter(|text| !text.is_empty())

@@ -48,11 +48,6 @@ impl Recorded {
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         self.texts.iter().filter(|(_, found)| matches!(found, Found::Text(_))).map(|(path, _)| path.0.as_path())
     }
-
-    /// The paths that were asked for, there or not, and the patterns: what to watch for a reload.
-    pub(crate) fn asked(&self) -> impl Iterator<Item = &Path> {
-        self.texts.keys().chain(self.globs.keys()).map(|path| path.0.as_path())
-    }
 }
 
 impl<F> Recorder<F> {

@@ -87,10 +87,9 @@ fn a_record_gives_the_same_stack_without_the_files() {
     let stack = load(&file, &around, &mut recorder).unwrap();
     let bytes = serde_json::to_vec(&(recorder.into_recorded(), &around)).unwrap();
     let path = |name: &str| dir.path().join(name);
-    let (files, asked) = ([path("a.env"), path("conf.d/b.toml"), file.clone()], [path("none"), path("conf.d/*.toml")]);
+    let files = [path("a.env"), path("conf.d/b.toml"), file.clone()];
     drop(std::fs::remove_dir_all(dir.path()));
     let (mut recorded, around): (Recorded, Surroundings) = serde_json::from_slice(&bytes).unwrap();
     assert_eq!(recorded.files().collect::<Vec<_>>(), files);
-    assert!(asked.iter().all(|path| recorded.asked().any(|asked| asked == path)));
     assert_eq!(load(&file, &around, &mut recorded), Ok(stack));
 }
