@@ -208,7 +208,21 @@ impl Control {
     /// What came within a moment in which nothing should come.
     pub(crate) fn lull(&mut self) -> Vec<Notice> {
         while self.take_in(Duration::from_millis(300)) {}
+        self.drain()
+    }
+
+    /// What came so far.
+    pub(crate) fn drain(&mut self) -> Vec<Notice> {
         self.notices.drain(..).collect()
+    }
+
+    /// This comes, and nothing else.
+    pub(crate) fn hears_only(&mut self, expected: &Notice) {
+        self.until("the only notice", |notice| {
+            assert_eq!(&notice, expected);
+            Some(())
+        });
+        assert_eq!(self.lull(), []);
     }
 
     /// Says with which code its process is to exit.

@@ -151,7 +151,7 @@ fn as_process_one_it_adopts_every_orphan_and_is_down_within_ten_seconds() {
     for signal in (1..=31).chain(34..=64).filter(|s| ![2, 3, 9, 15, 19].contains(s)) {
         send_signal(one, signal);
     }
-    assert_eq!(control.lull(), [Notice::Reload]);
+    control.hears_only(&Notice::Reload);
     send_signal(one, libc::SIGTERM);
     assert!(!shutdown(&mut control));
     assert_eq!(rig.ended().code(), Some(0));
