@@ -1,0 +1,74 @@
+//! Each document of a view, serialised at most once.
+//! Not here: what is in it (`render`).
+
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::render;
+use crate::control::View;
+
+/// The documents of one view, made when first asked for.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    pub(crate) view: Arc<View>,
+    status: OnceLock<Bytes>,
+    services: OnceLock<Bytes>,
+    health: OnceLock<Bytes>,
+    short: OnceLock<Bytes>,
+}
+
+impl Documents {
+    fn of(view: Arc<View>) -> Self {
+        let (status, services, health, short) = Default::default();
+        Self { view, status, services, health, short }
+    }
+
+    pub(crate) fn status(&self) -> Bytes {
+        self.status.get_or_init(|| json(&render::status(&self.view))).clone()
+    }
+
+    pub(crate) fn services(&self) -> Bytes {
+        self.services.get_or_init(|| json(&render::services(&self.view))).clone()
+    }
+
+    pub(crate) fn health(&self) -> Bytes {
+        self.health.get_or_init(|| json(&render::health(&self.view))).clone()
+    }
+
+    pub(crate) fn short(&self) -> Bytes {
+        self.short.get_or_init(|| json(&render::short(&self.view))).clone()
+    }
+}
+
+/// The documents of the latest view.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    view: Arc<ArcSwap<View>>,
+    documents: ArcSwap<Documents>,
+}
+
+impl Cache {
+    pub(crate) fn new(view: Arc<ArcSwap<View>>) -> Self {
+        let documents = ArcSwap::from_pointee(Documents::of(view.load_full()));
+        Self { view, documents }
+    }
+
+    pub(crate) fn latest(&self) -> Arc<Documents> {
+        let documents = self.documents.load_full();
+        let view = self.view.load();
+        if documents.view.version == view.version {
+            return documents;
+        }
+        let fresh = Arc::new(Documents::of(Arc::clone(&view)));
+        self.documents.store(Arc::clone(&fresh));
+        fresh
+    }
+}
+
+/// Serialising our own documents cannot fail: no map has a key that is no text, and nothing is written but memory.
+pub(crate) fn json(document: &impl Serialize) -> Bytes {
+    serde_json::to_vec(document).unwrap_or_default().into()
+}

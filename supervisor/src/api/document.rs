@@ -1,0 +1,187 @@
+//! The JSON that the API speaks and the CLI reads.
+//! Not here: HTTP. Never here: environment, arguments, or anything else that may hold a secret.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use supervisor_core::{HealthStatus, Kind, ServiceName, State};
+
+/// Grows when a field changes its meaning or goes away; new fields do not count.
+pub(crate) const SCHEMA_VERSION: u32 = 1;
+
+/// `GET /api/v1/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StatusDocument {
+    pub(crate) schema_version: u32,
+    #[serde(flatten)]
+    pub(crate) supervisor: SupervisorDocument,
+    /// In the order of the file.
+    pub(crate) services: Vec<ServiceDocument>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SupervisorDocument {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) file: PathBuf,
+    pub(crate) keeper_pid: i32,
+    pub(crate) control_pid: u32,
+    /// Where `[http] listen` ended up.
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) shutting_down: bool,
+    pub(crate) health: HealthStatus,
+    /// Grows with every change of anything.
+    pub(crate) view: u64,
+}
+
+/// One service: an entry of `services`, and `GET /api/v1/services/NAME`. Times are RFC 3339 in UTC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ServiceDocument {
+    pub(crate) name: ServiceName,
+    pub(crate) kind: Kind,
+    pub(crate) critical: bool,
+    pub(crate) wanted: bool,
+    pub(crate) state: State,
+    /// Why, in words.
+    pub(crate) cause: String,
+    pub(crate) since: String,
+    pub(crate) generation: u64,
+    pub(crate) pid: Option<i32>,
+    pub(crate) started: Option<String>,
+    pub(crate) ready_since: Option<String>,
+    pub(crate) restarts: u64,
+    pub(crate) failures: u32,
+    pub(crate) next_attempt: Option<String>,
+    pub(crate) last_exit: Option<ExitDocument>,
+    pub(crate) port: Option<u16>,
+    pub(crate) ports: BTreeMap<String, u16>,
+    pub(crate) bind: String,
+    /// Where a browser finds it.
+    pub(crate) address: Option<String>,
+    /// Its own words (`STATUS=`).
+    pub(crate) status_text: Option<String>,
+    pub(crate) failing: Vec<FailingCheck>,
+    pub(crate) logs: Vec<PathBuf>,
+    pub(crate) executable: Option<ExecutableDocument>,
+}
+
+/// How the last run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ExitDocument {
+    pub(crate) generation: u64,
+    pub(crate) pid: i32,
+    pub(crate) code: Option<i32>,
+    /// Without `SIG`.
+    pub(crate) signal: Option<String>,
+    pub(crate) reason: Option<String>,
+    /// We asked it to end.
+    pub(crate) asked: bool,
+    pub(crate) at: String,
+    pub(crate) ran_ms: u64,
+    pub(crate) cpu_ms: u64,
+    pub(crate) max_rss_bytes: u64,
+    pub(crate) leftovers: Vec<i32>,
+}
+
+/// A check of the live run whose last try failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FailingCheck {
+    pub(crate) check: String,
+    pub(crate) answer: String,
+}
+
+/// The file that the newest generation was started from, as it was then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ExecutableDocument {
+    pub(crate) path: PathBuf,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) modified_ns: i64,
+    pub(crate) size: u64,
+}
+
+/// `GET /api/v1/services`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ServicesDocument {
+    pub(crate) schema_version: u32,
+    pub(crate) services: Vec<ServiceDocument>,
+}
+
+/// `GET /api/v1/services/NAME`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OneServiceDocument {
+    pub(crate) schema_version: u32,
+    #[serde(flatten)]
+    pub(crate) service: ServiceDocument,
+}
+
+/// `GET /health`: the services that are wanted up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HealthDocument {
+    pub(crate) schema_version: u32,
+    pub(crate) status: HealthStatus,
+    pub(crate) services: BTreeMap<ServiceName, HealthEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HealthEntry {
+    pub(crate) state: State,
+    pub(crate) critical: bool,
+    pub(crate) since: String,
+    pub(crate) cause: String,
+}
+
+/// `GET /status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ShortDocument {
+    pub(crate) schema_version: u32,
+    pub(crate) name: String,
+    pub(crate) status: HealthStatus,
+    pub(crate) services: BTreeMap<ServiceName, ShortEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ShortEntry {
+    pub(crate) state: State,
+    pub(crate) pid: Option<i32>,
+    pub(crate) started: Option<String>,
+    pub(crate) restarts: u64,
+    pub(crate) address: Option<String>,
+}
+
+/// The answer to a change: it has been taken; what comes of it shows in the status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AcceptedDocument {
+    pub(crate) schema_version: u32,
+    pub(crate) accepted: bool,
+}
+
+/// The body of `POST /api/v1/{start,stop,restart}`. No names means all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ChangeRequest {
+    pub(crate) services: Vec<ServiceName>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) now: bool,
+}
+
+/// The body of `POST /api/v1/services/NAME/signal`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignalRequest {
+    /// A name with or without `SIG`, or a number.
+    pub(crate) signal: String,
+}
+
+/// RFC 9457. `type` is always `about:blank`: the title is that of the status code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ProblemDocument {
+    pub(crate) schema_version: u32,
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) title: String,
+    pub(crate) status: u16,
+    pub(crate) detail: String,
+}

@@ -1,0 +1,33 @@
+//! The HTTP server of control: answers from the latest view, passes requests on to the loop.
+//! Not here: decisions, and anything that blocks the loop; a slow client costs only itself.
+
+mod access;
+mod act;
+mod cache;
+mod document;
+mod logs;
+mod paced;
+mod problem;
+mod read;
+mod render;
+mod router;
+mod serve;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+
+pub(crate) use access::Token;
+pub(crate) use document::*;
+pub(crate) use serve::{Listeners, serve};
+
+use crate::control::{Ask, View};
+
+/// What the server works with.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) view: Arc<ArcSwap<View>>,
+    pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) token: Token,
+}

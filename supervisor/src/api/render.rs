@@ -1,0 +1,159 @@
+//! A view as documents.
+//! Not here: when they are made (`cache`).
+
+use std::net::SocketAddr;
+
+use supervisor_core::{ExitReport, HealthStatus, ServiceSnapshot, Time};
+
+use super::document::{
+    ExecutableDocument, ExitDocument, FailingCheck, HealthDocument, HealthEntry, SCHEMA_VERSION, ServiceDocument,
+    ServicesDocument, ShortDocument, ShortEntry, StatusDocument, SupervisorDocument,
+};
+use crate::config::Launch;
+use crate::control::{Executable, View};
+use crate::{signals, timestamp};
+
+pub(crate) fn status(view: &View) -> StatusDocument {
+    StatusDocument { schema_version: SCHEMA_VERSION, supervisor: supervisor(view), services: all(view) }
+}
+
+pub(crate) fn services(view: &View) -> ServicesDocument {
+    ServicesDocument { schema_version: SCHEMA_VERSION, services: all(view) }
+}
+
+/// A supervisor that shuts down is about to serve nothing, however well its services are.
+pub(crate) fn health_status(view: &View) -> HealthStatus {
+    if view.shutting_down { HealthStatus::Unhealthy } else { view.health.status }
+}
+
+pub(crate) fn health(view: &View) -> HealthDocument {
+    let entry = |(state, critical, since, cause): &(_, bool, Time, String)| HealthEntry {
+        state: *state,
+        critical: *critical,
+        since: wall(view, *since),
+        cause: cause.clone(),
+    };
+    HealthDocument {
+        schema_version: SCHEMA_VERSION,
+        status: health_status(view),
+        services: view.health.services.iter().map(|(name, health)| (name.clone(), entry(health))).collect(),
+    }
+}
+
+pub(crate) fn short(view: &View) -> ShortDocument {
+    let entry = |snapshot: &ServiceSnapshot| ShortEntry {
+        state: snapshot.state,
+        pid: snapshot.run.as_ref().and_then(|run| run.pid),
+        started: snapshot.run.as_ref().map(|run| wall(view, run.started)),
+        restarts: snapshot.restarts,
+        address: launch(view, snapshot).and_then(address),
+    };
+    ShortDocument {
+        schema_version: SCHEMA_VERSION,
+        name: view.stack.name.clone(),
+        status: health_status(view),
+        services: view.services.iter().map(|snapshot| (snapshot.name.clone(), entry(snapshot))).collect(),
+    }
+}
+
+pub(crate) fn service(view: &View, snapshot: &ServiceSnapshot) -> ServiceDocument {
+    let run = snapshot.run.as_ref();
+    let launch = launch(view, snapshot);
+    let facts = view.facts.get(&snapshot.name);
+    ServiceDocument {
+        name: snapshot.name.clone(),
+        kind: snapshot.kind,
+        critical: snapshot.critical,
+        wanted: snapshot.wanted,
+        state: snapshot.state,
+        cause: snapshot.cause.clone(),
+        since: wall(view, snapshot.since),
+        generation: snapshot.generation,
+        pid: run.and_then(|run| run.pid),
+        started: run.map(|run| wall(view, run.started)),
+        ready_since: run.and_then(|run| run.ready).map(|ready| wall(view, ready)),
+        restarts: snapshot.restarts,
+        failures: snapshot.failures,
+        next_attempt: snapshot.next_attempt.map(|at| wall(view, at)),
+        last_exit: snapshot.last_exit.as_ref().map(|exit| exited(view, exit)),
+        port: launch.and_then(|launch| launch.port),
+        ports: launch.map(|launch| launch.ports.clone()).unwrap_or_default(),
+        bind: launch.map(|launch| launch.bind.to_string()).unwrap_or_default(),
+        address: launch.and_then(address),
+        status_text: run.and_then(|run| run.status.clone()),
+        failing: snapshot
+            .failing
+            .iter()
+            .map(|(check, answer)| FailingCheck { check: check.clone(), answer: answer.clone() })
+            .collect(),
+        logs: facts.map(|facts| facts.logs.clone()).unwrap_or_default(),
+        executable: facts.and_then(|facts| facts.executable.as_ref()).map(executable),
+    }
+}
+
+fn all(view: &View) -> Vec<ServiceDocument> {
+    view.services.iter().map(|snapshot| service(view, snapshot)).collect()
+}
+
+fn supervisor(view: &View) -> SupervisorDocument {
+    SupervisorDocument {
+        name: view.stack.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        file: view.stack.file.clone(),
+        keeper_pid: view.keeper_pid,
+        control_pid: std::process::id(),
+        http: view.http,
+        shutting_down: view.shutting_down,
+        health: health_status(view),
+        view: view.version,
+    }
+}
+
+fn launch<'a>(view: &'a View, snapshot: &ServiceSnapshot) -> Option<&'a Launch> {
+    view.stack.services.iter().find(|service| service.spec.name == snapshot.name).map(|service| &*service.launch)
+}
+
+fn address(launch: &Launch) -> Option<String> {
+    launch.port.map(|port| url(SocketAddr::new(launch.bind, port)))
+}
+
+/// Where a client on this machine finds it: nobody connects to the unspecified address.
+fn url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{address}")
+}
+
+fn exited(view: &View, exit: &ExitReport) -> ExitDocument {
+    ExitDocument {
+        generation: exit.generation,
+        pid: exit.pid,
+        code: exit.code,
+        signal: exit.signal.map(signals::name),
+        reason: exit.reason.clone(),
+        asked: exit.asked,
+        at: wall(view, exit.at),
+        ran_ms: exit.ran,
+        cpu_ms: exit.cpu,
+        max_rss_bytes: exit.max_rss,
+        leftovers: exit.leftovers.clone(),
+    }
+}
+
+fn executable(executable: &Executable) -> ExecutableDocument {
+    ExecutableDocument {
+        path: executable.path.clone(),
+        device: executable.device,
+        inode: executable.inode,
+        modified_ns: executable.modified_ns,
+        size: executable.size,
+    }
+}
+
+fn wall(view: &View, at: Time) -> String {
+    timestamp::format(i64::try_from(at.0).unwrap_or(i64::MAX).saturating_add(view.wall_offset_ms))
+}

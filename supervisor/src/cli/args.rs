@@ -1,0 +1,290 @@
+//! The command line, as clap reads it.
+//! Not here: what a command does.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Starts, restarts, log-rotates and answers for the services of a `supervisor.toml`.
+#[derive(Debug, Parser)]
+#[command(name = "supervisor", version, max_term_width = 100, after_help = AFTER)]
+pub(crate) struct Line {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER: &str = "\
+Exit codes: 0 done or healthy, 1 failed or degraded, 2 wrong usage or configuration,
+3 no supervisor runs, 4 timed out while waiting.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration; else `supervisor.toml` here or in the nearest directory above
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print nothing but errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the supervisor in the background if none runs, then the services, and wait until they are ready
+    Start(Start),
+    /// The same in the foreground; with one NAME, ends as that service does
+    Run(Run),
+    /// Stop services in reverse order of their dependencies; without NAME everything and the supervisor
+    Stop(Stop),
+    /// Stop services and start them again; without NAME all that should run
+    Restart(Restart),
+    /// Show each service: state, pid, uptime, restarts, address, why
+    #[command(visible_aliases = ["ps", "ls"])]
+    Status(Status),
+    /// Explain one service: what is wanted, what is, how it last ended, its last words
+    Why(Why),
+    /// Show what services print; works when nothing runs, too
+    Logs(Logs),
+    /// Send a signal to the main process of a service
+    Signal(Signal),
+    /// Run a command in the environment and directory of a service
+    Exec(Exec),
+    /// Check the file and the machine, and say what would be started
+    Check,
+    /// List every stack of this user that runs
+    List,
+    #[command(hide = true)]
+    Keeper(Keeper),
+    #[command(hide = true)]
+    Control(Control),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// Services, with all they depend on; without one, all with `autostart`
+    #[arg(value_name = "NAME")]
+    pub(crate) services: Vec<String>,
+    /// Stay in the foreground and show what services print
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// Wait until each service is ready (the default)
+    #[arg(long, overrides_with = "no_wait")]
+    pub(crate) wait: bool,
+    /// Do not wait until services are ready
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    #[command(flatten)]
+    pub(crate) timeout: Timeout,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Timeout {
+    /// Wait at most this long
+    #[arg(long = "timeout", value_name = "DURATION", default_value = "120s", value_parser = duration)]
+    pub(crate) limit: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Services, with all they depend on; without one, all with `autostart`
+    #[arg(value_name = "NAME")]
+    pub(crate) services: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    #[arg(value_name = "NAME")]
+    pub(crate) services: Vec<String>,
+    /// Kill at once
+    #[arg(long)]
+    pub(crate) now: bool,
+    #[command(flatten)]
+    pub(crate) timeout: Timeout,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restart {
+    #[arg(value_name = "NAME")]
+    pub(crate) services: Vec<String>,
+    /// Stop them all, sockets too, before any is started
+    #[arg(long)]
+    pub(crate) hard: bool,
+    #[command(flatten)]
+    pub(crate) timeout: Timeout,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[arg(value_name = "NAME")]
+    pub(crate) services: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    #[arg(value_name = "NAME")]
+    pub(crate) service: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Services, or `supervisor` for the supervisor's own log; without one, all services
+    #[arg(value_name = "NAME")]
+    pub(crate) services: Vec<String>,
+    /// Go on as the logs grow
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// How many of the last lines
+    #[arg(long = "lines", short = 'n', value_name = "LINES", default_value_t = 100)]
+    pub(crate) lines: usize,
+    /// The bytes as they are, on a terminal too
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Signal {
+    #[arg(value_name = "NAME")]
+    pub(crate) service: String,
+    /// HUP, SIGHUP or a number
+    #[arg(value_name = "SIGNAL")]
+    pub(crate) signal: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    #[arg(value_name = "NAME")]
+    pub(crate) service: String,
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+/// The role that is the parent of everything. Started by `start` and `run`, which have checked everything.
+#[derive(Debug, Args)]
+pub(crate) struct Keeper {
+    #[arg(long)]
+    pub(crate) name: String,
+    #[arg(long)]
+    pub(crate) runtime_dir: PathBuf,
+    #[arg(long)]
+    pub(crate) state_dir: PathBuf,
+    #[arg(long)]
+    pub(crate) shutdown_timeout_ms: u64,
+    #[command(flatten)]
+    pub(crate) first: First,
+}
+
+/// The role that decides. Started by the keeper.
+#[derive(Debug, Args)]
+pub(crate) struct Control {
+    #[command(flatten)]
+    pub(crate) first: First,
+}
+
+/// How a supervisor begins.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct First {
+    /// Attached to whoever started it
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    /// Start only these, and what they depend on
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+    /// End as the only service does
+    #[arg(long)]
+    pub(crate) mirror: bool,
+}
+
+/// `90s`, `1500ms`, `2m`, `1h`, or seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" | "" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("use a number with ms, s, m or h, as in 90s".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "use a number with ms, s, m or h, as in 90s".to_owned())?;
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(|| "this is too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Line, clap::Error> {
+        Line::try_parse_from(std::iter::once("supervisor").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_command() {
+        for line in ["--config x --json status", "status --json --config x"] {
+            let line = parse(line).unwrap();
+            assert!(line.global.json);
+            assert_eq!(line.global.config, Some(PathBuf::from("x")));
+        }
+    }
+
+    #[test]
+    fn the_last_of_wait_and_no_wait_counts() {
+        let no_wait = |line: &str| match parse(line).unwrap().command {
+            Command::Start(start) => start.wait.no_wait,
+            _ => panic!("this is start"),
+        };
+        assert!(no_wait("start --no-wait"));
+        assert!(!no_wait("start --no-wait --wait"));
+        assert!(!no_wait("start a b --timeout 5s"));
+    }
+
+    #[test]
+    fn aliases_lead_to_status() {
+        for line in ["ps", "ls", "status mail"] {
+            assert!(matches!(parse(line).unwrap().command, Command::Status(_)), "{line}");
+        }
+    }
+
+    #[test]
+    fn exec_takes_everything_after_the_dashes_as_it_is() {
+        let Command::Exec(exec) = parse("exec mail -- printenv --null -0").unwrap().command else { panic!("exec") };
+        assert_eq!(exec.command, ["printenv", "--null", "-0"]);
+        assert!(parse("exec mail printenv").is_err());
+        assert!(parse("exec mail --").is_err());
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("1500ms"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "s", "1d", "-1s", "1.5s", "99999999999999999999s", "18446744073709551615h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_roles_are_not_shown_to_people() {
+        let help = Line::command().render_long_help().to_string();
+        assert!(!help.contains("keeper") && !help.contains("runtime-dir"), "{help}");
+        for command in ["start", "run", "stop", "restart", "status", "why", "logs", "signal", "exec", "check", "list"] {
+            assert!(help.contains(command), "{command}");
+        }
+    }
+}

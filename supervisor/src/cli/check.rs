@@ -1,0 +1,193 @@
+//! `check`: is the file right, and is the machine ready for it? Nothing is started or changed.
+//! Not here: the rules of the file (`config`).
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::{AccessFlags, access};
+
+use super::args::Global;
+use super::failure::{Exit, Failure};
+use super::locate;
+use super::output::clean;
+use super::table::{Cell, Tone, render};
+use super::terminal::Screen;
+use crate::client::Client;
+use crate::config::{InheritEnv, Launch, Listen, Stack};
+use crate::control::launch;
+use crate::platform;
+
+pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
+    let stack = locate::trusted_stack(global)?;
+    // Its own ports are taken, as they should be.
+    let runs = Client::prober(&stack.runtime_dir).is_ok_and(|client| client.status().is_ok());
+    let mut rows = Vec::new();
+    let mut troubled = 0;
+    for service in &stack.services {
+        let problems = problems_of(&service.launch, runs);
+        troubled += usize::from(!problems.is_empty());
+        rows.push(row(&service.launch, service.spec.autostart, &problems));
+    }
+    let own = problems_of_supervisor(&stack, runs);
+    if screen.json {
+        let problems: BTreeMap<&str, &str> =
+            rows.iter().map(|row| (row[0].text.as_str(), row[4].text.as_str())).filter(|(_, text)| *text != "ok").collect();
+        let document = serde_json::json!({
+            "schema_version": crate::api::SCHEMA_VERSION, "file": stack.file, "services": stack.services.len(),
+            "problems": problems, "supervisor": own,
+        });
+        screen.data(&format!("{document:#}\n"));
+    } else if !screen.quiet {
+        screen.data(&format!("{}: the file is right\n\n", clean(&stack.file.display().to_string())));
+        screen.data(&render(["NAME", "START", "PROGRAM", "PORT", "CHECK"], &rows, screen.width, screen.colour));
+    }
+    for problem in &own {
+        screen.complain(&format!("error: {problem}"));
+    }
+    if troubled > 0 {
+        screen.complain(&format!("error: {troubled} of {} services cannot be started as things are", rows.len()));
+    }
+    Ok(if troubled == 0 && own.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+fn row(launch: &Launch, autostart: bool, problems: &[String]) -> [Cell; 5] {
+    let program = launch.command.first().map(|program| program.render(1)).unwrap_or_default();
+    let verdict = if problems.is_empty() {
+        Cell { text: "ok".to_owned(), tone: Tone::Good }
+    } else {
+        Cell { text: clean(&problems.join("; ")), tone: Tone::Bad }
+    };
+    [
+        Cell::plain(launch.name.as_str()),
+        Cell::plain(if autostart { "auto" } else { "by hand" }),
+        Cell::plain(clean(&program)),
+        Cell::plain(launch.port.map(|port| port.to_string()).unwrap_or_default()),
+        verdict,
+    ]
+}
+
+fn problems_of(launch: &Launch, runs: bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    let argv0 = launch.command.first().map(|program| program.render(1)).unwrap_or_default();
+    match launch::program(launch, &argv0, &path_of(launch)) {
+        Ok(program) => problems.extend(not_executable(&program)),
+        Err(error) => problems.push(error.to_string()),
+    }
+    if !launch.cwd.is_dir() {
+        problems.push(format!("cwd: there is no directory {}", launch.cwd.display()));
+    }
+    problems.extend(launch::identity(launch).err().map(|error| error.to_string()));
+    problems.extend(not_writable(&launch.log.dir).map(|why| format!("log directory {}: {why}", launch.log.dir.display())));
+    if !runs {
+        let ports = launch.port.into_iter().chain(launch.ports.values().copied());
+        problems.extend(ports.filter_map(|port| not_free(launch.bind, port)));
+    }
+    if let Some(nofile) = launch.nofile
+        && let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && nofile > hard
+    {
+        problems.push(format!("limits.nofile is {nofile}, but this user may have {hard}"));
+    }
+    problems
+}
+
+fn problems_of_supervisor(stack: &Stack, runs: bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let (Listen::At(address), false) = (stack.http.listen, runs) {
+        problems.extend(not_free(address.ip(), address.port()).map(|why| format!("[http] listen: {why}")));
+    }
+    for (what, dir) in
+        [("runtime_dir", &stack.runtime_dir), ("state_dir", &stack.state_dir), ("[logs] dir", &stack.logs_dir)]
+    {
+        problems.extend(not_writable(dir).map(|why| format!("{what} {}: {why}", dir.display())));
+    }
+    problems
+}
+
+/// `PATH`, as the service will see it; its secrets are left alone.
+fn path_of(launch: &Launch) -> BTreeMap<String, String> {
+    const PATH: &str = "PATH";
+    let inherited = || {
+        let passed = match &launch.inherit_env {
+            InheritEnv::All => true,
+            InheritEnv::Names(names) => names.iter().any(|name| name == PATH),
+        };
+        std::env::var(PATH).ok().filter(|_| passed)
+    };
+    let path = launch.env.get(PATH).map(|path| path.render(1)).or_else(inherited);
+    path.map(|path| (PATH.to_owned(), path)).into_iter().collect()
+}
+
+fn not_executable(program: &Path) -> Option<String> {
+    let shown = program.display();
+    match program.metadata() {
+        Err(error) => Some(format!("{shown}: {error}")),
+        Ok(meta) if !meta.is_file() => Some(format!("{shown} is no file")),
+        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => Some(format!("{shown} is not executable")),
+        Ok(_) => None,
+    }
+}
+
+/// Of a directory that exists or will be made: its nearest ancestor that exists decides.
+fn not_writable(dir: &Path) -> Option<String> {
+    let nearest = dir.ancestors().find(|dir| dir.exists())?;
+    if !nearest.is_dir() {
+        return Some(format!("{} is no directory", nearest.display()));
+    }
+    access(nearest, AccessFlags::W_OK | AccessFlags::X_OK)
+        .err()
+        .map(|errno| format!("{} cannot be written: {}", nearest.display(), errno.desc()))
+}
+
+/// Why a listener cannot be had now.
+fn not_free(ip: IpAddr, port: u16) -> Option<String> {
+    let address = SocketAddr::new(ip, port);
+    match TcpListener::bind(address) {
+        Ok(_) => None,
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Some(match platform::port_holder(address) {
+            Some(holder) => format!("port {port} is held by pid {} ({})", holder.pid, clean(&holder.command)),
+            None => format!("port {port} is held by another process"),
+        }),
+        Err(error) => Some(format!("cannot listen on {address}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_port_is_named_with_its_holder() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let told = not_free(address.ip(), address.port()).unwrap();
+        assert!(told.contains(&address.port().to_string()), "{told}");
+        if cfg!(target_os = "linux") {
+            assert!(told.contains(&std::process::id().to_string()), "{told}");
+        }
+        drop(listener);
+        assert_eq!(not_free(address.ip(), address.port()), None);
+    }
+
+    #[test]
+    fn a_directory_below_a_file_cannot_be_made() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        assert!(not_writable(&dir.path().join("file/logs")).is_some());
+        assert_eq!(not_writable(&dir.path().join("new/logs")), None);
+    }
+
+    #[test]
+    fn a_program_without_the_mode_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("program");
+        std::fs::write(&path, "").unwrap();
+        assert!(not_executable(&path).unwrap().contains("not executable"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(not_executable(&path), None);
+        assert!(not_executable(dir.path()).is_some());
+    }
+}

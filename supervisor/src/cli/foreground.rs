@@ -1,0 +1,20 @@
+//! `run`: this process becomes the supervisor.
+//! Not here: what it does then.
+
+use std::os::unix::process::CommandExt;
+
+use super::args::{First, Global};
+use super::failure::{Exit, Failure};
+use super::terminal::Screen;
+use super::{locate, roles};
+
+pub(crate) fn run(global: &Global, screen: Screen, services: &[String]) -> Result<Exit, Failure> {
+    let stack = locate::trusted_stack(global)?;
+    locate::named(&stack, services)?;
+    let first = First { foreground: true, only: services.to_vec(), mirror: services.len() == 1 };
+    screen.tell(&format!("{}: in the foreground; ^C stops everything\n", stack.name));
+    let mut command =
+        roles::keeper_command(&stack, &first).map_err(|error| Failure::of_system("find this program", &error))?;
+    // Only returns when it fails.
+    Err(Failure::of_system("become the supervisor", &command.exec()))
+}

@@ -1,0 +1,77 @@
+//! Every stack of this user that runs.
+//! Not here: stacks whose `runtime_dir` was chosen by hand; nobody but their file knows where that is.
+
+use std::path::PathBuf;
+
+use supervisor_core::State;
+
+use super::failure::{Exit, Failure};
+use super::output::clean;
+use super::table::{Cell, render};
+use super::terminal::Screen;
+use crate::api::StatusDocument;
+use crate::client::Client;
+use crate::config::Surroundings;
+
+/// A stack that answers.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) runtime_dir: PathBuf,
+    pub(crate) status: StatusDocument,
+}
+
+/// All that answer, by their directories.
+pub(crate) fn running(surroundings: &Surroundings) -> Vec<Running> {
+    let mut dirs: Vec<PathBuf> = surroundings
+        .runtime_bases
+        .iter()
+        .filter_map(|base| std::fs::read_dir(base).ok())
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|dir| dir.join("api.sock").exists())
+        .collect();
+    dirs.sort();
+    let answers = dirs.into_iter().filter_map(|runtime_dir| {
+        let status = Client::prober(&runtime_dir).ok()?.status().ok()?;
+        Some(Running { runtime_dir, status })
+    });
+    answers.collect()
+}
+
+pub(crate) fn list(screen: Screen) -> Result<Exit, Failure> {
+    let running = running(&Surroundings::of_process());
+    if screen.json {
+        let all: Vec<_> = running.iter().map(|stack| &stack.status.supervisor).collect();
+        let document = serde_json::json!({ "schema_version": crate::api::SCHEMA_VERSION, "stacks": all });
+        screen.data(&format!("{document:#}\n"));
+        return Ok(Exit::Done);
+    }
+    if running.is_empty() {
+        screen.tell("no stack of this user runs\n");
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<_> = running.iter().map(|stack| row(&stack.status)).collect();
+    screen.data(&render(["NAME", "PID", "SERVICES", "FILE"], &rows, screen.width, screen.colour));
+    Ok(Exit::Done)
+}
+
+fn row(status: &StatusDocument) -> [Cell; 4] {
+    let up = status.services.iter().filter(|service| match service.state {
+        State::Running | State::Rolling => true,
+        State::Stopped
+        | State::Waiting
+        | State::Starting
+        | State::Unhealthy
+        | State::Backoff
+        | State::CrashLoop
+        | State::Stopping
+        | State::Completed
+        | State::Failed => false,
+    });
+    [
+        Cell::plain(clean(&status.supervisor.name)),
+        Cell::plain(status.supervisor.keeper_pid.to_string()),
+        Cell::plain(format!("{}/{} up", up.count(), status.services.len())),
+        Cell::plain(clean(&status.supervisor.file.display().to_string())),
+    ]
+}

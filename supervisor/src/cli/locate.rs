@@ -1,0 +1,128 @@
+//! Which stack a command is about: its file, its directories, and the supervisor that may run it.
+//! Not here: what is asked of it.
+
+use std::path::{Path, PathBuf};
+
+use supervisor_core::ServiceName;
+
+use super::args::Global;
+use super::failure::{Exit, Failure};
+use super::list;
+use super::terminal::Screen;
+use crate::client::Client;
+use crate::config::{self, Diagnostics, Disk, Recorder, Service, Stack, Surroundings};
+
+/// The file that `--config` or the current directory leads to, absolute.
+pub(crate) fn file(global: &Global) -> Result<PathBuf, Failure> {
+    let here = std::env::current_dir().map_err(|error| Failure::of_system("find the current directory", &error))?;
+    if let Some(given) = &global.config {
+        return Ok(here.join(given));
+    }
+    config::find(&here).ok_or_else(|| {
+        let mut message = format!("there is no supervisor.toml in {} or above; use --config", here.display());
+        let running = list::running(&Surroundings::of_process());
+        if !running.is_empty() {
+            message.push_str("\nstacks that run:");
+        }
+        for stack in running {
+            message.push_str(&format!("\n  {}  {}", stack.status.supervisor.name, stack.status.supervisor.file.display()));
+        }
+        Failure::new(Exit::Usage, message)
+    })
+}
+
+/// The whole configuration, for commands that need it.
+pub(crate) fn stack(global: &Global) -> Result<Stack, Failure> {
+    load(&file(global)?).map_err(|diagnostics| Failure::new(Exit::Usage, diagnostics))
+}
+
+/// As `stack`, for commands that are about to run what it says: as root, nobody else may have a say in it.
+pub(crate) fn trusted_stack(global: &Global) -> Result<Stack, Failure> {
+    let file = file(global)?;
+    let surroundings = Surroundings::of_process();
+    let mut recorder = Recorder::new(Disk);
+    let stack = config::load(&file, &surroundings, &mut recorder);
+    if surroundings.uid == 0 {
+        let recorded = recorder.into_recorded();
+        config::check_ownership(recorded.files(), 0)
+            .map_err(|error| Failure::new(Exit::Usage, format!("root refuses this configuration: {error}")))?;
+    }
+    stack.map_err(|diagnostics| Failure::new(Exit::Usage, diagnostics))
+}
+
+fn load(file: &Path) -> Result<Stack, Diagnostics> {
+    config::load(file, &Surroundings::of_process(), &mut Disk)
+}
+
+/// A stack to ask something of. Its file may have been broken since it was started.
+pub(crate) struct Place {
+    pub(crate) client: Client,
+    pub(crate) stack: Result<Stack, Diagnostics>,
+}
+
+/// Where the supervisor of this stack answers, if it runs.
+pub(crate) fn place(global: &Global) -> Result<Place, Failure> {
+    let file = file(global)?;
+    let stack = load(&file);
+    let runtime_dir = match &stack {
+        Ok(stack) => Some(stack.runtime_dir.clone()),
+        Err(_) => runtime_dir_of(&file),
+    };
+    match (runtime_dir, stack) {
+        (Some(runtime_dir), stack) => Ok(Place { client: client(&runtime_dir)?, stack }),
+        (None, Err(diagnostics)) => Err(Failure::new(Exit::Usage, diagnostics)),
+        (None, Ok(stack)) => Ok(Place { client: client(&stack.runtime_dir)?, stack: Ok(stack) }),
+    }
+}
+
+pub(crate) fn client(runtime_dir: &Path) -> Result<Client, Failure> {
+    Client::new(runtime_dir).map_err(|error| Failure::of_system("prepare a connection", &error))
+}
+
+/// Of a file that does not load: what it says all the same, else who says that it runs this file.
+fn runtime_dir_of(file: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let said = text.parse::<toml::Table>().ok().and_then(|table| {
+        let dir = table.get("supervisor")?.get("runtime_dir")?.as_str()?.to_owned();
+        (dir != "auto" && !dir.contains('$')).then(|| file.parent().unwrap_or(Path::new("/")).join(dir))
+    });
+    let runs = || {
+        let all = list::running(&Surroundings::of_process());
+        all.into_iter().find(|stack| stack.status.supervisor.file == file).map(|stack| stack.runtime_dir)
+    };
+    said.or_else(runs)
+}
+
+impl Place {
+    /// Heads the output when the file has been broken since.
+    pub(crate) fn warn_of_broken_file(&self, screen: Screen) {
+        if let Err(diagnostics) = &self.stack {
+            let text = diagnostics.to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            screen.complain(&format!("warning: the file has an error; what runs is older: {text}"));
+        }
+    }
+}
+
+/// Names from the command line, as services of this stack.
+pub(crate) fn named<'a>(stack: &'a Stack, names: &[String]) -> Result<Vec<&'a Service>, Failure> {
+    names.iter().map(|name| one_named(stack, name)).collect()
+}
+
+pub(crate) fn one_named<'a>(stack: &'a Stack, name: &str) -> Result<&'a Service, Failure> {
+    let found = stack.services.iter().find(|service| service.spec.name.as_str() == name);
+    found.ok_or_else(|| {
+        let all: Vec<&str> = stack.services.iter().map(|service| service.spec.name.as_str()).collect();
+        let shown = all.get(..20).unwrap_or(&all).join(", ");
+        Failure::new(Exit::Usage, format!("there is no service `{}`; there are: {shown}", super::output::clean(name)))
+    })
+}
+
+/// Names from the command line, for the API, which knows what runs.
+pub(crate) fn names(names: &[String]) -> Result<Vec<ServiceName>, Failure> {
+    let parsed = names.iter().map(|name| {
+        ServiceName::new(name)
+            .map_err(|error| Failure::new(Exit::Usage, format!("`{}`: {error}", super::output::clean(name))))
+    });
+    parsed.collect()
+}

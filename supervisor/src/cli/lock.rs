@@ -1,0 +1,104 @@
+//! The lock of a stack: whoever holds it is its supervisor. It decides, not a socket and not a pid.
+//! Not here: the socket.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+
+/// Why the lock was not had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LockError {
+    #[error("already running as pid {pid} (it holds {path})")]
+    Held { pid: String, path: PathBuf },
+    #[error("failed to lock {path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Held until the process ends; children do not inherit it.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "it is held, not used")] Flock<File>);
+
+impl Lock {
+    /// Takes the lock, and writes our pid into it for people.
+    pub(crate) fn take(state_dir: &Path) -> Result<Self, LockError> {
+        let path = path(state_dir);
+        let failed = |source: io::Error| LockError::Io { path: path.clone(), source };
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(flags.bits())
+            .open(&path)
+            .map_err(failed)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut lock) => {
+                let write = |lock: &mut File| {
+                    lock.set_len(0)?;
+                    lock.rewind()?;
+                    lock.write_all(format!("{}\n", std::process::id()).as_bytes())
+                };
+                write(&mut lock).map_err(failed)?;
+                Ok(Self(lock))
+            }
+            Err((mut file, Errno::EWOULDBLOCK)) => Err(LockError::Held { pid: pid_in(&mut file), path }),
+            Err((_, errno)) => Err(failed(errno.into())),
+        }
+    }
+}
+
+/// Does a supervisor hold the lock now? Only looks: takes a shared lock for a moment, which a start that begins in
+/// that moment would meet, so it is asked for only while something is waited for.
+pub(crate) fn is_held(state_dir: &Path) -> bool {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let Ok(file) = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path(state_dir)) else {
+        return false;
+    };
+    matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
+}
+
+fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join("lock")
+}
+
+/// What its holder wrote; it may be writing right now.
+fn pid_in(file: &mut File) -> String {
+    let mut text = String::new();
+    let _ = file.take(32).read_to_string(&mut text);
+    let pid = text.trim();
+    if pid.is_empty() { "unknown".to_owned() } else { super::output::clean(pid) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_had_once_and_names_its_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!is_held(dir.path()));
+        let lock = Lock::take(dir.path()).unwrap();
+        assert!(is_held(dir.path()));
+        let second = Lock::take(dir.path()).unwrap_err().to_string();
+        assert!(second.contains(&format!("already running as pid {}", std::process::id())), "{second}");
+        drop(lock);
+        assert!(!is_held(dir.path()));
+        Lock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, path(dir.path())).unwrap();
+        assert!(matches!(Lock::take(dir.path()), Err(LockError::Io { .. })));
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    }
+}

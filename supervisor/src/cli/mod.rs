@@ -1,0 +1,60 @@
+//! The commands: they look at the file, ask the running supervisor, and show what comes of it.
+//! Not here: decisions about services.
+
+mod args;
+mod check;
+mod exec;
+mod failure;
+mod follow;
+mod foreground;
+mod list;
+mod locate;
+mod logs;
+mod lock;
+pub(crate) mod output;
+mod progress;
+mod restart;
+mod roles;
+mod signal;
+mod start;
+mod status;
+mod stop;
+mod table;
+mod terminal;
+mod why;
+
+use std::process::ExitCode;
+
+use args::{Command, Line};
+use failure::Failure;
+use terminal::Screen;
+
+/// Carries out a line.
+pub(crate) fn main() -> ExitCode {
+    let Line { global, command } = <Line as clap::Parser>::parse();
+    let screen = Screen::new(global.quiet, global.json);
+    let done = match command {
+        Command::Keeper(keeper) => return roles::keeper(&global, keeper),
+        Command::Control(control) => return roles::control(&global, control),
+        Command::Start(start) => start::start(&global, screen, &start),
+        Command::Run(run) => foreground::run(&global, screen, &run.services),
+        Command::Stop(stop) => stop::stop(&global, screen, &stop),
+        Command::Restart(restart) => restart::restart(&global, screen, &restart),
+        Command::Status(status) => status::status(&global, screen, &status),
+        Command::Why(why) => why::why(&global, screen, &why.service),
+        Command::Logs(logs) => logs::logs(&global, screen, &logs),
+        Command::Signal(signal) => signal::signal(&global, screen, &signal),
+        Command::Exec(exec) => exec::exec(&global, &exec),
+        Command::Check => check::check(&global, screen),
+        Command::List => list::list(screen),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(Failure { exit, message }) => {
+            // Diagnostics begin with that word already.
+            let prefix = if message.starts_with("error: ") { "" } else { "error: " };
+            screen.complain(&format!("{prefix}{message}"));
+            exit.into()
+        }
+    }
+}

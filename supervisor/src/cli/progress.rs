@@ -1,0 +1,187 @@
+//! Waiting for services, and showing how they get on.
+//! Not here: what is waited for; callers judge.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use supervisor_core::ServiceName;
+
+use super::failure::Failure;
+use super::output::clean;
+use super::status::tone;
+use super::table::{columns, cut, painted};
+use super::terminal::Screen;
+use crate::api::{ServiceDocument, StatusDocument};
+use crate::client::{Client, ClientError};
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// Is a service where it should be?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Pending,
+    /// It waits for others; when none of them gets anywhere, neither will it.
+    Blocked,
+    Reached,
+    Failed,
+}
+
+/// How the waiting ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Reached,
+    Failed,
+    TimedOut,
+}
+
+/// What is waited for, and how long.
+pub(crate) struct Watch<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) screen: Screen,
+    pub(crate) limit: Duration,
+    /// `None`: this service is not waited for.
+    pub(crate) judge: &'a dyn Fn(&ServiceDocument) -> Option<Verdict>,
+    /// Says when nobody will ever answer again.
+    pub(crate) is_dead: &'a mut dyn FnMut() -> Option<Failure>,
+}
+
+impl Watch<'_> {
+    /// Until all are reached or failed, or time is up. Control may be replaced meanwhile.
+    pub(crate) fn wait(self) -> Result<(Ending, StatusDocument), Failure> {
+        let began = Instant::now();
+        let mut display = Display::new(self.screen);
+        let mut last = None;
+        loop {
+            match self.client.status() {
+                Ok(status) => {
+                    let verdicts: Vec<(&ServiceDocument, Verdict)> = status
+                        .services
+                        .iter()
+                        .filter_map(|service| Some((service, (self.judge)(service)?)))
+                        .collect();
+                    display.show(&verdicts, began.elapsed());
+                    if let Some(ending) = sum(verdicts.iter().map(|(_, verdict)| *verdict)) {
+                        display.end();
+                        return Ok((ending, status));
+                    }
+                    last = Some(status);
+                }
+                Err(ClientError::NotRunning(_) | ClientError::Broken(..) | ClientError::Timeout(_))
+                    if began.elapsed() < self.limit =>
+                {
+                    if let Some(failure) = (self.is_dead)() {
+                        return Err(failure);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+            if began.elapsed() >= self.limit
+                && let Some(status) = last
+            {
+                display.end();
+                return Ok((Ending::TimedOut, status));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+}
+
+/// `None` while something may still happen.
+fn sum(verdicts: impl Iterator<Item = Verdict> + Clone) -> Option<Ending> {
+    let any = |wanted: Verdict| verdicts.clone().any(|verdict| verdict == wanted);
+    if any(Verdict::Pending) || (any(Verdict::Blocked) && !any(Verdict::Failed)) {
+        return None;
+    }
+    Some(if any(Verdict::Failed) { Ending::Failed } else { Ending::Reached })
+}
+
+/// One line per service, redrawn in place on a terminal; else one line per change.
+struct Display {
+    screen: Screen,
+    shown: BTreeMap<ServiceName, (supervisor_core::State, String)>,
+    drawn_rows: usize,
+}
+
+impl Display {
+    fn new(screen: Screen) -> Self {
+        Self { screen, shown: BTreeMap::new(), drawn_rows: 0 }
+    }
+
+    fn show(&mut self, verdicts: &[(&ServiceDocument, Verdict)], elapsed: Duration) {
+        match self.screen.live_rows {
+            // One row stays free for the cursor.
+            Some(rows) if verdicts.len() < rows => self.draw(verdicts, elapsed),
+            Some(_) | None => self.tell_changes(verdicts),
+        }
+    }
+
+    fn draw(&mut self, verdicts: &[(&ServiceDocument, Verdict)], elapsed: Duration) {
+        const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+        let frame = SPINNER[usize::try_from(elapsed.as_millis() / 80).unwrap_or(0) % SPINNER.len()];
+        let width = verdicts.iter().map(|(service, _)| columns(service.name.as_str())).max().unwrap_or(0);
+        let mut text = self.back();
+        for (service, verdict) in verdicts {
+            let mark = match verdict {
+                Verdict::Pending | Verdict::Blocked => frame,
+                Verdict::Reached => "✓",
+                Verdict::Failed => "✗",
+            };
+            let tone = tone(service.state);
+            let state = format!("{:<10}", service.state.as_str());
+            // Mark, spaces and state take 15 columns; a line that wraps would spoil the next redraw.
+            let room = self.screen.live_columns.saturating_sub(width + 16);
+            let why = cut(&clean(&service.cause), room);
+            let (mark, state) = (painted(mark, tone, true), painted(&state, tone, true));
+            text.push_str(&format!("{mark} {:width$}  {state} {why}\x1b[K\n", service.name.as_str()));
+        }
+        self.drawn_rows = verdicts.len();
+        self.screen.tell(&text);
+    }
+
+    /// To the first of the lines that were drawn last.
+    fn back(&self) -> String {
+        if self.drawn_rows == 0 { String::new() } else { format!("\x1b[{}A\r", self.drawn_rows) }
+    }
+
+    fn tell_changes(&mut self, verdicts: &[(&ServiceDocument, Verdict)]) {
+        for (service, _) in verdicts {
+            let now = (service.state, service.cause.clone());
+            if self.shown.get(&service.name) != Some(&now) {
+                let cause = clean(&service.cause);
+                let gap = if cause.is_empty() { "" } else { ": " };
+                self.screen.tell(&format!("{} {}{gap}{cause}\n", service.name, service.state.as_str()));
+                self.shown.insert(service.name.clone(), now);
+            }
+        }
+    }
+
+    /// What was drawn gives way to what the command says at its end.
+    fn end(&mut self) {
+        if self.drawn_rows > 0 {
+            self.screen.tell(&format!("{}\x1b[J", self.back()));
+            self.drawn_rows = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_ends_when_nothing_more_can_happen() {
+        use Verdict::{Blocked, Failed, Pending, Reached};
+        for (verdicts, ending) in [
+            (vec![], Some(Ending::Reached)),
+            (vec![Reached, Reached], Some(Ending::Reached)),
+            (vec![Reached, Pending], None),
+            (vec![Failed, Pending], None),
+            (vec![Failed, Reached], Some(Ending::Failed)),
+            (vec![Blocked, Reached], None),
+            (vec![Blocked, Failed], Some(Ending::Failed)),
+            (vec![Blocked, Failed, Pending], None),
+        ] {
+            assert_eq!(sum(verdicts.iter().copied()), ending, "{verdicts:?}");
+        }
+    }
+}

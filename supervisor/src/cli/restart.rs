@@ -1,0 +1,78 @@
+//! `restart`: new runs of services that should run.
+//! Not here: how a service is restarted.
+
+use std::time::Instant;
+
+use supervisor_core::State;
+
+use super::args::{Global, Restart};
+use super::failure::{Exit, Failure};
+use super::progress::{Ending, Verdict, Watch};
+use super::start::{generations, report, verdict};
+use super::status::chosen;
+use super::terminal::Screen;
+use super::{locate, stop};
+use crate::api::{ChangeRequest, ServiceDocument};
+
+pub(crate) fn restart(global: &Global, screen: Screen, restart: &Restart) -> Result<Exit, Failure> {
+    let place = locate::place(global)?;
+    let began = Instant::now();
+    let before = place.client.status()?;
+    place.warn_of_broken_file(screen);
+    let meant = chosen(&before, &restart.services)?;
+    let meant: Vec<String> = meant
+        .into_iter()
+        .filter(|service| !restart.services.is_empty() || service.wanted)
+        .map(|service| service.name.to_string())
+        .collect();
+    let services = locate::names(&meant)?;
+    let change = ChangeRequest { services, now: false };
+    if meant.is_empty() {
+        screen.tell("nothing should run, so nothing is restarted\n");
+        return Ok(Exit::Done);
+    }
+    if restart.hard {
+        place.client.stop(&change)?;
+        if stop::wait_for(&place.client, screen, restart.timeout.limit, &meant)? == Ending::TimedOut {
+            return Err(Failure::new(Exit::TimedOut, "not all stopped in time; nothing was started"));
+        }
+        place.client.start(&change)?;
+    } else {
+        place.client.restart(&change)?;
+    }
+    let generations = generations(&before);
+    let judge = |service: &ServiceDocument| {
+        let is_meant = meant.iter().any(|name| name == service.name.as_str());
+        is_meant.then(|| judge_new_run(service, generations.get(&service.name).copied().unwrap_or(0)))
+    };
+    let limit = restart.timeout.limit.saturating_sub(began.elapsed());
+    let watch = Watch { client: &place.client, screen, limit, judge: &judge, is_dead: &mut || None };
+    let (ending, status) = watch.wait()?;
+    report(&status, &judge, screen);
+    match ending {
+        Ending::Reached => {
+            screen.tell(&format!("restarted in {:.1}s\n", began.elapsed().as_secs_f64()));
+            Ok(Exit::Done)
+        }
+        Ending::Failed => Ok(Exit::Failed),
+        Ending::TimedOut => Err(Failure::new(Exit::TimedOut, "not all are ready in time; they go on trying")),
+    }
+}
+
+/// The old run does not count, however well it is.
+fn judge_new_run(service: &ServiceDocument, old: u64) -> Verdict {
+    match (service.generation > old, service.state) {
+        (true, _) | (false, State::Failed | State::CrashLoop | State::Waiting) => verdict(service),
+        (
+            false,
+            State::Running
+            | State::Rolling
+            | State::Completed
+            | State::Stopped
+            | State::Starting
+            | State::Unhealthy
+            | State::Backoff
+            | State::Stopping,
+        ) => Verdict::Pending,
+    }
+}

@@ -1,0 +1,184 @@
+//! `status`: the table of services.
+//! Not here: waiting for anything.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use supervisor_core::{HealthStatus, State};
+
+use super::args::{Global, Status};
+use super::failure::{Exit, Failure};
+use super::locate;
+use super::output::clean;
+use super::table::{Cell, Tone, render};
+use super::terminal::Screen;
+use crate::api::{ExecutableDocument, ServiceDocument, StatusDocument};
+use crate::control::{Executable, launch};
+use crate::timestamp;
+
+pub(crate) fn status(global: &Global, screen: Screen, status: &Status) -> Result<Exit, Failure> {
+    let place = locate::place(global)?;
+    let document = place.client.status()?;
+    let services = chosen(&document, &status.services)?;
+    place.warn_of_broken_file(screen);
+    if screen.json {
+        let mut document = document.clone();
+        document.services = services.iter().map(|service| (*service).clone()).collect();
+        let json = serde_json::to_string_pretty(&document).map_err(|error| Failure::of_system("write JSON", &error))?;
+        screen.data(&format!("{json}\n"));
+    } else if !screen.quiet {
+        screen.data(&table(&services, screen));
+        screen.data(&footer(&document));
+    }
+    let well = if status.services.is_empty() {
+        document.supervisor.health == HealthStatus::Healthy
+    } else {
+        services.iter().all(|service| is_well(service.state))
+    };
+    Ok(if well { Exit::Done } else { Exit::Failed })
+}
+
+/// The services of these names, or all.
+pub(crate) fn chosen<'a>(document: &'a StatusDocument, names: &[String]) -> Result<Vec<&'a ServiceDocument>, Failure> {
+    if names.is_empty() {
+        return Ok(document.services.iter().collect());
+    }
+    let find = |name: &String| document.services.iter().find(|service| service.name.as_str() == name);
+    let unknown = |name: &String| Failure::new(Exit::Usage, format!("there is no service `{}`", clean(name)));
+    names.iter().map(|name| find(name).ok_or_else(|| unknown(name))).collect()
+}
+
+pub(crate) fn table(services: &[&ServiceDocument], screen: Screen) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let rows: Vec<_> = services.iter().map(|service| row(service, now_ms)).collect();
+    let head = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "ADDRESS", "WHY"];
+    render(head, &rows, screen.width, screen.colour)
+}
+
+/// Where the supervisor itself answers.
+pub(crate) fn footer(document: &StatusDocument) -> String {
+    let supervisor = &document.supervisor;
+    let pid = supervisor.keeper_pid;
+    match supervisor.http {
+        Some(http) => format!("\nsupervisor pid {pid}, status at http://{http}/status\n"),
+        None => format!("\nsupervisor pid {pid}\n"),
+    }
+}
+
+fn row(service: &ServiceDocument, now_ms: i64) -> [Cell; 7] {
+    let started = service.started.as_deref().and_then(timestamp::parse);
+    let uptime = started.filter(|_| service.pid.is_some()).map(|started| span(now_ms.saturating_sub(started)));
+    [
+        Cell::plain(service.name.as_str()),
+        Cell { text: service.state.as_str().to_owned(), tone: tone(service.state) },
+        Cell::plain(service.pid.map(|pid| pid.to_string()).unwrap_or_default()),
+        Cell::plain(uptime.unwrap_or_default()),
+        Cell::plain(service.restarts.to_string()),
+        Cell::plain(clean(service.address.as_deref().unwrap_or_default())),
+        Cell::plain(why(service)),
+    ]
+}
+
+/// In one line, the most important first.
+pub(crate) fn why(service: &ServiceDocument) -> String {
+    let mut parts = Vec::new();
+    if let Some(executable) = &service.executable
+        && has_changed(executable)
+    {
+        parts.push(format!("binary changed; run `supervisor restart {}`", service.name));
+    }
+    parts.extend(service.failing.first().map(|failing| format!("{}: {}", failing.check, failing.answer)));
+    parts.extend(service.status_text.clone().filter(|_| is_well(service.state)));
+    if !service.cause.is_empty() {
+        parts.push(service.cause.clone());
+    }
+    parts.dedup();
+    clean(&parts.join("; "))
+}
+
+/// The file at the path of the executable is not the one that was started. One that is gone does not count: a build
+/// may be on its way.
+fn has_changed(executable: &ExecutableDocument) -> bool {
+    launch::executable(Path::new(&executable.path)).is_some_and(|now: Executable| {
+        now.device != executable.device
+            || now.inode != executable.inode
+            || now.size != executable.size
+            || now.modified_ns != executable.modified_ns
+    })
+}
+
+pub(crate) fn is_well(state: State) -> bool {
+    match state {
+        State::Running | State::Rolling | State::Completed => true,
+        State::Stopped
+        | State::Waiting
+        | State::Starting
+        | State::Unhealthy
+        | State::Backoff
+        | State::CrashLoop
+        | State::Stopping
+        | State::Failed => false,
+    }
+}
+
+pub(crate) fn tone(state: State) -> Tone {
+    match state {
+        State::Running | State::Completed => Tone::Good,
+        State::Waiting | State::Starting | State::Rolling | State::Stopping | State::Backoff => Tone::Busy,
+        State::Unhealthy | State::CrashLoop | State::Failed => Tone::Bad,
+        State::Stopped => Tone::Faint,
+    }
+}
+
+/// Two units at most: `5s`, `3m 20s`, `4h 05m`, `2d 3h`.
+pub(crate) fn span(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {:02}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {:02}m", minutes % 60),
+        (_, _, _) => format!("{days}d {}h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_short() {
+        for (ms, text) in [
+            (-5, "0s"),
+            (59_999, "59s"),
+            (60_000, "1m 00s"),
+            (3_599_000, "59m 59s"),
+            (3_600_000, "1h 00m"),
+            (86_399_000, "23h 59m"),
+            (200_000_000, "2d 7h"),
+        ] {
+            assert_eq!(span(ms), text);
+        }
+    }
+
+    #[test]
+    fn an_executable_that_was_replaced_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("program");
+        std::fs::write(&path, "one").unwrap();
+        let started = launch::executable(&path).unwrap();
+        let document = ExecutableDocument {
+            path: path.clone(),
+            device: started.device,
+            inode: started.inode,
+            modified_ns: started.modified_ns,
+            size: started.size,
+        };
+        assert!(!has_changed(&document));
+        std::fs::write(&path, "other").unwrap();
+        assert!(has_changed(&document));
+        std::fs::remove_file(&path).unwrap();
+        assert!(!has_changed(&document));
+    }
+}

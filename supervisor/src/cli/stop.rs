@@ -1,0 +1,100 @@
+//! `stop`: services down, or everything.
+//! Not here: how a service is stopped.
+
+use std::time::{Duration, Instant};
+
+use supervisor_core::State;
+
+use super::args::{Global, Stop};
+use super::failure::{Exit, Failure};
+use super::progress::{Ending, Verdict, Watch};
+use super::terminal::Screen;
+use super::{locate, lock};
+use crate::api::{ChangeRequest, ServiceDocument};
+use crate::client::{Client, ClientError};
+use crate::platform;
+
+const POLL: Duration = Duration::from_millis(20);
+
+pub(crate) fn stop(global: &Global, screen: Screen, stop: &Stop) -> Result<Exit, Failure> {
+    let place = locate::place(global)?;
+    let services = locate::names(&stop.services)?;
+    let began = Instant::now();
+    let before = place.client.status()?;
+    let request = ChangeRequest { services, now: stop.now };
+    match place.client.stop(&request) {
+        // It ended before it could tell us: that is what was asked for.
+        Err(ClientError::Broken(..)) if request.services.is_empty() => {}
+        answer => answer?,
+    }
+    let ending = if request.services.is_empty() {
+        let state_dir = place.stack.as_ref().ok().map(|stack| stack.state_dir.as_path());
+        let keeper = before.supervisor.keeper_pid;
+        wait_for_the_end(&place.client, screen, stop.timeout.limit, keeper, state_dir)?
+    } else {
+        wait_for(&place.client, screen, stop.timeout.limit, &stop.services)?
+    };
+    match ending {
+        Ending::Reached | Ending::Failed => {
+            screen.tell(&format!("stopped in {:.1}s\n", began.elapsed().as_secs_f64()));
+            Ok(Exit::Done)
+        }
+        Ending::TimedOut => {
+            screen.complain(&format!("error: still stopping after {:?}; `--now` kills", stop.timeout.limit));
+            Ok(Exit::TimedOut)
+        }
+    }
+}
+
+/// Until each of these is down.
+pub(crate) fn wait_for(client: &Client, screen: Screen, limit: Duration, names: &[String]) -> Result<Ending, Failure> {
+    let judge = |service: &ServiceDocument| {
+        names.iter().any(|name| name == service.name.as_str()).then(|| verdict(service))
+    };
+    Ok(Watch { client, screen, limit, judge: &judge, is_dead: &mut || None }.wait()?.0)
+}
+
+fn verdict(service: &ServiceDocument) -> Verdict {
+    match service.state {
+        State::Stopped | State::Completed | State::Failed if service.pid.is_none() => Verdict::Reached,
+        State::Stopped
+        | State::Completed
+        | State::Failed
+        | State::Waiting
+        | State::Starting
+        | State::Running
+        | State::Unhealthy
+        | State::Rolling
+        | State::Backoff
+        | State::CrashLoop
+        | State::Stopping => Verdict::Pending,
+    }
+}
+
+/// Until every service is down, nobody answers, and the keeper is gone.
+fn wait_for_the_end(
+    client: &Client,
+    screen: Screen,
+    limit: Duration,
+    keeper: i32,
+    state_dir: Option<&std::path::Path>,
+) -> Result<Ending, Failure> {
+    let began = Instant::now();
+    let alive = || platform::process(keeper).is_some() || state_dir.is_some_and(lock::is_held);
+    let judge = |service: &ServiceDocument| Some(verdict(service));
+    let gone = || Failure::new(Exit::NotRunning, "gone");
+    let watch = Watch { client, screen, limit, judge: &judge, is_dead: &mut || (!alive()).then(gone) };
+    match watch.wait() {
+        Ok((Ending::TimedOut, _)) => return Ok(Ending::TimedOut),
+        Ok((Ending::Reached | Ending::Failed, _)) => {}
+        Err(failure) if failure.exit == Exit::NotRunning => {}
+        Err(failure) => return Err(failure),
+    }
+    while alive() {
+        if began.elapsed() > limit {
+            return Ok(Ending::TimedOut);
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(Ending::Reached)
+}

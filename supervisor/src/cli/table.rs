@@ -1,0 +1,122 @@
+//! Tables for people.
+//! Not here: what is in them.
+
+/// How a cell is to be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Plain,
+    Good,
+    Busy,
+    Bad,
+    Faint,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cell {
+    pub(crate) text: String,
+    pub(crate) tone: Tone,
+}
+
+impl Cell {
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), tone: Tone::Plain }
+    }
+}
+
+/// Columns two spaces apart. With a `width`, a line is cut to it; the last column gives way. Columns in which no row
+/// has anything are left out.
+pub(crate) fn render<const N: usize>(
+    head: [&str; N],
+    rows: &[[Cell; N]],
+    width: Option<usize>,
+    colour: bool,
+) -> String {
+    let shown: Vec<usize> = (0..N).filter(|i| rows.iter().any(|row| !row[*i].text.is_empty())).collect();
+    let widths: Vec<usize> = (0..N)
+        .map(|i| rows.iter().map(|row| columns(&row[i].text)).chain([columns(head[i])]).max().unwrap_or(0))
+        .collect();
+    let head = head.map(|text| Cell { text: text.to_owned(), tone: Tone::Faint });
+    let mut table = String::new();
+    for row in std::iter::once(&head).chain(rows) {
+        let mut left = width.unwrap_or(usize::MAX);
+        for (place, &i) in shown.iter().enumerate() {
+            let text = cut(&row[i].text, left);
+            let used = columns(&text);
+            left = left.saturating_sub(widths[i] + 2);
+            table.push_str(&painted(&text, row[i].tone, colour));
+            if place + 1 < shown.len() {
+                table.push_str(&" ".repeat(widths[i] - used.min(widths[i]) + 2));
+            }
+        }
+        table.truncate(table.trim_end_matches(' ').len());
+        table.push('\n');
+    }
+    table
+}
+
+pub(crate) fn painted(text: &str, tone: Tone, colour: bool) -> String {
+    let code = match tone {
+        Tone::Plain => return text.to_owned(),
+        Tone::Good => "32",
+        Tone::Busy => "33",
+        Tone::Bad => "31",
+        Tone::Faint => "2",
+    };
+    if colour && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// At most `width` columns, with an ellipsis where something is missing.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let mut kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    if width > 0 {
+        kept.push('…');
+    }
+    kept
+}
+
+pub(crate) fn columns(text: &str) -> usize {
+    text.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<[Cell; 3]> {
+        vec![
+            [Cell::plain("mail"), Cell { text: "running".to_owned(), tone: Tone::Good }, Cell::plain("a long reason")],
+            [Cell::plain("x"), Cell { text: "failed".to_owned(), tone: Tone::Bad }, Cell::plain("")],
+        ]
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let table = render(["NAME", "STATE", "WHY"], &rows(), None, false);
+        assert_eq!(table, "NAME  STATE    WHY\nmail  running  a long reason\nx     failed\n");
+    }
+
+    #[test]
+    fn a_line_is_cut_to_the_terminal() {
+        let table = render(["NAME", "STATE", "WHY"], &rows(), Some(20), false);
+        assert_eq!(table, "NAME  STATE    WHY\nmail  running  a lo…\nx     failed\n");
+        for width in 0..40 {
+            let table = render(["NAME", "STATE", "WHY"], &rows(), Some(width), false);
+            assert!(table.lines().all(|line| line.trim_end().chars().count() <= width), "{width}: {table}");
+        }
+    }
+
+    #[test]
+    fn a_column_without_content_is_left_out() {
+        let rows = [[Cell::plain("a"), Cell::plain(""), Cell::plain("b")]];
+        assert_eq!(render(["ONE", "TWO", "THREE"], &rows, None, false), "ONE  THREE\na    b\n");
+    }
+
+    #[test]
+    fn colours_come_only_where_they_are_wanted() {
+        assert!(!render(["A", "B", "C"], &rows(), None, false).contains('\x1b'));
+        assert!(render(["A", "B", "C"], &rows(), None, true).contains("\x1b[32mrunning\x1b[0m"));
+    }
+}

@@ -1,0 +1,158 @@
+//! A client of the API over the unix socket, for commands. One request at a time, each on its own connection.
+//! Not here: what is shown.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+
+use crate::api::{ChangeRequest, ProblemDocument, SignalRequest, StatusDocument};
+
+/// Control may be about to be replaced; the keeper holds the socket meanwhile, so waiting is better than failing.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// For questions that are asked of many, some of which may be dead.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A status of thousands of services is smaller.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+/// Why there is no answer, or not the wanted one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// No socket, or nobody behind it.
+    #[error("no supervisor runs (nobody answers at {0})")]
+    NotRunning(PathBuf),
+    #[error("the supervisor at {0} belongs to another user: {1}")]
+    Denied(PathBuf, io::Error),
+    #[error("the supervisor at {0} did not answer in time")]
+    Timeout(PathBuf),
+    /// It was there, and left while it was asked.
+    #[error("the supervisor at {0} broke off: {1}")]
+    Broken(PathBuf, String),
+    #[error("{detail}")]
+    Refused { status: u16, detail: String },
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: PathBuf,
+    runtime: Runtime,
+    timeout: Duration,
+}
+
+impl Client {
+    /// For the supervisor whose runtime directory this is. Nothing is connected yet.
+    pub(crate) fn new(runtime_dir: &Path) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { socket: runtime_dir.join("api.sock"), runtime, timeout: TIMEOUT })
+    }
+
+    /// As `new`, for one that may well be dead.
+    pub(crate) fn prober(runtime_dir: &Path) -> io::Result<Self> {
+        Ok(Self { timeout: PROBE_TIMEOUT, ..Self::new(runtime_dir)? })
+    }
+
+    pub(crate) fn status(&self) -> Result<StatusDocument, ClientError> {
+        let body = self.status_bytes()?;
+        self.parsed(&body)
+    }
+
+    /// As it came.
+    pub(crate) fn status_bytes(&self) -> Result<Bytes, ClientError> {
+        self.ask(Method::GET, "/api/v1/status", Bytes::new())
+    }
+
+    pub(crate) fn start(&self, change: &ChangeRequest) -> Result<(), ClientError> {
+        self.post("/api/v1/start", change)
+    }
+
+    pub(crate) fn stop(&self, change: &ChangeRequest) -> Result<(), ClientError> {
+        self.post("/api/v1/stop", change)
+    }
+
+    pub(crate) fn restart(&self, change: &ChangeRequest) -> Result<(), ClientError> {
+        self.post("/api/v1/restart", change)
+    }
+
+    pub(crate) fn signal(&self, service: &str, signal: &str) -> Result<(), ClientError> {
+        let request = SignalRequest { signal: signal.to_owned() };
+        self.post(&format!("/api/v1/services/{service}/signal"), &request)
+    }
+
+    fn post(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.broken(&error))?;
+        self.ask(Method::POST, path, body.into()).map(drop)
+    }
+
+    fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        let asking = async {
+            match tokio::time::timeout(self.timeout, self.exchange(method, path, body)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(ClientError::Timeout(self.socket.clone())),
+            }
+        };
+        let (status, body) = self.runtime.block_on(asking)?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let detail = match serde_json::from_slice::<ProblemDocument>(&body) {
+            Ok(problem) => problem.detail,
+            Err(_) => status.to_string(),
+        };
+        Err(ClientError::Refused { status: status.as_u16(), detail })
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(error))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "localhost")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.broken(&error))?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
+        let answered = async {
+            let answer = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+            Ok((status, body.map_err(|error| self.broken(&*error))?.to_bytes()))
+        };
+        let mut connection = std::pin::pin!(connection);
+        let mut answered = std::pin::pin!(answered);
+        tokio::select! {
+            answer = &mut answered => answer,
+            // The connection may end in the same moment in which the answer is complete.
+            _ = &mut connection => answered.await,
+        }
+    }
+
+    fn parsed<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(body).map_err(|error| self.broken(&error))
+    }
+
+    fn unreachable(&self, error: io::Error) -> ClientError {
+        let at = self.socket.clone();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => ClientError::Denied(at, error),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
+                ClientError::NotRunning(at)
+            }
+            _ => ClientError::Broken(at, error.to_string()),
+        }
+    }
+
+    fn broken(&self, error: &(dyn std::error::Error + '_)) -> ClientError {
+        ClientError::Broken(self.socket.clone(), error.to_string())
+    }
+}
