@@ -7,6 +7,6 @@ mod processes;
 mod raw;
 
 pub(crate) use pipes::{output_pipe, pass_credentials};
-pub(crate) use port_holder::{Holder, port_holder};
-pub(crate) use processes::{Process, environment_of, process, processes};
+pub(crate) use port_holder::port_holder;
+pub(crate) use processes::{environment_of, process, processes};
 pub(crate) use raw::{control_channel, terminal_size};
