@@ -17,15 +17,8 @@ pub fn puppet() -> PathBuf {
 
 fn beside_the_tests(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
-    let profile = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("tests lie in target/PROFILE/deps");
+    let profile = test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps");
     let program = profile.join(name);
-    assert!(
-        program.exists(),
-        "{} is not there: first run `cargo build --workspace --bins`",
-        program.display()
-    );
+    assert!(program.exists(), "{} is not there: first run `cargo build --workspace --bins`", program.display());
     program
 }

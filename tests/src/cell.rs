@@ -15,9 +15,7 @@ impl Cell {
     #[must_use]
     pub fn available() -> Option<Self> {
         static FOUND: OnceLock<Option<Cell>> = OnceLock::new();
-        FOUND
-            .get_or_init(|| Self::tried(if is_root() { "-pfm" } else { "-Urpfm" }))
-            .clone()
+        FOUND.get_or_init(|| Self::tried(if is_root() { "-pfm" } else { "-Urpfm" })).clone()
     }
 
     /// The words.
@@ -29,16 +27,9 @@ impl Cell {
     fn tried(namespaces: &str) -> Option<Self> {
         let words = ["unshare", namespaces, "--mount-proc", "--kill-child"];
         let mut command = Command::new(words[0]);
-        command
-            .args(&words[1..])
-            .arg("true")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.args(&words[1..]).arg("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let works = command.status().is_ok_and(|status| status.success());
-        works.then(|| Self {
-            words: words.map(str::to_owned).to_vec(),
-        })
+        works.then(|| Self { words: words.map(str::to_owned).to_vec() })
     }
 }
 
@@ -49,10 +40,7 @@ pub fn is_root() -> bool {
 }
 
 /// Says that a test was not carried out. The machine that checks every change counts these lines and wants none.
-#[expect(
-    clippy::print_stdout,
-    reason = "the runner of the tests reads it there"
-)]
+#[expect(clippy::print_stdout, reason = "the runner of the tests reads it there")]
 pub fn skip(test: &str, reason: &str) {
     println!("skipped: {test}: {reason}");
 }

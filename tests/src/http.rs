@@ -28,8 +28,7 @@ impl Response {
     #[must_use]
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.text()))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.text()))
     }
 
     /// The body as text.
@@ -41,10 +40,7 @@ impl Response {
     /// The first header of that name, which is given in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -52,12 +48,7 @@ impl Response {
 ///
 /// # Errors
 /// When there is no connection or no answer.
-pub fn over_tcp(
-    address: impl ToSocketAddrs,
-    method: &str,
-    path: &str,
-    extra: &[&str],
-) -> io::Result<Response> {
+pub fn over_tcp(address: impl ToSocketAddrs, method: &str, path: &str, extra: &[&str]) -> io::Result<Response> {
     let mut stream = tcp(address)?;
     let host = stream.peer_addr()?.to_string();
     stream.write_all(request(method, path, &host, extra).as_bytes())?;
@@ -110,20 +101,10 @@ fn unix(socket: &Path) -> io::Result<UnixStream> {
 }
 
 fn request(method: &str, path: &str, host: &str, extra: &[&str]) -> String {
-    let own_host = extra
-        .iter()
-        .any(|line| line.to_ascii_lowercase().starts_with("host:"));
-    let host = if own_host {
-        String::new()
-    } else {
-        format!("Host: {host}\r\n")
-    };
+    let own_host = extra.iter().any(|line| line.to_ascii_lowercase().starts_with("host:"));
+    let host = if own_host { String::new() } else { format!("Host: {host}\r\n") };
     let extra: String = extra.iter().map(|line| format!("{line}\r\n")).collect();
-    let length = if method == "POST" {
-        "Content-Length: 0\r\n"
-    } else {
-        ""
-    };
+    let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
     format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{length}{extra}\r\n")
 }
 
@@ -139,8 +120,7 @@ fn answer(mut stream: impl Read) -> io::Result<Response> {
             Err(_) => break,
         }
     }
-    parse(&all)
-        .ok_or_else(|| io::Error::other(format!("no answer: {:?}", String::from_utf8_lossy(&all))))
+    parse(&all).ok_or_else(|| io::Error::other(format!("no answer: {:?}", String::from_utf8_lossy(&all))))
 }
 
 fn parse(all: &[u8]) -> Option<Response> {
@@ -152,28 +132,16 @@ fn parse(all: &[u8]) -> Option<Response> {
         .filter_map(|line| line.split_once(':'))
         .map(|(key, value)| (key.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    let chunked = headers
-        .iter()
-        .any(|(key, value)| key == "transfer-encoding" && value == "chunked");
+    let chunked = headers.iter().any(|(key, value)| key == "transfer-encoding" && value == "chunked");
     let body = &all[end + 4..];
-    let body = if chunked {
-        unchunked(body)
-    } else {
-        body.to_vec()
-    };
-    Some(Response {
-        status,
-        headers,
-        body,
-    })
+    let body = if chunked { unchunked(body) } else { body.to_vec() };
+    Some(Response { status, headers, body })
 }
 
 fn unchunked(mut rest: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
-        let size = std::str::from_utf8(&rest[..end])
-            .ok()
-            .and_then(|hex| usize::from_str_radix(hex, 16).ok());
+        let size = std::str::from_utf8(&rest[..end]).ok().and_then(|hex| usize::from_str_radix(hex, 16).ok());
         let start = end + 2;
         match size {
             Some(size) if size > 0 && rest.len() >= start + size => {

@@ -23,9 +23,7 @@ impl Service {
     /// The main process of its live run.
     #[must_use]
     pub fn pid(&self) -> Option<i32> {
-        let pid = self.0["pid"]
-            .as_i64()
-            .or_else(|| self.0["run"]["pid"].as_i64())?;
+        let pid = self.0["pid"].as_i64().or_else(|| self.0["run"]["pid"].as_i64())?;
         i32::try_from(pid).ok().filter(|pid| *pid > 0)
     }
 

@@ -78,8 +78,7 @@ impl Setup {
     /// Words put before each command that starts the supervisor: `env --ignore-signal=INT`, `prlimit …`.
     #[must_use]
     pub fn before(mut self, words: &[&str]) -> Self {
-        self.before
-            .extend(words.iter().map(|word| (*word).to_owned()));
+        self.before.extend(words.iter().map(|word| (*word).to_owned()));
         self
     }
 
@@ -99,16 +98,12 @@ impl Setup {
     /// Writes everything and starts nothing.
     #[must_use]
     pub fn prepare(self) -> Stack {
-        let dir = tempfile::Builder::new()
-            .prefix("e2e")
-            .tempdir()
-            .expect("a temporary directory can be made");
+        let dir = tempfile::Builder::new().prefix("e2e").tempdir().expect("a temporary directory can be made");
         let root = dir.path().canonicalize().expect("it was just made");
         let program = lend(&binaries::supervisor(), &root.join("bin"));
         let puppet = lend(&binaries::puppet(), &root.join("bin"));
         symlink(puppet, root.join("puppet")).expect("the directory is new");
-        fs::write(root.join("supervisor.toml"), self.toml(&root))
-            .expect("the directory can be written");
+        fs::write(root.join("supervisor.toml"), self.toml(&root)).expect("the directory can be written");
         if self.user == User::Ordinary && is_root() {
             give_away(&root);
         }
@@ -143,13 +138,7 @@ impl Setup {
     }
 
     fn toml(&self, root: &Path) -> String {
-        let Self {
-            services,
-            supervisor,
-            http,
-            logs,
-            ..
-        } = self;
+        let Self { services, supervisor, http, logs, .. } = self;
         let at = root.display();
         format!(
             "[supervisor]\nname = \"t\"\nruntime_dir = \"{at}/run\"\nstate_dir = \"{at}/state\"\n{supervisor}\
@@ -174,23 +163,14 @@ fn lend(program: &Path, to: &Path) -> PathBuf {
     fs::create_dir_all(to).expect("the directory is new");
     let name = program.file_name().expect("a program has a name");
     let mut copy = fs::File::create_new(to.join(name)).expect("the directory is new");
-    copy.write_all(&fs::read(program).expect("the program is there"))
-        .expect("there is room for it");
-    copy.set_permissions(fs::Permissions::from_mode(0o755))
-        .expect("it is ours");
+    copy.write_all(&fs::read(program).expect("the program is there")).expect("there is room for it");
+    copy.set_permissions(fs::Permissions::from_mode(0o755)).expect("it is ours");
     to.join(name)
 }
 
 fn give_away(root: &Path) {
-    let owned = fs::read_dir(root)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    for path in owned
-        .chain([root.to_owned()])
-        .filter(|path| !path.is_symlink())
-    {
+    let owned = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    for path in owned.chain([root.to_owned()]).filter(|path| !path.is_symlink()) {
         chown(path, Some(65534), Some(65534)).expect("root may give away");
     }
 }

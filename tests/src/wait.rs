@@ -29,10 +29,7 @@ pub fn within<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Option<
         if let Some(found) = probe() {
             return found;
         }
-        assert!(
-            began.elapsed() < limit,
-            "waited {limit:?} in vain for: {what}"
-        );
+        assert!(began.elapsed() < limit, "waited {limit:?} in vain for: {what}");
         thread::sleep(POLL);
     }
 }

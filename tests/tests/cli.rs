@@ -6,7 +6,7 @@ use e2e::{Setup, Signal, alive, eventually, send};
 #[test]
 fn without_a_supervisor_each_command_says_so_with_code_3() {
     let stack = Setup::of("[services.t]\ncommand = './puppet wait'").prepare();
-    for words in [&["status"][..], &["stop"], &["restart", "t"], &["why", "t"], &["signal", "t", "HUP"], &["events"]] {
+    for words in [&["status"][..], &["stop"], &["restart", "t"], &["why", "t"], &["signal", "t", "HUP"]] {
         let done = stack.cli(words).ended_with(3);
         assert!(!done.stderr.is_empty(), "{words:?}");
         assert!(done.stdout.is_empty(), "{words:?} {}", done.stdout);
@@ -184,7 +184,7 @@ fn two_starts_at_once_make_one_stack() {
 }
 
 #[test]
-fn help_and_version_are_there_and_completions_are_made() {
+fn help_names_every_command_and_the_version_is_told() {
     let stack = Setup::of("[services.t]\ncommand = './puppet wait'").prepare();
     assert!(stack.cli(&["--version"]).succeeded().stdout.starts_with("supervisor "));
     let help = stack.cli(&["--help"]).succeeded().stdout;

@@ -15,10 +15,10 @@ fn open() -> (Stack, SocketAddr, String) {
 }
 
 #[test]
-fn health_status_and_metrics_are_open_and_the_rest_needs_the_token() {
+fn health_and_status_are_open_and_the_rest_needs_the_token() {
     let (stack, address, token) = open();
     let get = |path: &str, extra: &[&str]| over_tcp(address, "GET", path, extra).expect("an answer");
-    for path in ["/livez", "/health", "/healthz", "/readyz", "/status", "/metrics"] {
+    for path in ["/livez", "/health", "/healthz", "/readyz", "/status"] {
         assert_eq!(get(path, &[]).status, 200, "{path}");
     }
     let health = get("/health", &[]).json();
@@ -60,7 +60,7 @@ fn a_foreign_host_name_is_answered_with_nothing() {
         "user@localhost".to_owned(),
         "localhost evil".to_owned(),
     ] {
-        for path in ["/", "/livez", "/health", "/status", "/metrics", "/api/v1/status", "/api/v1/events?follow=true"] {
+        for path in ["/", "/livez", "/health", "/status", "/api/v1/status", "/api/v1/events?follow=true"] {
             let answer = over_tcp(address, "GET", path, &[&format!("Host: {host}")]).expect("an answer");
             assert!([400, 421].contains(&answer.status), "{host} {path}: {}", answer.status);
             assert!(!answer.text().contains("running"), "{}", answer.text());
@@ -218,9 +218,7 @@ fn errors_are_problem_documents_and_unknown_things_are_named() {
 fn every_answer_says_that_it_is_not_to_be_sniffed_framed_or_kept() {
     let stack = Setup::of("[services.t]\ncommand = './puppet seq --count 3'").start();
     stack.wait_log("t", "3\n");
-    for path in
-        ["/health", "/status", "/metrics", "/api/v1/status", "/api/v1/services/t/logs?tail=1", "/api/v1/services/ghost"]
-    {
+    for path in ["/health", "/status", "/api/v1/status", "/api/v1/services/t/logs?tail=1", "/api/v1/services/ghost"] {
         let answer = stack.get(path);
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
@@ -250,15 +248,28 @@ fn a_given_address_that_is_busy_is_an_error() {
 }
 
 #[test]
-fn health_follows_the_services() {
+fn health_is_that_of_the_critical_services_that_are_wanted_up() {
     let stack = Setup::of(
-        "[services.must]\ncommand = './puppet wait'\n[services.may]\ncommand = './puppet wait'\ncritical = false",
+        "[services.must]\ncommand = './puppet tell-signals'\n\
+         [services.slow]\ncommand = './puppet ready-after never'\nready = { notify = true }\nautostart = false\n\
+         [services.may]\ncommand = './puppet wait'\ncritical = false\n\
+         [services.ill]\ncommand = './puppet exit-code 1'\nrestart = { policy = 'no' }\ncritical = false\nautostart = false",
     )
     .start();
-    let health = || (stack.get("/health").status, stack.get("/health").json()["status"].clone());
-    assert_eq!(health(), (200, "healthy".into()));
+    let health = || {
+        let answer = stack.get("/health");
+        (answer.status, answer.json()["status"].as_str().map(str::to_owned))
+    };
+    let is = |status: u16, word: &str| (status, Some(word.to_owned()));
+    assert_eq!(health(), is(200, "healthy"));
     stack.cli(&["stop", "may"]).succeeded();
-    assert_eq!(health(), (200, "healthy".into()), "what is wanted down does not count");
-    let answer = stack.get("/metrics").text();
-    assert!(answer.contains("must"), "{answer}");
+    assert_eq!(health(), is(200, "healthy"), "what is wanted down does not count");
+    stack.cli(&["start", "ill", "--no-wait"]).succeeded();
+    stack.wait_for("ill", "failed");
+    assert_eq!(health(), is(200, "degraded"), "an optional one degrades");
+    stack.cli(&["start", "slow", "--no-wait"]).succeeded();
+    stack.wait_for("slow", "starting");
+    assert_eq!(health(), is(503, "unhealthy"));
+    stack.cli(&["stop", "slow", "ill"]).succeeded();
+    assert_eq!(health(), is(200, "healthy"));
 }
