@@ -1,24 +1,18 @@
-//! What only all services together can show to be wrong: dependencies, ports, lengths of socket paths.
+//! What only all services together can show to be wrong: dependencies and ports.
 //! Not here: a single service.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::Path;
 
 use supervisor_core::{Condition, Fleet, GraphError, Kind, Policy, ServiceName, Settings};
 
-use super::model::{Handoff, Listen, ProbeHow};
+use super::model::Listen;
 use super::nearest::nearest;
 use super::service::Built;
 use super::source::{Problems, Sources, Span};
-use super::stack::MAX_SOCKET_PATH;
-
-/// A generation's number has at most so many digits in the name of its sockets.
-const GENERATION_DIGITS: usize = 8;
 
 pub(super) struct Across<'a> {
     pub(super) services: &'a [Built],
-    pub(super) runtime_dir: &'a Path,
     pub(super) listen: Listen,
     pub(super) sources: &'a Sources,
 }
@@ -27,7 +21,6 @@ impl Across<'_> {
     pub(super) fn check(&self, problems: &mut Problems) {
         self.check_dependencies(problems);
         self.check_ports(problems);
-        self.check_socket_paths(problems);
     }
 
     fn check_dependencies(&self, problems: &mut Problems) {
@@ -109,29 +102,6 @@ impl Across<'_> {
                     continue;
                 }
                 users.push((launch.bind, format!("`{}`", launch.name), Some(*span)));
-            }
-        }
-    }
-
-    fn check_socket_paths(&self, problems: &mut Problems) {
-        let dir = self.runtime_dir.as_os_str().len();
-        for built in self.services {
-            let launch = &built.service.launch;
-            let http = launch.probes.values().any(|probe| matches!(probe.how, ProbeHow::Http { .. }));
-            let kind = match (launch.notify, http && launch.handoff == Handoff::Socket) {
-                (true, _) => "/notify/",
-                (false, true) => "/probe/",
-                (false, false) => continue,
-            };
-            let length = dir + kind.len() + launch.name.as_str().len() + 1 + GENERATION_DIGITS;
-            if length > MAX_SOCKET_PATH {
-                let message = format!("the paths of the sockets of `{}` would be too long", launch.name);
-                let help = format!(
-                    "they may have {MAX_SOCKET_PATH} bytes, and the runtime directory `{}` has {dir}: shorten the name by {}, or set `runtime_dir`",
-                    self.runtime_dir.display(),
-                    length - MAX_SOCKET_PATH
-                );
-                problems.add_with_help(built.at, message, help);
             }
         }
     }

@@ -212,7 +212,6 @@ impl Load<'_> {
             declared.iter().map(|service| service::build(service, &logs, &mut env_files, &mut self.desk)).collect();
         let across = Across {
             services: &built,
-            runtime_dir: &whole.runtime_dir,
             listen: http.listen,
             sources: self.desk.sources,
         };

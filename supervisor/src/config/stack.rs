@@ -15,9 +15,9 @@ use super::surroundings::Surroundings;
 use super::tree::Node;
 
 /// A socket's path fits into 104 bytes with its NUL, on every system.
-pub(super) const MAX_SOCKET_PATH: usize = 103;
-/// So long a runtime directory leaves room for the sockets of services with names of usual length.
-const MAX_AUTO_RUNTIME_DIR: usize = 63;
+const MAX_SOCKET_PATH: usize = 103;
+/// The longest name of a socket within the runtime directory: `/notify/` and the number of a run.
+const MAX_SOCKET_NAME: usize = 8 + 12;
 /// What of the stack's name is in the names of its directories.
 const MAX_DIR_NAME: usize = 20;
 
@@ -88,15 +88,15 @@ fn said_dir(section: &Section<'_>, key: &str, reader: &mut Reader<'_>) -> Option
 fn runtime_dir(section: &Section<'_>, own_dir: &str, surroundings: &Surroundings, reader: &mut Reader<'_>) -> PathBuf {
     let Some(said) = said_dir(section, "runtime_dir", reader) else {
         let mut auto = surroundings.runtime_bases.iter().map(|base| base.join(own_dir)).collect::<Vec<_>>();
-        let fits = auto.iter().position(|dir| dir.as_os_str().len() <= MAX_AUTO_RUNTIME_DIR);
+        let fits = auto.iter().position(|dir| dir.as_os_str().len() + MAX_SOCKET_NAME <= MAX_SOCKET_PATH);
         // The last one is the shortest there is.
         return auto.swap_remove(fits.unwrap_or(auto.len() - 1));
     };
-    let socket = said.join("api.sock");
-    if socket.as_os_str().len() > MAX_SOCKET_PATH
+    if said.as_os_str().len() + MAX_SOCKET_NAME > MAX_SOCKET_PATH
         && let Some(node) = section.get("runtime_dir")
     {
-        let message = format!("`{}` is too long: a socket's path may have {MAX_SOCKET_PATH} bytes", socket.display());
+        let most = MAX_SOCKET_PATH - MAX_SOCKET_NAME;
+        let message = format!("`{}` is too long for sockets: it may have {most} bytes", said.display());
         reader.problems.add_with_help(node.span, message, "use a shorter directory, or `auto`");
     }
     said

@@ -103,7 +103,7 @@ impl Control {
         self.link.send(Purpose::Spawn(run), &Request::Spawn(Box::new(prepared.spawn)), &prepared.fds)
     }
 
-    /// Lets the pump and the notify reader begin with what a run has.
+    /// Lets the pump begin with the output of a run.
     pub(crate) fn attach(&mut self, number: u64) {
         let Some(run) = self.runs.get_mut(&number) else { return };
         let settings = self.services.get(&run.record.service).map(|service| settings(&service.launch.log));
@@ -117,6 +117,12 @@ impl Control {
             });
             self.pump.attach(stream(number, index), pipe, path.clone(), settings);
         }
+    }
+
+    /// Begins to read the notify socket of a run. Not before its process is known: what a quick one says waits in the
+    /// socket, so no news of a run comes before the news that it exists.
+    pub(crate) fn listen(&mut self, number: u64) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
         if let Some(socket) = run.notify.take() {
             let sender = notify::Sender {
                 run: number,
@@ -141,6 +147,7 @@ impl Control {
             self.set_executable(&service, executable);
         }
         self.happen(Event::Spawned { run, pid });
+        self.listen(run);
     }
 
     pub(crate) fn not_spawned(&mut self, run: u64, step: &str, errno: i32) {

@@ -29,8 +29,6 @@ use supervisor_core::Time;
 
 pub(crate) use prepare::log_paths;
 pub(crate) use view::{Ask, Executable, Refusal, View, What};
-#[cfg(test)]
-pub(crate) use view::Facts;
 
 /// `EX_CONFIG`: the keeper does not try again with a control that says so at its first start.
 const EXIT_CONFIG: u8 = 78;

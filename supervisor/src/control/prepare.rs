@@ -51,7 +51,6 @@ pub(crate) struct Order {
 pub(crate) struct Listener {
     /// `http`, or the name in `ports`.
     pub(crate) name: String,
-    pub(crate) address: SocketAddr,
     pub(crate) fd: OwnedFd,
 }
 
@@ -275,7 +274,7 @@ fn listeners(order: &Order) -> Result<Vec<Arc<Listener>>, Failure> {
             Handoff::Socket => {
                 let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
                 listen(&fd, backlog).map_err(|error| busy(address, &error.into()))?;
-                made.push(Arc::new(Listener { name: name.to_owned(), address, fd }));
+                made.push(Arc::new(Listener { name: name.to_owned(), fd }));
             }
         }
     }
@@ -351,7 +350,7 @@ fn socket_path(runtime_dir: &Path, kind: &str, order: &Order) -> io::Result<Path
     use std::os::unix::fs::DirBuilderExt;
     let dir = runtime_dir.join(kind);
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-    let path = dir.join(format!("{}.{}", order.launch.name, order.generation));
+    let path = dir.join(order.run.to_string());
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(path),

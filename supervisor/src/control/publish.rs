@@ -94,6 +94,7 @@ impl Control {
             }
             self.runs.insert(number, run);
             self.attach(number);
+            self.listen(number);
             let surveyed = commands.iter().any(|command| *command == Command::Survey { run: number });
             if !lives && !surveyed {
                 self.release(number);

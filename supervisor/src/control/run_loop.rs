@@ -85,7 +85,6 @@ pub(crate) enum News {
     Sorted { by_run: BTreeMap<u64, Vec<i32>> },
     Drained { run: u64 },
     SocketRemoved,
-    Core(Event),
 }
 
 /// Everything that the loop owns.
@@ -321,7 +320,6 @@ impl Control {
             News::Sorted { by_run } => self.surveyed(&by_run),
             News::Drained { run } => self.drained(run),
             News::SocketRemoved => self.reopen_socket()?,
-            News::Core(event) => self.happen(event),
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Serialize;
 use supervisor_core::{Event, Fleet, GraphError, Memory, Recovered, ServiceName, ServiceSpec, Settings};
 use supervisor_keeper::Request;
 use supervisor_logs::Pump;
@@ -19,11 +20,13 @@ use super::ownlog;
 use super::prepare::{Listener, Places, RunRecord};
 use super::run_loop::{Control, Run};
 use super::sockets;
-use crate::config::{self, Diagnostics, Recorded, Stack};
+use crate::config::{self, Diagnostics, Disk, Recorded, Recorder, Stack, Surroundings};
 use crate::state;
 
 /// The record that holds what the configuration was read from.
 const CONFIG: &str = "config";
+/// The record that holds where that was: variables and directories. A logout may change them.
+const SURROUNDINGS: &str = "surroundings";
 /// The record that holds this keeper's part of every cookie.
 const LIFE: &str = "life";
 /// The record of a service's `Memory` begins with this.
@@ -97,16 +100,23 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
 
 /// The configuration that is in force: what an earlier control read, else what the file says now.
 fn configuration(file: &Path, link: &mut Link, inventory: &Inventory) -> Result<Stack, StartupError> {
-    let surroundings = config::Surroundings::of_process();
-    if let Some(bytes) = inventory.records.get(CONFIG) {
-        let mut recorded = serde_json::from_slice::<Recorded>(bytes).map_err(io::Error::other)?;
+    let kept = inventory.records.get(CONFIG).zip(inventory.records.get(SURROUNDINGS));
+    if let Some((recorded, surroundings)) = kept {
+        let mut recorded: Recorded = serde_json::from_slice(recorded).map_err(io::Error::other)?;
+        let surroundings: Surroundings = serde_json::from_slice(surroundings).map_err(io::Error::other)?;
         return config::load(file, &surroundings, &mut recorded).map_err(StartupError::Config);
     }
-    let mut recorder = config::Recorder::new(config::Disk);
+    let surroundings = Surroundings::of_process();
+    let mut recorder = Recorder::new(Disk);
     let stack = config::load(file, &surroundings, &mut recorder).map_err(StartupError::Config)?;
-    let value = serde_json::to_vec(&recorder.into_recorded()).map_err(io::Error::other)?;
-    link.send(Purpose::Note("keep the configuration"), &Request::Put { key: CONFIG.to_owned(), value }, &[])?;
+    keep(link, CONFIG, &recorder.into_recorded())?;
+    keep(link, SURROUNDINGS, &surroundings)?;
     Ok(stack)
+}
+
+fn keep(link: &mut Link, key: &str, value: &impl Serialize) -> io::Result<()> {
+    let value = serde_json::to_vec(value).map_err(io::Error::other)?;
+    link.send(Purpose::Note("keep the configuration"), &Request::Put { key: key.to_owned(), value }, &[])
 }
 
 /// As PID 1 a container's engine kills us ten seconds after it asked.
@@ -177,11 +187,10 @@ fn listeners(stack: &Stack, inventory: &mut Inventory) -> BTreeMap<ServiceName, 
     let mut all: BTreeMap<ServiceName, Vec<Arc<Listener>>> = BTreeMap::new();
     for service in &stack.services {
         let launch = &service.launch;
-        let ports = launch.port.map(|port| ("http", port)).into_iter();
-        for (name, port) in ports.chain(launch.ports.iter().map(|(name, port)| (name.as_str(), *port))) {
+        let main = launch.port.map(|_| "http").into_iter();
+        for name in main.chain(launch.ports.keys().map(String::as_str)) {
             if let Some(fd) = inventory.held.remove(&super::prepare::listener_name(&launch.name, name)) {
-                let address = std::net::SocketAddr::new(launch.bind, port);
-                let listener = Arc::new(Listener { name: name.to_owned(), address, fd });
+                let listener = Arc::new(Listener { name: name.to_owned(), fd });
                 all.entry(launch.name.clone()).or_default().push(listener);
             }
         }

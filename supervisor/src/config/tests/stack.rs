@@ -110,21 +110,17 @@ fn the_directories_of_two_files_differ() {
 #[test]
 fn a_runtime_directory_that_is_too_long_for_sockets_is_not_used() {
     let mut around = surroundings(&[]);
-    around.runtime_bases[0] = PathBuf::from(format!("/run/{}", "x".repeat(60)));
+    around.runtime_bases[0] = PathBuf::from(format!("/run/{}", "x".repeat(80)));
     let mut memory = Memory(BTreeMap::from([(PathBuf::from(FILE), String::new())]));
     let stack = load(Path::new(FILE), &around, &mut memory).unwrap();
     assert_eq!(stack.runtime_dir.parent(), Some(Path::new("/tmp/supervisor-1000")));
     let dir = "d".repeat(100);
     assert_eq!(
         problems(&format!("[supervisor]\nruntime_dir = \"/{dir}\"")),
-        [format!(
-            "`/{dir}/api.sock` is too long: a socket's path may have 103 bytes (use a shorter directory, or `auto`)"
-        )]
+        [format!("`/{dir}` is too long for sockets: it may have 83 bytes (use a shorter directory, or `auto`)")]
     );
-    let name = "n".repeat(63);
-    let found = problems(&format!("[services.{name}]\ncommand = \"x\"\nready.notify = true"));
-    assert!(found[0].starts_with(&format!("the paths of the sockets of `{name}` would be too long")), "{found:?}");
-    assert_eq!(super::stack(&format!("[services.{name}]\ncommand = \"x\"")).services.len(), 1);
+    let long = format!("[services.{}]\ncommand = \"x\"\nready.notify = true", "n".repeat(63));
+    assert_eq!(super::stack(&long).services.len(), 1);
 }
 
 #[test]
