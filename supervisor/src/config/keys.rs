@@ -127,7 +127,7 @@ const KEYS: &[Key] = &[
 
     key("services.*.restart", Table, "", "when it is started again"),
     key("services.*.restart.policy", Choice(&["always", "on-failure", "no"]), "\"always\"", "which ends are followed by a new run"),
-    key("services.*.restart.delay", Duration, "\"500ms\"", "before the second restart in a row; the first is immediate; 0: always at once"),
+    key("services.*.restart.delay", Duration, "\"500ms\"", "before a restart, unless the run was good (`reset_after`); then and with 0 it is immediate"),
     key("services.*.restart.factor", Number, "2.0", "each further failure multiplies the delay"),
     key("services.*.restart.max_delay", Duration, "\"30s\"", "the longest delay"),
     key("services.*.restart.jitter", Number, "0.5", "the share of a delay that is random"),
