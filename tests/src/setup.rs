@@ -68,7 +68,7 @@ impl Setup {
         self
     }
 
-    /// A variable of the supervisor's own environment.
+    /// A variable of the supervisor's own environment; `@root` in it is the directory of the stack.
     #[must_use]
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.env.push((key.to_owned(), value.to_owned()));

@@ -105,7 +105,8 @@ impl Stack {
         // Both are in the base set of every service's environment, so they mark all that is ours.
         command.env("HOME", &self.root).env("TMPDIR", &self.root);
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        command.envs(self.setup.env.iter().map(|(key, value)| (key, value)));
+        let root = self.root.display().to_string();
+        command.envs(self.setup.env.iter().map(|(key, value)| (key, value.replace("@root", &root))));
         if self.setup.user == User::Ordinary && is_root() {
             command.uid(65534).gid(65534);
         }

@@ -1,7 +1,7 @@
 //! The commands as a person or a script meets them.
 //! Not here: what they make the supervisor do.
 
-use e2e::{Setup, Signal, alive, eventually, send};
+use e2e::{Setup, Signal, User, alive, eventually, send};
 
 #[test]
 fn without_a_supervisor_each_command_says_so_with_code_3() {
@@ -191,4 +191,29 @@ fn help_names_every_command_and_the_version_is_told() {
     for command in ["start", "stop", "restart", "status", "why", "logs", "check"] {
         assert!(help.contains(command), "{command} is not in {help}");
     }
+}
+
+#[test]
+fn exec_runs_a_command_in_the_environment_and_directory_of_a_service() {
+    let stack = Setup::of("[services.t]\ncommand = './puppet wait'\nenv = { OWN = 'mine' }\ncwd = 'deep'").prepare();
+    std::fs::create_dir(stack.path("deep")).expect("ours");
+    let done = stack.cli(&["exec", "t", "--", "sh", "-c", "echo $OWN; pwd; exit 5"]).ended_with(5);
+    assert_eq!(done.stdout, format!("mine\n{}\n", stack.path("deep").display()));
+}
+
+#[test]
+fn list_names_the_stacks_that_run_with_their_files() {
+    let stack = Setup::of("[services.t]\ncommand = './puppet wait'")
+        .as_user(User::Ordinary)
+        .env("XDG_RUNTIME_DIR", "@root")
+        .prepare();
+    let file = stack.path("supervisor.toml");
+    let text = std::fs::read_to_string(&file).expect("ours");
+    // The only place where `list` looks that is not shared with other tests.
+    std::fs::write(&file, text.replace("/run\"", "/supervisor/t\"")).expect("ours");
+    stack.cli(&["start"]).succeeded();
+    let listed = stack.cli(&["list"]).succeeded().stdout;
+    assert!(listed.contains(&file.display().to_string()), "{listed}");
+    stack.cli(&["stop"]).succeeded();
+    assert!(!stack.cli(&["list"]).succeeded().stdout.contains("supervisor.toml"));
 }

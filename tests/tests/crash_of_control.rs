@@ -204,3 +204,27 @@ fn a_killed_keeper_leaves_no_service_running_twice() {
         stack.wait_for(&format!("s{number}"), "running");
     }
 }
+
+#[test]
+fn a_control_that_hangs_is_replaced_and_what_happened_meanwhile_is_dealt_with() {
+    let stack = Setup::of(&five("./puppet wait")).start();
+    let before = pids(&stack);
+    let control = stack.control();
+    send(control, Signal::SIGSTOP);
+    send(before[0], Signal::SIGKILL);
+    eventually("another control", || (stack.control() != control).then_some(()));
+    let service =
+        stack.wait_until("s1", "up again", |service| service.state() == "running" && service.generation() == 2);
+    assert_eq!(service.last_exit()["signal"], "KILL");
+    assert_eq!(pids(&stack)[1..], before[1..]);
+    assert!(!alive(control), "two deciding at once");
+}
+
+#[test]
+fn a_removed_socket_is_made_again() {
+    let stack = Setup::of("[services.t]\ncommand = './puppet wait'").start();
+    let pid = stack.pid("t");
+    std::fs::remove_file(stack.socket()).expect("ours");
+    eventually("the socket to be there again", || stack.socket().exists().then_some(()));
+    assert_eq!(stack.service("t").pid(), Some(pid));
+}

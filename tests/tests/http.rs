@@ -250,7 +250,7 @@ fn a_given_address_that_is_busy_is_an_error() {
 #[test]
 fn health_is_that_of_the_critical_services_that_are_wanted_up() {
     let stack = Setup::of(
-        "[services.must]\ncommand = './puppet tell-signals'\n\
+        "[services.must]\ncommand = './puppet wait'\n\
          [services.slow]\ncommand = './puppet ready-after never'\nready = { notify = true }\nautostart = false\n\
          [services.may]\ncommand = './puppet wait'\ncritical = false\n\
          [services.ill]\ncommand = './puppet exit-code 1'\nrestart = { policy = 'no' }\ncritical = false\nautostart = false",

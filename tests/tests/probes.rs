@@ -249,3 +249,26 @@ fn another_service_cannot_say_it_either() {
     stack.wait_log("liar", "sent ready");
     holds_for(Duration::from_secs(1), "not ready", || stack.service("victim").state() == "starting");
 }
+
+#[test]
+fn a_stall_of_the_supervisor_is_no_failure_of_a_service() {
+    let port = free_port();
+    let stack = Setup::of(&format!(
+        "[services.web]\ncommand = './puppet listen --inherited'\nport = {port}\nrollout = {{ handoff = 'socket' }}\n\
+         live = {{ http = '/health', interval = '200ms', timeout = '300ms', failures = 1 }}\n\
+         [services.dog]\ncommand = './puppet watchdog --interval 100'\nready = {{ notify = true }}\nlive = {{ watchdog = '1s' }}"
+    ))
+    .start();
+    let before = (stack.pid("web"), stack.pid("dog"));
+    let control = stack.control();
+    for _ in 0..2 {
+        send(control, Signal::SIGSTOP);
+        std::thread::sleep(Duration::from_secs(4));
+        send(control, Signal::SIGCONT);
+        holds_for(Duration::from_millis(600), "nobody is replaced", || {
+            stack.service("web").restarts() == 0 && stack.service("dog").restarts() == 0
+        });
+    }
+    assert_eq!((stack.pid("web"), stack.pid("dog")), before);
+    assert_eq!(stack.control(), control, "a control that answers again is kept");
+}

@@ -154,3 +154,27 @@ fn another_services_death_disturbs_nobody() {
     assert_eq!(stack.service("good").pid(), Some(good));
     assert_eq!(stack.service("good").restarts(), 0);
 }
+
+#[test]
+fn forty_services_killed_in_the_same_instant_all_come_back_once() {
+    let services: String = (0..40).map(|number| format!("[services.s{number}]\ncommand = 'sleep 1000'\n")).collect();
+    let stack = Setup::of(&services).start();
+    let sleeping = || -> Vec<i32> {
+        let all = stack.processes();
+        all.iter().filter(|one| one.command == "sleep 1000" && one.state != 'Z').map(|one| one.pid).collect()
+    };
+    let before = sleeping();
+    assert_eq!(before.len(), 40);
+    e2e::kill_together(&before);
+    eventually("all to be up again", || {
+        let now = sleeping();
+        (now.len() == 40 && now.iter().all(|pid| !before.contains(pid))).then_some(())
+    });
+    for number in 0..40 {
+        let service = stack.wait_for(&format!("s{number}"), "running");
+        assert_eq!(service.restarts(), 1, "s{number}");
+        assert_eq!(service.last_exit()["signal"], "KILL", "s{number}");
+    }
+    let zombies = stack.processes().iter().filter(|one| one.state == 'Z').count();
+    assert_eq!(zombies, 0);
+}
