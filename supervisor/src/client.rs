@@ -143,13 +143,14 @@ impl Client {
 
     fn unreachable(&self, error: io::Error) -> ClientError {
         let at = self.socket.clone();
-        match error.kind() {
-            io::ErrorKind::PermissionDenied => ClientError::Denied(at, error),
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
-                ClientError::NotRunning(at)
-            }
-            _ => ClientError::Broken(at, error.to_string()),
+        let kind = error.kind();
+        if kind == io::ErrorKind::PermissionDenied {
+            return ClientError::Denied(at, error);
         }
+        if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::ConnectionRefused {
+            return ClientError::NotRunning(at);
+        }
+        ClientError::Broken(at, error.to_string())
     }
 
     fn broken(&self, error: &(dyn std::error::Error + '_)) -> ClientError {

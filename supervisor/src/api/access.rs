@@ -98,10 +98,8 @@ impl Rules {
         if uri.authority().is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host)) {
             return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "the request's target and its Host differ"));
         }
-        let same_site = headers
-            .get_all(SEC_FETCH_SITE)
-            .iter()
-            .all(|site| matches!(site.as_bytes(), b"none" | b"same-origin"));
+        let same_site =
+            headers.get_all(SEC_FETCH_SITE).iter().all(|site| matches!(site.as_bytes(), b"none" | b"same-origin"));
         let same_origin = headers.get_all(ORIGIN).iter().all(|origin| {
             let origin = origin.to_str().unwrap_or_default();
             let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
@@ -143,7 +141,8 @@ impl Rules {
         if given.is_some_and(|given| self.token.is(given)) {
             return Ok(());
         }
-        let detail = "this needs `Authorization: Bearer TOKEN`; the token is in the file `token` of the runtime directory";
+        let detail =
+            "this needs `Authorization: Bearer TOKEN`; the token is in the file `token` of the runtime directory";
         Err(Problem::new(StatusCode::UNAUTHORIZED, detail))
     }
 }

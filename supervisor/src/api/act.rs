@@ -92,8 +92,9 @@ pub(crate) async fn signal(
         Some(signal) => signal,
         None => parse::<SignalRequest>(&body)?.signal,
     };
-    let number = signals::parse(&signal)
-        .ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "`signal` is no signal; use a name as HUP, or a number"))?;
+    let number = signals::parse(&signal).ok_or_else(|| {
+        Problem::new(StatusCode::BAD_REQUEST, "`signal` is no signal; use a name as HUP, or a number")
+    })?;
     ask(&asks, What::Signal { service: service(&name)?, signal: number }).await
 }
 

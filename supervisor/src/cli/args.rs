@@ -245,9 +245,9 @@ mod tests {
 
     #[test]
     fn the_last_of_wait_and_no_wait_counts() {
-        let no_wait = |line: &str| match parse(line).unwrap().command {
-            Command::Start(start) => start.wait.no_wait,
-            _ => panic!("this is start"),
+        let no_wait = |line: &str| {
+            let Command::Start(start) = parse(line).unwrap().command else { panic!("{line}") };
+            start.wait.no_wait
         };
         assert!(no_wait("start --no-wait"));
         assert!(!no_wait("start --no-wait --wait"));

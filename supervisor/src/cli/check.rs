@@ -33,8 +33,11 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
     }
     let own = problems_of_supervisor(&stack, runs);
     if screen.json {
-        let problems: BTreeMap<&str, &str> =
-            rows.iter().map(|row| (row[0].text.as_str(), row[4].text.as_str())).filter(|(_, text)| *text != "ok").collect();
+        let problems: BTreeMap<&str, &str> = rows
+            .iter()
+            .map(|row| (row[0].text.as_str(), row[4].text.as_str()))
+            .filter(|(_, text)| *text != "ok")
+            .collect();
         let document = serde_json::json!({
             "schema_version": crate::api::SCHEMA_VERSION, "file": stack.file, "services": stack.services.len(),
             "problems": problems, "supervisor": own,
@@ -80,7 +83,8 @@ fn problems_of(launch: &Launch, runs: bool) -> Vec<String> {
         problems.push(format!("cwd: there is no directory {}", launch.cwd.display()));
     }
     problems.extend(launch::identity(launch).err().map(|error| error.to_string()));
-    problems.extend(not_writable(&launch.log.dir).map(|why| format!("log directory {}: {why}", launch.log.dir.display())));
+    problems
+        .extend(not_writable(&launch.log.dir).map(|why| format!("log directory {}: {why}", launch.log.dir.display())));
     if !runs {
         let ports = launch.port.into_iter().chain(launch.ports.values().copied());
         problems.extend(ports.filter_map(|port| not_free(launch.bind, port)));

@@ -16,7 +16,7 @@ use crate::config::{self, Diagnostics, Disk, Recorder, Service, Stack, Surroundi
 pub(crate) fn file(global: &Global) -> Result<PathBuf, Failure> {
     let here = std::env::current_dir().map_err(|error| Failure::of_system("find the current directory", &error))?;
     if let Some(given) = &global.config {
-        return Ok(here.join(given));
+        return Ok(config::located(&here.join(given)));
     }
     config::find(&here).ok_or_else(|| {
         let mut message = format!("there is no supervisor.toml in {} or above; use --config", here.display());
@@ -25,7 +25,11 @@ pub(crate) fn file(global: &Global) -> Result<PathBuf, Failure> {
             message.push_str("\nstacks that run:");
         }
         for stack in running {
-            message.push_str(&format!("\n  {}  {}", stack.status.supervisor.name, stack.status.supervisor.file.display()));
+            message.push_str(&format!(
+                "\n  {}  {}",
+                stack.status.supervisor.name,
+                stack.status.supervisor.file.display()
+            ));
         }
         Failure::new(Exit::Usage, message)
     })

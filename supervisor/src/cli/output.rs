@@ -105,7 +105,8 @@ pub(crate) fn clean(text: &str) -> String {
 }
 
 fn push_harmless(shown: &mut String, c: char) {
-    let turns_text = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns_text =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if c == '\t' || !(c.is_control() || turns_text) {
         shown.push(c);
     } else if c.is_ascii() {

@@ -54,11 +54,8 @@ impl Watch<'_> {
         loop {
             match self.client.status() {
                 Ok(status) => {
-                    let verdicts: Vec<(&ServiceDocument, Verdict)> = status
-                        .services
-                        .iter()
-                        .filter_map(|service| Some((service, (self.judge)(service)?)))
-                        .collect();
+                    let verdicts: Vec<(&ServiceDocument, Verdict)> =
+                        status.services.iter().filter_map(|service| Some((service, (self.judge)(service)?))).collect();
                     display.show(&verdicts, began.elapsed());
                     if let Some(ending) = sum(verdicts.iter().map(|(_, verdict)| *verdict)) {
                         display.end();

@@ -55,18 +55,21 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
     }
     let named = start.services.clone();
     let judge = |service: &ServiceDocument| {
-        let meant = if named.is_empty() { service.wanted } else { named.iter().any(|name| name == service.name.as_str()) };
+        let meant =
+            if named.is_empty() { service.wanted } else { named.iter().any(|name| name == service.name.as_str()) };
         meant.then(|| verdict(service))
     };
     let mut is_dead = || boot.as_mut().and_then(|boot| boot.failure(&stack));
-    let watch = Watch { client: &client, screen, limit: start.wait.timeout.limit, judge: &judge, is_dead: &mut is_dead };
+    let watch =
+        Watch { client: &client, screen, limit: start.wait.timeout.limit, judge: &judge, is_dead: &mut is_dead };
     let (ending, status) = watch.wait()?;
     report(&status, &judge, screen);
     Ok(match ending {
         Ending::Reached => Exit::Done,
         Ending::Failed => Exit::Failed,
         Ending::TimedOut => {
-            screen.complain(&format!("error: not all are ready after {:?}; they go on trying", start.wait.timeout.limit));
+            screen
+                .complain(&format!("error: not all are ready after {:?}; they go on trying", start.wait.timeout.limit));
             Exit::TimedOut
         }
     })
@@ -83,11 +86,7 @@ pub(crate) fn verdict(service: &ServiceDocument) -> Verdict {
 }
 
 /// The table, and what failed and why.
-pub(crate) fn report(
-    status: &StatusDocument,
-    judge: &dyn Fn(&ServiceDocument) -> Option<Verdict>,
-    screen: Screen,
-) {
+pub(crate) fn report(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument) -> Option<Verdict>, screen: Screen) {
     if screen.json {
         if let Ok(json) = serde_json::to_string_pretty(status) {
             screen.data(&format!("{json}\n"));
@@ -118,7 +117,8 @@ impl Boot {
         // A file, not a pipe: who writes into it later finds neither a full one nor a broken one.
         let path = stack.state_dir.join(format!("start-{}.err", std::process::id()));
         let _ = std::fs::remove_file(&path);
-        let words = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+        let words =
+            OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
         std::fs::remove_file(&path).map_err(failed)?;
         let first = First { foreground: false, only: only.to_vec(), mirror: false };
         let keeper = roles::keeper_command(stack, &first)

@@ -48,9 +48,8 @@ pub(crate) fn stop(global: &Global, screen: Screen, stop: &Stop) -> Result<Exit,
 
 /// Until each of these is down.
 pub(crate) fn wait_for(client: &Client, screen: Screen, limit: Duration, names: &[String]) -> Result<Ending, Failure> {
-    let judge = |service: &ServiceDocument| {
-        names.iter().any(|name| name == service.name.as_str()).then(|| verdict(service))
-    };
+    let judge =
+        |service: &ServiceDocument| names.iter().any(|name| name == service.name.as_str()).then(|| verdict(service));
     Ok(Watch { client, screen, limit, judge: &judge, is_dead: &mut || None }.wait()?.0)
 }
 

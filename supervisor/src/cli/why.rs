@@ -64,7 +64,8 @@ fn exit(exit: &ExitDocument) -> String {
     let reason = exit.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let asked = if exit.asked { ", as asked" } else { "" };
     let ran = span(i64::try_from(exit.ran_ms).unwrap_or(i64::MAX));
-    let mut text = format!("{how}{reason}{asked}, generation {}, pid {}, after {ran}, at {}", exit.generation, exit.pid, exit.at);
+    let mut text =
+        format!("{how}{reason}{asked}, generation {}, pid {}, after {ran}, at {}", exit.generation, exit.pid, exit.at);
     if !exit.leftovers.is_empty() {
         text.push_str(&format!("; its leftovers had to be killed: {:?}", exit.leftovers));
     }
