@@ -46,7 +46,7 @@ pub(crate) fn environment(launch: &Launch, generation: u64) -> io::Result<BTreeM
         env.insert(key.clone(), value.render(generation));
     }
     for (key, source) in &launch.secrets {
-        env.insert(key.clone(), secret(key, source)?);
+        env.insert(key.clone(), secret(key, source, &launch.cwd)?);
     }
     if let Some(port) = launch.port {
         env.insert("PORT".to_owned(), port.to_string());
@@ -70,14 +70,14 @@ fn inherited(launch: &Launch, key: &str) -> bool {
     }
 }
 
-fn secret(key: &str, source: &SecretSource) -> io::Result<String> {
+fn secret(key: &str, source: &SecretSource, cwd: &Path) -> io::Result<String> {
     let text = match source {
         SecretSource::Env(name) => {
             std::env::var(name).map_err(|_| io::Error::other(format!("secret {key}: variable {name} is not set")))?
         }
         SecretSource::File(path) => read_secret_file(path)
             .map_err(|error| io::Error::new(error.kind(), format!("secret {key}: {}: {error}", path.display())))?,
-        SecretSource::Command(argv) => secret_of_command(argv)
+        SecretSource::Command(argv) => secret_of_command(argv, cwd)
             .map_err(|error| io::Error::new(error.kind(), format!("secret {key}: `{}`: {error}", argv[0])))?,
     };
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
@@ -97,10 +97,11 @@ fn read_secret_file(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn secret_of_command(argv: &[String]) -> io::Result<String> {
+fn secret_of_command(argv: &[String], cwd: &Path) -> io::Result<String> {
     use std::os::unix::process::CommandExt;
     let mut child = Command::new(&argv[0])
         .args(&argv[1..])
+        .current_dir(cwd)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
