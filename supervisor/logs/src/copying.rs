@@ -215,6 +215,9 @@ fn write(log: &mut Log, bytes: &[u8]) -> Result<usize, Errno> {
         return Err(Errno::EBADF);
     };
     let written = file.write_at(bytes, end).map_err(|error| errno(&error))?;
+    if written == 0 {
+        return Err(Errno::ENOSPC);
+    }
     log.wrote(written, Some(bytes[..written].ends_with(b"\n")));
     Ok(written)
 }

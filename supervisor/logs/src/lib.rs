@@ -9,6 +9,7 @@ mod chain;
 mod compress;
 mod copying;
 mod follow;
+mod live;
 mod log;
 mod outage;
 mod pace;

@@ -1,20 +1,18 @@
-//! The file that is being written: opening it safely, its end, its rotation, its troubles.
+//! A log: its file, its limit, its troubles, and the count of what was dropped.
 //! Not here: where bytes come from, and what becomes of them while there is no file.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 
-use crate::archives::remove;
 use crate::boundary::Filling;
 use crate::compress::Compressor;
+use crate::live::{Live, next_file, open_live};
 use crate::registry::{Registry, Shared, Trouble, lock};
 use crate::settings::Compression;
 
@@ -38,14 +36,6 @@ pub(crate) struct Log {
     dropped: Dropped,
     next_rotation: Option<Instant>,
     swept: bool,
-}
-
-struct Live {
-    file: File,
-    inode: u64,
-    end: u64,
-    /// The last byte is a line end, as far as known.
-    ends_line: Option<bool>,
 }
 
 struct Outage {
@@ -202,13 +192,7 @@ impl Log {
 
     /// Whether the last byte is a line end, or there is none.
     pub(crate) fn ends_line(&mut self) -> bool {
-        let Some(live) = &mut self.live else {
-            return true;
-        };
-        *live.ends_line.get_or_insert_with(|| {
-            let mut last = [b'\n'];
-            live.end == 0 || (live.file.read_exact_at(&mut last, live.end - 1).is_ok() && last == *b"\n")
-        })
+        self.live.as_mut().is_none_or(Live::ends_line)
     }
 
     /// Begins the next file. If that fails, the old one grows for a while.
@@ -225,6 +209,8 @@ impl Log {
                 }
             }
             Err(error) => {
+                // Its name may be another's by now.
+                self.live = None;
                 self.next_rotation = Some(now + REROTATE);
                 self.shared.counters.trouble(Trouble::Rotating, format!("rotate: {}", describe(&error)));
             }
@@ -278,92 +264,6 @@ impl Log {
         self.dropped.lines = 0;
         Ok(())
     }
-}
-
-impl Live {
-    /// All of it or nothing.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        if let Err(error) = self.file.write_all_at(bytes, self.end) {
-            // Nothing better can be done if even this fails.
-            let _ = self.file.set_len(self.end);
-            return Err(errno(&error));
-        }
-        self.end += bytes.len() as u64;
-        self.ends_line = Some(bytes.ends_with(b"\n"));
-        Ok(())
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("is {0}, not a regular file")]
-    Kind(&'static str),
-    #[error("has {0} names (hard links): refused as root")]
-    Linked(u64),
-    #[error("{}", describe(.0))]
-    Open(#[from] io::Error),
-}
-
-/// Opens a log without following links or waiting for anyone.
-fn open_live(path: &Path) -> Result<Live, Refusal> {
-    // Looked at first, as opening a device can have effects; and again when open, as names can change.
-    match fs::symlink_metadata(path) {
-        Ok(found) => check(&found)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
-    }
-    let file = options().create(true).open(path)?;
-    let found = file.metadata()?;
-    check(&found)?;
-    Ok(Live { file, inode: found.ino(), end: found.len(), ends_line: None })
-}
-
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    options.read(true).write(true).mode(0o640).custom_flags(flags.bits());
-    options
-}
-
-fn check(found: &fs::Metadata) -> Result<(), Refusal> {
-    use std::os::unix::fs::FileTypeExt;
-    let kind = found.file_type();
-    if kind.is_file() {
-        // A second name could be a file that root must not write for the one who made it.
-        let linked = found.nlink() > 1 && nix::unistd::geteuid().is_root();
-        return if linked { Err(Refusal::Linked(found.nlink())) } else { Ok(()) };
-    }
-    Err(Refusal::Kind(if kind.is_symlink() {
-        "a symbolic link"
-    } else if kind.is_dir() {
-        "a directory"
-    } else if kind.is_fifo() {
-        "a FIFO"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    }))
-}
-
-/// The steps of a rotation. Whichever is the last before a kill, every byte has a name that readers look for, and
-/// the next start or rotation finds its way.
-fn next_file(shared: &Shared, keep: u32) -> io::Result<Live> {
-    let place = &shared.place;
-    let _names = lock(&shared.names);
-    if keep == 0 {
-        place.prune(0)?;
-    } else {
-        place.shift(keep)?;
-    }
-    let fresh = place.fresh();
-    remove(&fresh)?;
-    let file = options().create_new(true).open(&fresh)?;
-    if keep > 0 {
-        fs::rename(place.live(), place.archive(1, crate::archives::Form::Plain))?;
-    }
-    fs::rename(&fresh, place.live())?;
-    Ok(Live { inode: file.metadata()?.ino(), file, end: 0, ends_line: Some(true) })
 }
 
 /// Deletes the archive that is oldest among all logs in the same directory. Logs of which this pump was never told

@@ -10,8 +10,8 @@ use crate::log::Log;
 /// So long an outage loses nothing, unless the pipe fills up.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Drops whole lines once the pipe holds a quarter of its capacity, the outage lasts, or the pipe ends. (Pages of a
-/// pipe may be half full, so a quarter is the earliest sign of one that fills up.)
+/// Drops whole lines once the pipe holds a quarter of its capacity (or of what can be seen), the outage lasts, or the
+/// pipe ends. (Pages of a pipe may be half full, so a pipe may be full with less than half its capacity.)
 pub(crate) fn relieve(
     pipe: &mut Pipe,
     log: &mut Log,
@@ -23,13 +23,14 @@ pub(crate) fn relieve(
     if seen == 0 {
         return Err(Stop::At(Turn::Ended));
     }
+    let full = pipe.capacity.min(tools.peeker.reach()).min(LONG_LINE * 4) / 4;
     let lasting = log.out_for(now).is_some_and(|lasted| lasted > GRACE);
-    if !pipe.finishing && !lasting && seen < pipe.capacity / 4 {
+    if !pipe.finishing && !lasting && seen < full {
         return Err(Stop::At(Turn::Held));
     }
     let len = match tools.buffer[..seen].iter().rposition(|&byte| byte == b'\n') {
         Some(last) => last + 1,
-        None if pipe.finishing || seen >= LONG_LINE.min(pipe.capacity / 4) => seen,
+        None if pipe.finishing || seen >= full => seen,
         None => return Err(Stop::At(Turn::Held)),
     };
     pipe.skip = tools.buffer[len - 1] != b'\n';

@@ -47,7 +47,10 @@ fn last_lines(place: &Place, mut newest: Segment, lines: usize, max_bytes: usize
     tail.take_in(&mut newest)?;
     let mut older = if tail.has_enough() { None } else { newest.older(place)? };
     while let Some(mut segment) = older {
-        tail.take_in(&mut segment)?;
+        // Better the newest lines than none, when an archive is damaged or goes away meanwhile.
+        if tail.take_in(&mut segment).is_err() {
+            break;
+        }
         older = if tail.has_enough() { None } else { segment.older(place)? };
     }
     Ok((tail.into_text(), newest))
@@ -130,7 +133,7 @@ impl Tail {
 /// Where the last `wanted` lines begin that fit in `max` bytes together.
 fn begin_of(text: &[u8], wanted: usize, max: usize) -> usize {
     let unended = text.strip_suffix(b"\n").unwrap_or(text);
-    if wanted == 0 || text.is_empty() {
+    if wanted == 0 || max == 0 || text.is_empty() {
         return text.len();
     }
     let mut begins = memchr_back(unended).map(|end| end + 1).chain([0]);
@@ -165,6 +168,7 @@ mod tests {
         assert_eq!(lines("a\n\n", 1, 100), "\n");
         assert_eq!(lines("a\nb", 0, 100), "");
         assert_eq!(lines("", 3, 100), "");
+        assert_eq!(lines("a\nb", 3, 0), "");
     }
 
     #[test]

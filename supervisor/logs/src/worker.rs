@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use crate::compress::Compressor;
 use crate::copying::{self, PATIENCE, Pipe, Tools, Turn, VISIBLE, Way};
 use crate::log::{Log, describe};
-use crate::pace::Pace;
+use crate::pace::{Fullness, Pace};
 use crate::platform::{self, Peeker, Poller, Waker};
 use crate::registry::{Registry, Shared, Trouble, lock};
 
@@ -108,13 +108,13 @@ impl Worker {
     fn cycle(&mut self) -> bool {
         let timeout = self.timeout(Instant::now());
         let (pipes, ready) = (&mut self.pipes, &mut self.ready);
-        let waited = self.poller.wait(timeout, |id| queue(pipes, ready, id));
-        if waited.is_err() {
+        let woken = self.poller.wait(timeout, |id| queue(pipes, ready, id)).unwrap_or_else(|_| {
             // Not known to happen. Looking at everything keeps the services going.
             thread::sleep(Duration::from_millis(10));
             pipes.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| queue(pipes, ready, id));
-        }
-        if !self.take_orders() {
+            true
+        });
+        if woken && !self.take_orders() {
             return false;
         }
         self.look_after(Instant::now());
@@ -135,12 +135,11 @@ impl Worker {
         held.into_iter().chain(look).min()
     }
 
+    /// False: told to stop.
     fn take_orders(&mut self) -> bool {
-        let orders = std::mem::take(&mut *lock(&self.inbox.orders));
-        if orders.is_empty() {
-            return true;
-        }
+        // Cleared first: what comes after the taking wakes again.
         self.inbox.waker.clear();
+        let orders = std::mem::take(&mut *lock(&self.inbox.orders));
         for order in orders {
             match order {
                 Order::Attach { id, pipe, log } => self.attach(id, pipe, log),
@@ -151,8 +150,7 @@ impl Worker {
                 Order::Stop => return false,
             }
         }
-        // What came between taking and clearing was not lost, but its wake-up was.
-        lock(&self.inbox.orders).is_empty() || self.take_orders()
+        true
     }
 
     fn attach(&mut self, id: u64, fd: OwnedFd, shared: Arc<Shared>) {
@@ -211,9 +209,9 @@ impl Worker {
         }
     }
 
-    /// Gives a turn to each pipe that is ready now; returns the most that was moved from one.
-    fn serve_ready(&mut self) -> u64 {
-        let mut most = 0;
+    /// Gives a turn to each pipe that is ready now; returns how full the fullest was.
+    fn serve_ready(&mut self) -> Fullness {
+        let mut most = Fullness::EMPTY;
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else {
                 break;
@@ -223,11 +221,10 @@ impl Worker {
         most
     }
 
-    fn serve(&mut self, id: u64) -> u64 {
-        let Some(pipe) = self.pipes.get_mut(&id) else {
-            return 0;
-        };
+    fn serve(&mut self, id: u64) -> Fullness {
+        let Some(pipe) = self.pipes.get_mut(&id) else { return Fullness::EMPTY };
         pipe.queued = false;
+        let capacity = pipe.capacity;
         let (turn, moved) = copying::turn(pipe, &mut self.logs[pipe.log], &mut self.tools);
         match turn {
             Turn::Drained => {}
@@ -237,7 +234,7 @@ impl Worker {
             Turn::Ended => self.poller.remove(pipe.fd.as_fd()),
         }
         self.watch(id);
-        moved
+        Fullness::of(moved, capacity)
     }
 
     /// If the pipe's log is in trouble, it is looked after from now on.

@@ -41,8 +41,8 @@ impl Poller {
         let _ = self.epoll.delete(pipe);
     }
 
-    /// Calls `ready` with the token of each pipe that was written to. Returns early when woken.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>, mut ready: impl FnMut(u64)) -> io::Result<()> {
+    /// Calls `ready` with the token of each pipe that was written to. Returns early when woken, and says so.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>, mut ready: impl FnMut(u64)) -> io::Result<bool> {
         let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
             let millis = u32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
             EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX)
@@ -51,8 +51,9 @@ impl Poller {
             Err(Errno::EINTR) => 0,
             other => other?,
         };
-        self.events[..count].iter().map(EpollEvent::data).filter(|&token| token != WAKER).for_each(&mut ready);
-        Ok(())
+        let tokens = self.events[..count].iter().map(EpollEvent::data);
+        tokens.clone().filter(|&token| token != WAKER).for_each(&mut ready);
+        Ok(tokens.into_iter().any(|token| token == WAKER))
     }
 }
 
@@ -93,6 +94,11 @@ pub(crate) struct Peeker(Option<(OwnedFd, OwnedFd)>);
 impl Peeker {
     pub(crate) fn new() -> Self {
         Self(None)
+    }
+
+    /// The most that can be seen at a time.
+    pub(crate) fn reach(&self) -> usize {
+        self.0.as_ref().map_or(0, |(output, _)| capacity(output.as_fd()))
     }
 
     /// Copies the first bytes that `pipe` holds to `buffer`. `Ok(0)`: no writer is left.

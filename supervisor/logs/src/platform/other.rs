@@ -33,7 +33,7 @@ impl Poller {
         self.pipes.retain(|(fd, _, _)| *fd != pipe.as_raw_fd());
     }
 
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>, mut ready: impl FnMut(u64)) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>, mut ready: impl FnMut(u64)) -> io::Result<bool> {
         let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
             let millis = u32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
             PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
@@ -43,12 +43,12 @@ impl Poller {
         polled.push(PollFd::new(self.waker.as_fd(), PollFlags::POLLIN));
         match poll(&mut polled, timeout) {
             Ok(_) => {}
-            Err(Errno::EINTR) => return Ok(()),
+            Err(Errno::EINTR) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         let seen = polled.iter().zip(&self.pipes).filter(|(fd, _)| fd.any().unwrap_or(true));
         seen.for_each(|(_, (_, _, token))| ready(*token));
-        Ok(())
+        Ok(polled.last().is_some_and(|waker| waker.any().unwrap_or(true)))
     }
 }
 
@@ -94,6 +94,10 @@ pub(crate) struct Peeker;
 impl Peeker {
     pub(crate) fn new() -> Self {
         Self
+    }
+
+    pub(crate) fn reach(&self) -> usize {
+        0
     }
 
     pub(crate) fn peek(&mut self, _pipe: BorrowedFd<'_>, _buffer: &mut [u8]) -> nix::Result<usize> {

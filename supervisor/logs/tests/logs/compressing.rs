@@ -4,28 +4,15 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 use flate2::GzBuilder;
 use supervisor_logs::{Compression, Pump, Settings};
 use tempfile::tempdir;
 
-use crate::{assert_same, content, eventually, feed, files, finish, numbered};
+use crate::{assert_same, content, eventually, feed, files, finish, numbered, settled};
 
 fn gzip(keep: u32) -> Settings {
     Settings { max_size: 20_000, keep, compression: Compression::Gzip }
-}
-
-fn is_live_or_compressed(file: &PathBuf, path: &Path) -> bool {
-    file == path || file.extension().is_some_and(|extension| extension == "gz")
-}
-
-/// Waits until every archive is compressed and nothing half done is left.
-fn settled(path: &Path) {
-    eventually("all archives are compressed", || {
-        let all = fs::read_dir(path.parent().expect("a directory")).expect("it can be listed");
-        all.map(|entry| entry.expect("an entry").path()).all(|file| is_live_or_compressed(&file, path))
-    });
 }
 
 #[test]

@@ -4,9 +4,10 @@
 use std::fs;
 use std::io::Write;
 use std::sync::Barrier;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use supervisor_logs::Pump;
 use tempfile::tempdir;
 
@@ -141,6 +142,10 @@ fn what_a_pump_left_in_a_pipe_is_moved_by_the_next_one() {
     let path = dir.path().join("a.log");
     let (output, mut input) = std::io::pipe().expect("a pipe");
     let text = numbered(200_000);
+    let attach = |pump: &Pump, id| {
+        pump.attach(id, output.try_clone().expect("a duplicate").into(), path.clone(), keep_all(100_000));
+    };
+    let last = Pump::new();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for piece in text.chunks(999) {
@@ -150,15 +155,13 @@ fn what_a_pump_left_in_a_pipe_is_moved_by_the_next_one() {
         });
         for id in 1..20 {
             let pump = Pump::new();
-            pump.attach(id, output.try_clone().expect("a duplicate").into(), path.clone(), keep_all(100_000));
+            attach(&pump, id);
             eventually("it moves bytes", || pump.stats(&path).is_some_and(|stats| stats.bytes > 20_000));
             pump.shutdown();
         }
-        let pump = Pump::new();
-        pump.attach(20, output.try_clone().expect("a duplicate").into(), path.clone(), keep_all(100_000));
-        eventually("the rest is there", || crate::content(&path).len() == text.len());
-        pump.shutdown();
+        attach(&last, 20);
     });
+    finish(&last, 20);
     assert_same(&crate::content(&path), &text);
 }
 
@@ -193,8 +196,30 @@ fn quiet() {
     eventually("all is there", || paths.iter().all(written));
     let kib = usage().max_rss() - before;
     assert!(kib < 4096, "200 pipes cost {kib} KiB");
-    let switches = usage().voluntary_context_switches();
+    let cpu = |usage: &Usage| usage.user_time() + usage.system_time();
+    let before = usage();
     std::thread::sleep(Duration::from_millis(300));
-    let switches = usage().voluntary_context_switches() - switches;
+    let after = usage();
+    let switches = after.voluntary_context_switches() - before.voluntary_context_switches();
     assert!(switches < 10, "{switches} context switches while nothing happened");
+    let micros = (cpu(&after) - cpu(&before)).num_microseconds();
+    assert!(micros < 30_000, "{micros} µs of CPU while nothing happened");
+}
+
+#[test]
+fn a_small_pipe_is_not_slowed_by_rests() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let (output, mut input) = std::io::pipe().expect("a pipe");
+    #[cfg(target_os = "linux")]
+    nix::fcntl::fcntl(&output, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).expect("it can be made small");
+    let pump = Pump::new();
+    pump.attach(1, output.into(), path.clone(), keep_all(0));
+    let begin = Instant::now();
+    let text = numbered(1_000_000);
+    text.chunks(100).for_each(|piece| input.write_all(piece).expect("the pump reads"));
+    finish(&pump, 1);
+    // With a rest of 4 ms for each 4 KiB it would take 10 s.
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_same(&fs::read(&path).expect("a log"), &text);
 }

@@ -66,7 +66,16 @@ fn files(path: &Path) -> Vec<PathBuf> {
     found.into_iter().map(|(_, file)| file).collect()
 }
 
-/// All that the log holds, in order.
+/// Waits until every archive is compressed and nothing half done is left.
+fn settled(path: &Path) {
+    eventually("all archives are compressed", || {
+        let all = std::fs::read_dir(path.parent().expect("a directory")).expect("it can be listed");
+        let mut all = all.map(|entry| entry.expect("an entry").path());
+        all.all(|file| file == path || file.extension().is_some_and(|extension| extension == "gz"))
+    });
+}
+
+/// All that the log holds, in order. No pump may be at work.
 fn content(path: &Path) -> Vec<u8> {
     files(path).iter().flat_map(|file| read(file)).collect()
 }

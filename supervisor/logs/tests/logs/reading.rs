@@ -59,6 +59,16 @@ fn the_last_lines_come_from_compressed_archives_too() {
 }
 
 #[test]
+fn a_damaged_archive_hides_no_newer_lines() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    fs::write(&path, "c\n").expect("a file");
+    fs::write(dir.path().join("a.log.1"), "b\n").expect("a file");
+    fs::write(dir.path().join("a.log.2.gz"), "no gzip").expect("a file");
+    assert_same(&tail(&path, 10, ALL).expect("a tail"), b"b\nc\n");
+}
+
+#[test]
 fn a_log_that_is_not_there_has_no_lines() {
     let dir = tempdir().expect("a directory");
     assert_same(&tail(&dir.path().join("no/a.log"), 10, ALL).expect("a tail"), b"");

@@ -11,11 +11,12 @@ use std::time::{Duration, SystemTime};
 use supervisor_logs::{Compression, Pump, Settings};
 use tempfile::tempdir;
 
-use crate::{assert_same, child, child_directory, content, eventually, inherited_pipe, keep_all};
+use crate::{assert_same, child, child_directory, content, eventually, finish, inherited_pipe, keep_all, settled};
 
 const KILLS: u32 = 60;
 
-/// Moves its standard input to a log until it is killed. Tells by a byte that it does.
+/// Moves its standard input to a log until it is killed. Tells by a byte that it does. The last one
+/// ends by itself.
 #[test]
 #[ignore = "is a child process of the tests below"]
 fn copier() {
@@ -23,6 +24,13 @@ fn copier() {
     let compression = if directory.join("gzip").exists() { Compression::Gzip } else { Compression::None };
     let pump = Pump::new();
     pump.attach(1, inherited_pipe(), directory.join("logs/a.log"), Settings { compression, ..keep_all(50_000) });
+    if directory.join("last").exists() {
+        finish(&pump, 1);
+        if compression == Compression::Gzip {
+            settled(&directory.join("logs/a.log"));
+        }
+        return;
+    }
     let moves = || pump.stats(&directory.join("logs/a.log")).is_some_and(|stats| stats.bytes > 0);
     eventually("it moves bytes", moves);
     std::io::stderr().write_all(b"!").expect("the parent waits");
@@ -31,11 +39,15 @@ fn copier() {
     }
 }
 
-/// Starts one, and waits until it moves bytes.
 fn start(directory: &Path, pipe: &PipeReader) -> Child {
     let mut command = child("survival::copier", directory);
     command.stdin(pipe.try_clone().expect("a duplicate")).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut copier = command.spawn().expect("it starts");
+    command.spawn().expect("it starts")
+}
+
+/// Starts one, and waits until it moves bytes.
+fn start_moving(directory: &Path, pipe: &PipeReader) -> Child {
+    let mut copier = start(directory, pipe);
     let mut sign = [0];
     copier.stderr.as_mut().expect("it is piped").read_exact(&mut sign).expect("it moves bytes");
     assert_eq!(sign, *b"!");
@@ -69,28 +81,20 @@ fn survives(directory: &Path) {
             written
         });
         for _ in 0..KILLS {
-            let copier = start(directory, &output);
+            let copier = start_moving(directory, &output);
             std::thread::sleep(Duration::from_micros(chance.below(10_000) as u64));
             kill(copier);
         }
         over.store(true, Ordering::Relaxed);
         let copier = start(directory, &output);
         let written = writer.join().expect("it wrote");
-        eventually("the rest is there", || size_of(directory) >= written.len() as u64);
         kill(copier);
         written
     });
+    fs::write(directory.join("last"), "").expect("a file");
+    let last = start(directory, &output).wait_with_output().expect("it ends");
+    assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
     assert_same(&content(&path), &written);
-}
-
-/// The bytes of all files, compressed ones as they were.
-fn size_of(directory: &Path) -> u64 {
-    let logs = directory.join("logs");
-    if directory.join("gzip").exists() {
-        // Files may go while they are looked at.
-        return std::panic::catch_unwind(|| content(&logs.join("a.log")).len() as u64).unwrap_or(0);
-    }
-    fs::read_dir(logs).expect("a directory").filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum()
 }
 
 /// Marsaglia's xorshift.
