@@ -55,7 +55,7 @@ impl Keeper {
                 session.progress = None;
                 let (step, errno) = (step.name(), Errno::from_raw(errno));
                 say(&format!("cannot start control: {step}: {errno}"));
-                if !self.control.heard {
+                if !self.control.has_spawned {
                     self.give_up(now);
                 }
             }

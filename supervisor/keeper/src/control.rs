@@ -37,8 +37,8 @@ pub(crate) struct Control {
     streak: u32,
     /// When the newest was started.
     since: u64,
-    /// Some control has made a request, so the program is sound.
-    pub(crate) heard: bool,
+    /// Some control has asked for a process: there may be something to keep alive.
+    pub(crate) has_spawned: bool,
     pub(crate) state: State,
 }
 
@@ -79,7 +79,7 @@ impl Control {
             ..Spawn::default()
         };
         let state = State::Due { at: 0 };
-        Self { image, stdio, epoch: 0, seq: 0, streak: 0, since: 0, heard: false, state }
+        Self { image, stdio, epoch: 0, seq: 0, streak: 0, since: 0, has_spawned: false, state }
     }
 
     pub(crate) fn epoch(&self) -> u64 {

@@ -69,7 +69,7 @@ impl Keeper {
         self.table.end_epoch();
         self.control.ended(now);
         self.count_control_death(now);
-        if death.code == Some(EX_CONFIG) && !self.control.heard {
+        if death.code == Some(EX_CONFIG) && !self.control.has_spawned {
             self.give_up(now);
         }
     }

@@ -28,7 +28,7 @@ impl Keeper {
     pub(crate) fn serve(&mut self, frame: Frame, now: u64) -> io::Result<()> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let request = Request::decode(frame.operation, &frame.body).map_err(invalid)?;
-        self.control.heard = true;
+        self.control.has_spawned |= matches!(request, Request::Spawn(_));
         let id = frame.id;
         let expected = match &request {
             Request::Spawn(spawn) => spawn.fds.len() + spawn.hold.len(),
