@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -62,7 +63,10 @@ pub(crate) fn open(stack: &Stack, link: &mut Link, inventory: &mut Inventory) ->
 }
 
 /// Tells when the socket file is removed, by a cleaner of temporary files perhaps. Keep what is returned.
-pub(crate) fn watch(runtime_dir: &Path, removed: impl Fn() + Send + 'static) -> notify::Result<notify::RecommendedWatcher> {
+pub(crate) fn watch(
+    runtime_dir: &Path,
+    removed: impl Fn() + Send + 'static,
+) -> notify::Result<notify::RecommendedWatcher> {
     let socket = api_socket(runtime_dir);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let ours = event.is_ok_and(|event| event.kind.is_remove() && event.paths.contains(&socket));
@@ -93,14 +97,19 @@ fn hold(link: &mut Link, unix: &UnixListener, tcp: Option<&TcpListener>) -> io::
     link.send(Purpose::Note("hold the API's listeners"), &Request::Hold { names }, &fds)
 }
 
-/// We hold the lock of the stack, so whatever is at `path` is no living supervisor's. The umask makes it 0600.
+/// We hold the lock of the stack, so a socket at `path` is no living supervisor's; anything else is not ours to remove.
 fn bind_unix(path: &Path) -> Result<UnixListener, SocketError> {
     let failed = |source| SocketError::Unix { path: path.to_owned(), source };
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        Ok(()) | Err(_) => {}
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => std::fs::remove_file(path).map_err(failed)?,
+        Ok(_) => return Err(failed(io::Error::other("something that is no socket is in its place; remove it"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
     }
-    UnixListener::bind(path).map_err(failed)
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    // The directory lets nobody else in, and the umask took the rest; this takes the pointless right to execute.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
 }
 
 fn bind_tcp(listen: Listen) -> Result<Option<TcpListener>, SocketError> {
