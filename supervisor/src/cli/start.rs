@@ -25,6 +25,8 @@ use crate::state;
 /// A supervisor answers within this, unless it has to end what an earlier one left.
 const BOOT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
+/// A process that was killed has let go of its sockets by then.
+const SETTLED: Duration = Duration::from_secs(5);
 /// What a supervisor says before it answers is short.
 const MAX_WORDS: u64 = 64 * 1024;
 
@@ -34,7 +36,7 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
     }
     let stack = locate::trusted_stack(global)?;
     let client = locate::client(&stack.runtime_dir)?;
-    let mut boot = match client.status() {
+    let mut boot = match settled(&client) {
         Ok(status) => {
             screen.tell(&format!("already running (pid {})\n", status.supervisor.keeper_pid));
             None
@@ -73,6 +75,17 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
             Exit::TimedOut
         }
     })
+}
+
+/// A supervisor that is just ending may take a connection and drop it; a moment later it is plain that none runs.
+fn settled(client: &Client) -> Result<StatusDocument, ClientError> {
+    let began = Instant::now();
+    loop {
+        match client.status() {
+            Err(ClientError::Broken(..)) if began.elapsed() < SETTLED => std::thread::sleep(POLL),
+            answer => return answer,
+        }
+    }
 }
 
 /// Of a service that is meant to be up.

@@ -47,15 +47,16 @@ pub(crate) fn api_socket(runtime_dir: &Path) -> PathBuf {
 
 /// Takes over what is held, and makes and hands over what is not.
 pub(crate) fn open(stack: &Stack, link: &mut Link, inventory: &mut Inventory) -> Result<Sockets, SocketError> {
+    let tcp = match inventory.held.remove(TCP) {
+        Some(fd) => Some(TcpListener::from(fd)),
+        None => bind_tcp(stack.http.listen)?,
+    };
+    // After what may fail, so that a start that is refused leaves no socket behind.
     let path = api_socket(&stack.runtime_dir);
     let unix = match inventory.held.remove(UNIX) {
         Some(fd) if path.exists() => UnixListener::from(fd),
         // Never made, or removed under us.
         Some(_) | None => bind_unix(&path)?,
-    };
-    let tcp = match inventory.held.remove(TCP) {
-        Some(fd) => Some(TcpListener::from(fd)),
-        None => bind_tcp(stack.http.listen)?,
     };
     hold(link, &unix, tcp.as_ref()).map_err(SocketError::Keeper)?;
     let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());

@@ -79,8 +79,8 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     link.send(Purpose::Note("configure"), &Request::Configure { shutdown_timeout_ms }, &[])?;
     let pump = Pump::new();
     let places = Places { runtime_dir: stack.runtime_dir.clone(), cookie: cookie(&stack, &mut link, &inventory)? };
-    let sockets = sockets::open(&stack, &mut link, &mut inventory).map_err(StartupError::Sockets)?;
     let token = state::token(&stack.runtime_dir).map_err(StartupError::State)?;
+    let sockets = sockets::open(&stack, &mut link, &mut inventory).map_err(StartupError::Sockets)?;
     let _log = ownlog::start(&mut link, &mut inventory, &pump, &stack.logs_dir)?;
     tracing::info!(epoch = inventory.epoch, pid = std::process::id(), keeper = inventory.keeper_pid, "control starts");
     let first = !inventory.records.keys().any(|key| key.starts_with(MEMORY));
