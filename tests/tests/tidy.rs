@@ -176,6 +176,42 @@ fn no_folder_or_file_is_named_after_nothing() {
     assert_none("named after nothing", &bad);
 }
 
+#[test]
+fn the_readme_names_every_key_that_is_accepted_and_every_command() {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("there is a README");
+    let section = |title: &str| {
+        let (_, rest) = readme.split_once(&format!("\n## {title}\n")).expect("the README has it");
+        rest.split("\n## ").next().unwrap_or(rest).to_owned()
+    };
+    let configuration = words(&section("Configuration"));
+    let keys = fs::read_to_string(repository().join("supervisor/src/config/keys.rs")).expect("the table of keys");
+    let paths: Vec<&str> = keys.split(" key(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(paths.len() > 60, "only {} keys were found", paths.len());
+    let missing = |path: &&str| {
+        let name = path.rsplit('.').find(|part| *part != "*").unwrap_or(path);
+        !configuration.iter().any(|word| word == name)
+    };
+    assert_none(
+        "keys that the README does not name",
+        &paths.into_iter().filter(missing).map(str::to_owned).collect::<Vec<_>>(),
+    );
+
+    let help = Command::new(e2e::supervisor()).arg("--help").output().expect("it runs").stdout;
+    let help = String::from_utf8_lossy(&help).into_owned();
+    let (_, list) = help.split_once("Commands:\n").expect("help lists the commands");
+    let commands = list.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    let named = words(&section("Commands"));
+    let missing: Vec<String> = commands
+        .filter(|command| *command != "help" && !named.iter().any(|word| word == command))
+        .map(str::to_owned)
+        .collect();
+    assert_none("commands that the README does not name", &missing);
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_owned).collect()
+}
+
 /// The lines that are no comment, with their numbers.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().map(|(number, line)| (number + 1, line.trim())).filter(|(_, line)| !line.starts_with("//"))
