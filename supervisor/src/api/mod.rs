@@ -12,6 +12,8 @@ mod read;
 mod render;
 mod router;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

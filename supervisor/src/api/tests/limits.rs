@@ -1,0 +1,101 @@
+//! What is too big, too much or too slow.
+//! Not here: what is refused for other reasons.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::{PATIENCE, Stand, TOKEN, bearer};
+
+#[test]
+fn a_thousand_half_requests_hinder_nobody_on_the_unix_socket_and_end_after_five_seconds() {
+    let stand = Stand::new();
+    let began = Instant::now();
+    let mut halves: Vec<TcpStream> = Vec::new();
+    // A kernel whose queue is full answers no more.
+    let connect = || TcpStream::connect_timeout(&stand.tcp, Duration::from_millis(200));
+    while let (true, Ok(mut half)) = (halves.len() < 1000, connect()) {
+        half.write_all(b"GET /health HTTP/1.1\r\nHost: loc").unwrap();
+        halves.push(half);
+    }
+    assert!(halves.len() > 128, "only {} connections could be made", halves.len());
+    let mut slowest = Duration::ZERO;
+    for _ in 0..100 {
+        let asked = Instant::now();
+        assert_eq!(stand.ask("GET", "/health", "").status, 200);
+        slowest = slowest.max(asked.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(1), "an answer took {slowest:?}");
+    let mut first = halves.swap_remove(0);
+    first.set_read_timeout(Some(PATIENCE)).unwrap();
+    let _ = first.read_to_end(&mut Vec::new());
+    let held = began.elapsed();
+    assert!(held > Duration::from_secs(3) && held < Duration::from_secs(12), "{held:?}");
+    drop(halves);
+    assert_eq!(stand.tcp("GET", "/health", &[]).status, 200);
+}
+
+#[test]
+fn tcp_has_room_for_so_many_and_the_next_waits_until_one_ends() {
+    let stand = Stand::new();
+    let ask = |stream: &mut TcpStream| {
+        stream.write_all(format!("GET /livez HTTP/1.1\r\nHost: {}\r\n\r\n", stand.tcp).as_bytes()).unwrap();
+        let mut buffer = [0; 1024];
+        stream.read(&mut buffer).map(|n| buffer[..n].starts_with(b"HTTP/1.1 200"))
+    };
+    let mut all: Vec<TcpStream> = (0..128).map(|_| TcpStream::connect(stand.tcp).unwrap()).collect();
+    for stream in &mut all {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert!(ask(stream).unwrap());
+    }
+    let mut next = TcpStream::connect(stand.tcp).unwrap();
+    next.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(ask(&mut next).is_err(), "there was room for one more");
+    all.pop();
+    next.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut buffer = [0; 1024];
+    let n = next.read(&mut buffer).unwrap();
+    assert!(buffer[..n].starts_with(b"HTTP/1.1 200"));
+}
+
+#[test]
+fn what_is_too_big_is_refused_and_the_connection_ends() {
+    let stand = Stand::new();
+    let head =
+        |more: &str| format!("POST /api/v1/stop HTTP/1.1\r\nHost: {}\r\n{}\r\n{more}\r\n", stand.tcp, bearer(TOKEN));
+    let big_header = head(&format!("X-Big: {}\r\n", "a".repeat(100_000)));
+    let many = head(&(0..65).map(|number| format!("X-{number}: x\r\n")).collect::<String>());
+    let long_body = head("Content-Length: 1000000000\r\n") + &"x".repeat(2 << 20);
+    let chunks = head("Transfer-Encoding: chunked\r\n") + &format!("10000\r\n{}\r\n", "x".repeat(0x10000)).repeat(40);
+    let two_lengths = head("Content-Length: 1\r\nContent-Length: 2\r\n") + "xx";
+    let smuggled = head("Transfer-Encoding: chunked\r\n") + "zz\r\n";
+    for (what, raw, expected) in [
+        ("a big header", big_header, 431),
+        ("many headers", many, 431),
+        ("a long body", long_body, 413),
+        ("a long chunked body", chunks, 413),
+        ("two lengths", two_lengths, 400),
+        ("no chunk", smuggled, 400),
+    ] {
+        // The answer may be lost to a reset, as we were still sending; then none is a refusal, too.
+        let status = stand.raw(raw).map_or(expected, |answer| answer.status);
+        assert_eq!(status, expected, "{what}");
+    }
+    assert!(stand.asked().is_empty());
+    assert_eq!(stand.ask("GET", "/livez", "").status, 200);
+}
+
+#[test]
+fn the_end_waits_for_no_idle_client() {
+    let stand = Stand::new();
+    let mut idle = TcpStream::connect(stand.tcp).unwrap();
+    idle.write_all(format!("GET /livez HTTP/1.1\r\nHost: {}\r\n\r\n", stand.tcp).as_bytes()).unwrap();
+    let mut buffer = [0; 16];
+    idle.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(idle.read(&mut buffer).unwrap() > 0);
+    let half = TcpStream::connect(stand.tcp).unwrap();
+    let began = Instant::now();
+    drop(stand);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    drop((idle, half));
+}

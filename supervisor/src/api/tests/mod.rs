@@ -1,0 +1,288 @@
+//! The server against a made-up view and a loop that only takes notes, over real sockets.
+//! Not here: the loop, the keeper, services.
+
+mod access;
+mod changes;
+mod documents;
+mod limits;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use supervisor_core::{ExitReport, Health, HealthStatus, Kind, RunSnapshot, ServiceName, ServiceSnapshot, State, Time};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Api, Listeners, Token, serve};
+use crate::config::{self, Disk, Surroundings};
+use crate::control::{Ask, Executable, Facts, Refusal, View, What};
+
+pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+/// Nothing here takes that long unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server, its view, and what it asked of the loop.
+pub(super) struct Stand {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) tcp: SocketAddr,
+    pub(super) view: Arc<ArcSwap<View>>,
+    pub(super) asked: Arc<Mutex<Vec<What>>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Names in lower case.
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Stand {
+    pub(super) fn new() -> Self {
+        Self::with_http("")
+    }
+
+    /// With further lines under `[http]`.
+    pub(super) fn with_http(http: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let view = Arc::new(ArcSwap::from_pointee(view(dir.path(), http)));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (stop, stopped) = oneshot::channel();
+        let (told, hear) = std::sync::mpsc::sync_channel(1);
+        let (socket, notes, shown) = (dir.path().join("api.sock"), Arc::clone(&asked), Arc::clone(&view));
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let unix = tokio::net::UnixListener::bind(socket).unwrap();
+                let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                told.send(tcp.local_addr().unwrap()).unwrap();
+                let (asks, receiver) = mpsc::channel(8);
+                let api = Api { view: shown, asks, token: Token::new(TOKEN) };
+                let listeners = Listeners { unix, tcp: Some(tcp) };
+                tokio::select! {
+                    () = serve(listeners, api, async { let _ = stopped.await; }) => {}
+                    () = take_notes(receiver, notes) => {}
+                }
+            });
+        });
+        let tcp = hear.recv().unwrap();
+        Self { dir, tcp, view, asked, stop: Some(stop), thread: Some(thread) }
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.dir.path().join("api.sock")
+    }
+
+    /// Over the unix socket.
+    pub(super) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all((head + body).as_bytes()).unwrap();
+        answer(stream).expect("an answer")
+    }
+
+    /// Over TCP, with the right `Host` and these further lines.
+    pub(super) fn tcp(&self, method: &str, path: &str, lines: &[&str]) -> Answer {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.tcp);
+        for line in lines {
+            head.push_str(line);
+            head.push_str("\r\n");
+        }
+        self.raw(head + "\r\n").expect("an answer")
+    }
+
+    /// Over TCP, exactly these bytes. No answer at all is possible.
+    pub(super) fn raw(&self, bytes: impl AsRef<[u8]>) -> Option<Answer> {
+        let mut stream = TcpStream::connect(self.tcp).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // The server may have refused before it has heard everything.
+        let _ = stream.write_all(bytes.as_ref());
+        answer(stream)
+    }
+
+    pub(super) fn asked(&self) -> Vec<What> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Publishes a view that differs from the last one.
+    pub(super) fn publish(&self, change: impl FnOnce(&mut View)) {
+        let last = self.view.load();
+        let mut next = View {
+            version: last.version + 1,
+            stack: last.stack.clone(),
+            services: last.services.clone(),
+            facts: last.facts.clone(),
+            health: last.health.clone(),
+            ..*last.as_ref()
+        };
+        change(&mut next);
+        self.view.store(Arc::new(next));
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let ended = self.thread.take().map(std::thread::JoinHandle::join);
+        assert!(std::thread::panicking() || matches!(ended, Some(Ok(()))), "the server panicked");
+    }
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+pub(super) fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}")
+}
+
+/// The loop: takes everything, but knows no `ghost`, and `beta` has no process.
+async fn take_notes(mut asks: mpsc::Receiver<Ask>, notes: Arc<Mutex<Vec<What>>>) {
+    while let Some(Ask { what, answer }) = asks.recv().await {
+        let result = match &what {
+            What::Signal { service, .. } if service.as_str() == "beta" => Err(Refusal::NotRunning(service.clone())),
+            What::Start(services) if services.iter().any(|name| name.as_str() == "late") => Err(Refusal::ShuttingDown),
+            What::Start(services) | What::Restart(services) | What::Stop { services, .. } => {
+                match services.iter().find(|name| name.as_str() == "ghost") {
+                    Some(ghost) => Err(Refusal::UnknownService(ghost.clone())),
+                    None => Ok(()),
+                }
+            }
+            What::Signal { .. } => Ok(()),
+        };
+        if result.is_ok() {
+            notes.lock().unwrap().push(what);
+        }
+        let _ = answer.send(result);
+    }
+    std::future::pending::<()>().await;
+}
+
+fn answer(mut stream: impl Read) -> Option<Answer> {
+    let mut bytes = Vec::new();
+    // A reset after the answer is still an answer.
+    let _ = stream.read_to_end(&mut bytes);
+    let at = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = String::from_utf8(bytes[..at].to_vec()).unwrap();
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let headers = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    Some(Answer { status, headers, body: bytes[at + 4..].to_vec() })
+}
+
+pub(super) fn name(text: &str) -> ServiceName {
+    ServiceName::new(text).unwrap()
+}
+
+/// `alpha` runs on a port; `beta` failed and is tried again.
+fn view(dir: &std::path::Path, http: &str) -> View {
+    let file = dir.join("supervisor.toml");
+    let text = format!(
+        "[supervisor]\nname = 'demo'\nruntime_dir = 'run'\nstate_dir = 'state'\n[http]\n{http}\n\
+         [services.alpha]\ncommand = ['/bin/alpha', '--password=c4n4ry']\nport = 8001\nports = {{ private = 8011 }}\n\
+         env = {{ SECRET = 'c4n4ry' }}\n\
+         [services.beta]\ncommand = ['/bin/beta']\ncritical = false\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let surroundings = Surroundings::new(BTreeMap::new(), 4711, 2);
+    let stack = config::load(&file, &surroundings, &mut Disk).unwrap_or_else(|error| panic!("{error}"));
+    let services = vec![Arc::new(alpha()), Arc::new(beta())];
+    let health = services.iter().map(|one| (one.name.clone(), (one.state, one.critical, one.since, one.cause.clone())));
+    let health = Health { status: HealthStatus::Degraded, services: health.collect() };
+    View {
+        version: 7,
+        stack: Arc::new(stack),
+        services,
+        facts: Arc::new(facts(dir)),
+        health,
+        wall_offset_ms: 1_700_000_000_000,
+        keeper_pid: 100,
+        http: Some("127.0.0.1:9700".parse().unwrap()),
+        shutting_down: false,
+    }
+}
+
+fn facts(dir: &std::path::Path) -> BTreeMap<ServiceName, Arc<Facts>> {
+    let path = "/bin/alpha".into();
+    let executable = Executable { path, device: 1, inode: 2, modified_ns: 3, size: 4 };
+    let log = |file: &str| dir.join("logs").join(file);
+    BTreeMap::from([
+        (name("alpha"), Arc::new(Facts { executable: Some(executable), logs: vec![log("alpha.log")] })),
+        (name("beta"), Arc::new(Facts { executable: None, logs: vec![log("beta.out.log"), log("beta.err.log")] })),
+    ])
+}
+
+fn alpha() -> ServiceSnapshot {
+    ServiceSnapshot {
+        name: name("alpha"),
+        kind: Kind::Service,
+        critical: true,
+        wanted: true,
+        state: State::Running,
+        cause: "ready after 12ms".to_owned(),
+        since: Time(1_012),
+        run: Some(RunSnapshot {
+            run: 5,
+            generation: 3,
+            pid: Some(4242),
+            started: Time(1_000),
+            ready: Some(Time(1_012)),
+            status: Some("serving 3 clients".to_owned()),
+        }),
+        generation: 3,
+        restarts: 2,
+        failures: 0,
+        next_attempt: None,
+        last_exit: Some(ExitReport {
+            generation: 2,
+            pid: 4141,
+            signal: Some(9),
+            at: Time(900),
+            ran: 500,
+            cpu: 20,
+            max_rss: 1 << 20,
+            leftovers: vec![4142],
+            ..ExitReport::default()
+        }),
+        failing: vec![("http /health".to_owned(), "503".to_owned())],
+    }
+}
+
+fn beta() -> ServiceSnapshot {
+    ServiceSnapshot {
+        name: name("beta"),
+        critical: false,
+        state: State::Backoff,
+        cause: "exited with code 1".to_owned(),
+        since: Time(2_000),
+        run: None,
+        generation: 1,
+        restarts: 1,
+        failures: 1,
+        next_attempt: Some(Time(2_500)),
+        last_exit: None,
+        failing: Vec::new(),
+        ..alpha()
+    }
+}
