@@ -27,7 +27,8 @@ pub(crate) fn private_dir(path: &Path) -> Result<(), StateError> {
         let ours = meta.uid() == 0 || meta.uid() == nix::unistd::Uid::effective().as_raw();
         let sticky = meta.mode() & 0o1000 != 0;
         if !ours || (meta.mode() & 0o022 != 0 && !sticky) {
-            let why = format!("others may rename what is in it (uid {}, mode {:04o})", meta.uid(), meta.mode() & 0o7777);
+            let why =
+                format!("others may rename what is in it (uid {}, mode {:04o})", meta.uid(), meta.mode() & 0o7777);
             return Err(StateError::Unsafe { path: parent.to_owned(), why });
         }
     }
@@ -68,10 +69,7 @@ pub(crate) fn random_hex<const N: usize>() -> io::Result<String> {
 
 fn secret_file<const N: usize>(path: &Path) -> Result<String, StateError> {
     let failed = |source| StateError::Io { path: path.to_owned(), source };
-    let open = OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-        .open(path);
+    let open = OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path);
     match open {
         Ok(file) => read_secret::<N>(path, file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

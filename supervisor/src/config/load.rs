@@ -210,11 +210,7 @@ impl Load<'_> {
         let mut env_files = EnvFiles::default();
         let built: Vec<Built> =
             declared.iter().map(|service| service::build(service, &logs, &mut env_files, &mut self.desk)).collect();
-        let across = Across {
-            services: &built,
-            listen: http.listen,
-            sources: self.desk.sources,
-        };
+        let across = Across { services: &built, listen: http.listen, sources: self.desk.sources };
         across.check(self.desk.problems);
         Stack {
             file: file.to_owned(),

@@ -71,8 +71,14 @@ impl Control {
     fn prepare(&mut self, service: &ServiceName, run: u64, generation: u64, stop_rank: u32) {
         let Some(entry) = self.services.get(service) else { return };
         let held = self.listeners.get(service).cloned().unwrap_or_default();
-        let order =
-            Order { run, generation, stop_rank, launch: entry.launch.clone(), spec: Arc::new(entry.spec.clone()), held };
+        let order = Order {
+            run,
+            generation,
+            stop_rank,
+            launch: entry.launch.clone(),
+            spec: Arc::new(entry.spec.clone()),
+            held,
+        };
         let (places, news) = (self.places.clone(), self.news.0.clone());
         self.tasks.spawn(async move {
             let work = tokio::task::spawn_blocking(move || prepare::prepare(&order, &places));
@@ -110,11 +116,8 @@ impl Control {
         let outputs = std::mem::take(&mut run.outputs);
         for (index, (pipe, path)) in outputs.into_iter().zip(&run.record.logs).enumerate() {
             run.undrained += 1;
-            let settings = settings.clone().unwrap_or_else(|| Settings {
-                max_size: 0,
-                keep: 0,
-                compression: Compression::None,
-            });
+            let settings =
+                settings.clone().unwrap_or_else(|| Settings { max_size: 0, keep: 0, compression: Compression::None });
             self.pump.attach(stream(number, index), pipe, path.clone(), settings);
         }
     }
@@ -124,12 +127,8 @@ impl Control {
     pub(crate) fn listen(&mut self, number: u64) {
         let Some(run) = self.runs.get_mut(&number) else { return };
         if let Some(socket) = run.notify.take() {
-            let sender = notify::Sender {
-                run: number,
-                uid: run.record.uid,
-                cookie: run.cookie.clone(),
-                main: run.main.clone(),
-            };
+            let sender =
+                notify::Sender { run: number, uid: run.record.uid, cookie: run.cookie.clone(), main: run.main.clone() };
             let events = self.events.0.clone();
             run.listening = Some(self.tasks.spawn(async move {
                 if let Err(error) = notify::listen(socket, sender, events).await {
@@ -220,6 +219,10 @@ impl Control {
 
     fn forget(&mut self, number: u64) {
         self.runs.remove(&number);
+        if self.fleet.shutting_down() {
+            // The keeper lets go of everything when it ends.
+            return;
+        }
         let names = ["out", "err", "notify"].map(|what| held_name(number, what)).to_vec();
         self.ask_keeper("drop what a run had", &Request::Drop { names });
         self.ask_keeper("forget a run", &Request::Delete { key: record_key(number) });

@@ -15,7 +15,7 @@ use crate::config::Stack;
 
 /// In one pass, so much of one log is shown.
 const PASS: usize = 256 * 1024;
-/// Between two passes over busy logs: nobody reads faster.
+/// Between two passes over the logs: nobody reads faster.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Without news, the directories are looked at again after this long.
 const WAIT: Duration = Duration::from_secs(3600);
@@ -67,10 +67,9 @@ fn show(mut all: Vec<Shown>) {
                 return;
             }
         }
-        if busy {
-            std::thread::sleep(PAUSE);
-        } else if let Some(first) = all.first() {
+        if !busy && let Some(first) = all.first() {
             let _ = first.follower.wait(WAIT);
         }
+        std::thread::sleep(PAUSE);
     }
 }

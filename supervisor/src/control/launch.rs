@@ -85,10 +85,7 @@ fn secret(key: &str, source: &SecretSource, cwd: &Path) -> io::Result<String> {
 
 fn read_secret_file(path: &Path) -> io::Result<String> {
     use std::os::unix::fs::OpenOptionsExt;
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
-        .open(path)?;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
@@ -195,7 +192,10 @@ pub(crate) fn identity(launch: &Launch) -> io::Result<Option<Identity>> {
         return Ok(None);
     }
     if !Uid::effective().is_root() {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "`user` and `group` need a supervisor run by root"));
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "`user` and `group` need a supervisor run by root",
+        ));
     }
     Ok(Some(Identity {
         uid: uid.as_raw(),

@@ -26,8 +26,15 @@ pub(crate) enum Purpose {
 /// What came from the keeper.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    Reply { purpose: Purpose, reply: Reply, fds: Vec<OwnedFd> },
-    Notice { seq: u64, notice: Notice },
+    Reply {
+        purpose: Purpose,
+        reply: Reply,
+        fds: Vec<OwnedFd>,
+    },
+    Notice {
+        seq: u64,
+        notice: Notice,
+    },
     /// The keeper is gone.
     Closed,
 }
@@ -80,9 +87,10 @@ impl Link {
             }
             if ready.is_readable() {
                 let peer = &mut self.peer;
-                let incoming = unblocked(self.readiness.try_io(Interest::READABLE, || {
-                    peer.receive()?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
-                }))?;
+                let incoming =
+                    unblocked(self.readiness.try_io(Interest::READABLE, || {
+                        peer.receive()?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+                    }))?;
                 if let Some(incoming) = incoming {
                     return Ok(self.heard(incoming));
                 }

@@ -30,7 +30,12 @@ pub(crate) fn path(logs_dir: &Path) -> PathBuf {
 }
 
 /// Begins to log. Keep the guard: dropping it writes what waits.
-pub(crate) fn start(link: &mut Link, inventory: &mut Inventory, pump: &Pump, logs_dir: &Path) -> io::Result<WorkerGuard> {
+pub(crate) fn start(
+    link: &mut Link,
+    inventory: &mut Inventory,
+    pump: &Pump,
+    logs_dir: &Path,
+) -> io::Result<WorkerGuard> {
     let held = inventory.held.remove(READ).zip(inventory.held.remove(WRITE));
     let (read, write) = match held {
         Some(both) => both,

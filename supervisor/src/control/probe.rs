@@ -107,7 +107,8 @@ async fn exchange(ask: Ask<'_>, io: impl Read + Write + Unpin, authority: &str) 
             return Ok(());
         }
         // The first words of the answer often say why.
-        let body = Limited::new(response.into_body(), MAX_BODY).collect().await.map(http_body_util::Collected::to_bytes);
+        let body =
+            Limited::new(response.into_body(), MAX_BODY).collect().await.map(http_body_util::Collected::to_bytes);
         let text = body.map(|body| String::from_utf8_lossy(&body).into_owned()).unwrap_or_default();
         Err(format!("status {status}: {text}"))
     };

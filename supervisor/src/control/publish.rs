@@ -21,8 +21,6 @@ use crate::config::Stack;
 
 /// The pipes of ended runs are copied to the end for at most this long before the supervisor ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Clients that were told something may read it for this long before the supervisor ends.
-const LAST_WORDS: Duration = Duration::from_millis(50);
 
 impl View {
     pub(crate) fn new(
@@ -185,7 +183,6 @@ impl Control {
             self.learn(news)?;
         }
         tracing::info!("everything is down");
-        tokio::time::sleep(LAST_WORDS).await;
         for name in ["api.sock", "token"] {
             let _ = std::fs::remove_file(self.stack.runtime_dir.join(name));
         }

@@ -62,10 +62,16 @@ pub(crate) enum What {
     /// With no name: all with autostart.
     Start(Vec<ServiceName>),
     /// With no name: everything and the supervisor.
-    Stop { services: Vec<ServiceName>, now: bool },
+    Stop {
+        services: Vec<ServiceName>,
+        now: bool,
+    },
     /// With no name: all that are wanted up.
     Restart(Vec<ServiceName>),
-    Signal { service: ServiceName, signal: i32 },
+    Signal {
+        service: ServiceName,
+        signal: i32,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
