@@ -90,8 +90,11 @@ pub(crate) fn turn(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools) -> (Turn, 
             }
             Err(Stop::Because(Errno::EINTR)) => {}
             Err(Stop::Because(Errno::EAGAIN)) => return (Turn::Drained, moved),
-            // The pipe itself cannot be read: nothing can be had from it any more.
-            Err(Stop::Because(_)) => return (Turn::Ended, moved),
+            // The pipe cannot be read now. Not known to happen; told, and tried again, like a disk that fails.
+            Err(Stop::Because(error)) => {
+                log.failed(error, now, &tools.registry);
+                return (Turn::Held, moved);
+            }
         }
     }
 }
@@ -130,6 +133,7 @@ fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, 
         Ok(0) => Err(Stop::At(Turn::Ended)),
         Ok(count) => {
             log.wrote(count, ends_line.filter(|_| count == len));
+            pipe.held = None;
             *moved += count as u64;
             Ok(())
         }

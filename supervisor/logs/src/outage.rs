@@ -19,6 +19,7 @@ pub(crate) fn relieve(
     now: Instant,
     moved: &mut u64,
 ) -> Result<(), Stop> {
+    pipe.held = None;
     let seen = tools.peeker.peek(pipe.fd.as_fd(), &mut tools.buffer)?;
     if seen == 0 {
         return Err(Stop::At(Turn::Ended));

@@ -77,7 +77,8 @@ struct Worker {
 /// Starts a worker that lives until it is told to stop.
 pub(crate) fn start(inbox: Arc<Inbox>, registry: Arc<Registry>, compressor: Compressor) -> io::Result<()> {
     let poller = Poller::new(&inbox.waker)?;
-    let tools = Tools { peeker: Peeker::new(), buffer: vec![0; VISIBLE].into_boxed_slice(), registry, compressor };
+    let tools =
+        Tools { peeker: Peeker::new(VISIBLE)?, buffer: vec![0; VISIBLE].into_boxed_slice(), registry, compressor };
     let worker = Worker {
         poller,
         inbox,

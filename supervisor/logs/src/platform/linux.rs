@@ -89,39 +89,34 @@ pub(crate) fn splice(pipe: BorrowedFd<'_>, file: &File, offset: u64, len: usize)
 }
 
 /// Looks at what a pipe holds and leaves it there.
-pub(crate) struct Peeker(Option<(OwnedFd, OwnedFd)>);
+pub(crate) struct Peeker {
+    /// Empty between two looks.
+    scratch: (OwnedFd, OwnedFd),
+}
 
 impl Peeker {
-    pub(crate) fn new() -> Self {
-        Self(None)
+    /// For looks at `most` bytes, if the system grants so large a pipe.
+    pub(crate) fn new(most: usize) -> io::Result<Self> {
+        let scratch = unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        // Refused to users who have many large pipes; then less can be seen at a time.
+        let _ = fcntl(&scratch.1, FcntlArg::F_SETPIPE_SZ(i32::try_from(most).unwrap_or(i32::MAX)));
+        Ok(Self { scratch })
     }
 
     /// The most that can be seen at a time.
     pub(crate) fn reach(&self) -> usize {
-        self.0.as_ref().map_or(0, |(output, _)| capacity(output.as_fd()))
+        capacity(self.scratch.0.as_fd())
     }
 
     /// Copies the first bytes that `pipe` holds to `buffer`. `Ok(0)`: no writer is left.
     pub(crate) fn peek(&mut self, pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<usize> {
-        if self.0.is_none() {
-            let scratch = unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-            // Refused to users who have many large pipes; then less can be seen at a time.
-            let _ = fcntl(&scratch.1, FcntlArg::F_SETPIPE_SZ(i32::try_from(buffer.len()).unwrap_or(i32::MAX)));
-            self.0 = Some(scratch);
-        }
-        let Some((output, input)) = &self.0 else {
-            return Err(Errno::EINVAL);
-        };
-        let seen = nix::fcntl::tee(pipe, input, buffer.len(), SpliceFFlags::SPLICE_F_NONBLOCK)?;
+        let seen = nix::fcntl::tee(pipe, &self.scratch.1, buffer.len(), SpliceFFlags::SPLICE_F_NONBLOCK)?;
         let mut copied = 0;
         while copied < seen {
-            match unistd::read(output, &mut buffer[copied..seen]) {
+            match unistd::read(&self.scratch.0, &mut buffer[copied..seen]) {
                 Ok(count) => copied += count,
                 Err(Errno::EINTR) => {}
-                Err(error) => {
-                    self.0 = None;
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
         Ok(seen)

@@ -67,6 +67,7 @@ fn the_next_generation_begins_a_new_line() {
 }
 
 #[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "needs splice and tee")]
 fn lines_of_two_generations_at_once_stay_whole() {
     const LINES: usize = 20_000;
     let dir = tempdir().expect("a directory");

@@ -157,6 +157,7 @@ fn full_of_archives() {
 }
 
 #[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "needs splice and tee")]
 fn a_short_outage_loses_nothing() {
     let directory = tempdir().expect("a directory");
     let place = directory.path().join("logs");

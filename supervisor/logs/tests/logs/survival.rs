@@ -110,12 +110,14 @@ impl Chance {
 }
 
 #[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "needs splice and tee")]
 fn kills_under_flood_and_rotation_lose_and_double_nothing() {
     let directory = tempdir().expect("a directory");
     survives(directory.path());
 }
 
 #[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "needs splice and tee")]
 fn kills_while_archives_are_compressed_lose_and_double_nothing() {
     let directory = tempdir().expect("a directory");
     fs::write(directory.path().join("gzip"), "").expect("a file");
