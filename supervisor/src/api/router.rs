@@ -71,6 +71,10 @@ fn guarded<S: Clone + Send + Sync + 'static>(handler: MethodRouter<S>, door: &Do
 }
 
 async fn admit(State(door): State<Door>, request: Request, next: Next) -> Response {
+    // Two ways to say how long a body is are one too many: whoever relays the request may believe the other one.
+    if request.headers().contains_key(header::TRANSFER_ENCODING) {
+        return Problem::new(StatusCode::LENGTH_REQUIRED, "a body comes with its Content-Length").into_response();
+    }
     match door.admit(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),

@@ -195,6 +195,7 @@ fn the_unix_socket_is_for_its_owner_and_root() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn another_user_is_refused_even_where_the_modes_were_loosened() {
     const ROLE: &str = "API_TEST_STRANGER_SOCKET";
     if let Some(socket) = std::env::var_os(ROLE) {
