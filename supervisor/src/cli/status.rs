@@ -162,6 +162,42 @@ mod tests {
         }
     }
 
+    fn document(changes: serde_json::Value) -> ServiceDocument {
+        let mut all = serde_json::json!({
+            "name": "mail", "kind": "service", "critical": true, "wanted": true, "state": "running",
+            "cause": "ready after 12ms", "since": "1970-01-01T00:00:01.000Z", "generation": 1, "pid": 42,
+            "started": "1970-01-01T00:00:01.000Z", "ready_since": null, "restarts": 3, "failures": 0,
+            "next_attempt": null, "last_exit": null, "port": 8002, "ports": {}, "bind": "127.0.0.1",
+            "address": "http://127.0.0.1:8002", "status_text": null, "failing": [], "logs": [], "executable": null,
+        });
+        for (key, value) in changes.as_object().into_iter().flatten() {
+            all[key] = value.clone();
+        }
+        serde_json::from_value(all).unwrap()
+    }
+
+    fn line(changes: serde_json::Value) -> Vec<String> {
+        row(&document(changes), 62_000).map(|cell| cell.text).to_vec()
+    }
+
+    #[test]
+    fn a_row_says_what_is_and_why() {
+        let running = line(serde_json::json!({}));
+        assert_eq!(running, ["mail", "running", "42", "1m 01s", "3", "http://127.0.0.1:8002", "ready after 12ms"]);
+        let down = line(serde_json::json!({
+            "state": "backoff", "pid": null, "started": null, "address": null, "cause": "exited with code 1",
+        }));
+        assert_eq!(down, ["mail", "backoff", "", "", "3", "", "exited with code 1"]);
+    }
+
+    #[test]
+    fn a_failing_check_comes_first_and_words_of_others_are_harmless() {
+        let failing = line(serde_json::json!({
+            "failing": [{ "check": "http /health", "answer": "503" }], "status_text": "busy\u{1b}[2J",
+        }));
+        assert_eq!(failing[6], "http /health: 503; busy\\x1b[2J; ready after 12ms");
+    }
+
     #[test]
     fn an_executable_that_was_replaced_is_told() {
         let dir = tempfile::tempdir().unwrap();

@@ -49,7 +49,7 @@ impl Screen {
     /// What a person wants to know besides.
     pub(crate) fn tell(&self, text: &str) {
         if !self.quiet {
-            self.complain(text);
+            write(io::stderr().lock(), text.as_bytes());
         }
     }
 
