@@ -15,7 +15,7 @@ impl Cell {
     #[must_use]
     pub fn available() -> Option<Self> {
         static FOUND: OnceLock<Option<Cell>> = OnceLock::new();
-        FOUND.get_or_init(|| Self::tried(if is_root() { "-pfm" } else { "-Urpfm" })).clone()
+        FOUND.get_or_init(|| Self::tried(if is_root() { "-pfm" } else { "-cpfm" })).clone()
     }
 
     /// The words.

@@ -308,6 +308,21 @@ impl Stack {
         eprintln!("{text}");
     }
 
+    /// How a last `stop` went, in words.
+    fn stop_within(&self, limit: Duration) -> String {
+        let (mut child, _, err) = self.spawn(&["stop"], Stdio::null());
+        let began = Instant::now();
+        while began.elapsed() < limit {
+            if let Ok(Some(status)) = child.try_wait() {
+                return format!("{status}: {}", fs::read_to_string(err).unwrap_or_default());
+            }
+            std::thread::sleep(Duration::from_millis(15));
+        }
+        let _gone_already = child.kill();
+        let _reaped = child.wait();
+        format!("not ended within {limit:?}")
+    }
+
     fn confess(&self) {
         for entry in fs::read_dir(&self.root)
             .into_iter()
@@ -331,16 +346,11 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         let failed = std::thread::panicking();
+        let mut stop = String::new();
         if failed {
             self.confess();
         } else if self.processes().iter().any(|one| one.state != 'Z') {
-            let (mut child, ..) = self.spawn(&["stop"], Stdio::null());
-            let began = Instant::now();
-            while began.elapsed() < Duration::from_secs(20) && child.try_wait().is_ok_and(|status| status.is_none()) {
-                std::thread::sleep(Duration::from_millis(15));
-            }
-            let _gone_already = child.kill();
-            let _reaped = child.wait();
+            stop = self.stop_within(Duration::from_secs(20));
         }
         let mut left = Vec::new();
         // A keeper replaces what is killed, so again until nothing comes back.
@@ -348,6 +358,9 @@ impl Drop for Stack {
             let now: Vec<Proc> = self.processes().into_iter().filter(|one| one.state != 'Z').collect();
             if now.is_empty() {
                 break;
+            }
+            if left.is_empty() && !failed {
+                self.confess();
             }
             now.iter().for_each(|one| send(one.pid, Signal::SIGKILL));
             left.extend(now);
@@ -357,7 +370,7 @@ impl Drop for Stack {
             let _gone_already = child.kill();
             let _reaped = child.wait();
         }
-        assert!(failed || left.is_empty(), "`supervisor stop` left behind: {left:#?}");
+        assert!(failed || left.is_empty(), "`supervisor stop` ({stop}) left behind: {left:#?}");
     }
 }
 

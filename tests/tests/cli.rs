@@ -61,7 +61,7 @@ fn status_says_by_its_code_when_something_is_wrong() {
 #[test]
 fn a_service_that_fails_makes_start_fail_and_say_why() {
     let stack = Setup::of(
-        "[services.t]\ncommand = ['sh', '-c', 'echo out of cheese >&2; exit 9']\nrestart = { policy = 'no' }",
+        "[services.t]\ncommand = ['sh', '-c', 'echo out of cheese >&2; exit 9']\nrestart = { policy = 'no' }\nready = { delay = '5s' }",
     )
     .prepare();
     let done = stack.cli(&["start"]).ended_with(1);

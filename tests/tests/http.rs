@@ -142,7 +142,7 @@ fn reading_never_changes_anything() {
 fn what_is_too_big_or_no_http_is_refused_and_the_supervisor_lives() {
     let (stack, address, token) = open();
     let head = |more: &str| {
-        format!("POST /api/v1/stop HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n{more}\r\n")
+        format!("POST /api/v1/start HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n{more}\r\n")
     };
     let big_header = head(&format!("X-Big: {}\r\n", "a".repeat(100_000)));
     let many_headers = head(&(0..10_000).map(|number| format!("X-{number}: x\r\n")).collect::<String>());
