@@ -16,6 +16,11 @@ pub(crate) struct Place {
     name: OsString,
 }
 
+/// The names of all files in a directory, as they were when it was first looked at: what killed processes left behind
+/// is among them. One look serves all logs of a directory.
+#[derive(Debug, Default)]
+pub(crate) struct Found(BTreeSet<OsString>);
+
 /// One archive, as a listing of the directory showed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Archive {
@@ -30,7 +35,24 @@ pub(crate) enum Form {
     Gzip,
 }
 
+impl Found {
+    pub(crate) fn in_directory(directory: &Path) -> Self {
+        Self(fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect())
+    }
+
+    fn begins_with(&self, prefix: Vec<u8>) -> bool {
+        let prefix = OsString::from_vec(prefix);
+        self.0.range(prefix.clone()..).next().is_some_and(|name| name.as_bytes().starts_with(prefix.as_bytes()))
+    }
+}
+
 impl Place {
+    /// Were there, besides the live file, any files of this log?
+    pub(crate) fn has_relics(&self, found: &Found) -> bool {
+        let name = self.name.as_bytes();
+        found.begins_with([name, b"."].concat()) || found.begins_with([b".", name, b"."].concat())
+    }
+
     pub(crate) fn of(path: &Path) -> Self {
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

@@ -56,9 +56,7 @@ impl Follower {
 
     /// Begins with the first file that there will be.
     pub(crate) fn nowhere(place: Place) -> Self {
-        // Watched before anything is read, so that no change goes unseen.
-        let watch = DirectoryWatch::new(place.directory()).ok();
-        Self { place, watch, at: None, complete: false }
+        Self { place, watch: None, at: None, complete: false }
     }
 
     /// Goes on where `at` was left.
@@ -72,9 +70,6 @@ impl Follower {
     /// When a file of the log cannot be read. It may be tried again.
     pub fn read(&mut self, buffer: &mut Vec<u8>, max: usize) -> io::Result<usize> {
         let begin = buffer.len();
-        if self.watch.is_none() {
-            self.watch = DirectoryWatch::new(self.place.directory()).ok();
-        }
         while buffer.len() - begin < max {
             let old = buffer.len();
             let Some(at) = &mut self.at else {
@@ -106,17 +101,19 @@ impl Follower {
         Ok(buffer.len() - begin)
     }
 
-    /// Waits until there may be more to read, at most for `timeout`.
+    /// Waits until there may be more to read, at most for `timeout`. The first call returns at once: from then on the
+    /// directory is watched, and what was written before is there to read.
     ///
     /// # Errors
     /// When the system refuses to wait.
-    pub fn wait(&self, timeout: Duration) -> io::Result<()> {
-        match &self.watch {
-            Some(watch) => watch.wait(self.place.name(), timeout),
-            None => {
-                std::thread::sleep(timeout.min(SHORT));
-                Ok(())
-            }
+    pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        if let Some(watch) = &self.watch {
+            return watch.wait(self.place.name(), timeout);
         }
+        self.watch = DirectoryWatch::new(self.place.directory()).ok();
+        if self.watch.is_none() {
+            std::thread::sleep(timeout.min(SHORT));
+        }
+        Ok(())
     }
 }

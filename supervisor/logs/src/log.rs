@@ -100,7 +100,7 @@ impl Log {
             self.live = None;
         }
         if self.live.is_none()
-            && let Err(reason) = self.open(compressor)
+            && let Err(reason) = self.open(registry, compressor)
         {
             self.out(now, reason, REOPEN);
             return false;
@@ -228,17 +228,18 @@ impl Log {
         self.outage = Some(Outage { since, next_try: now + again, reason });
     }
 
-    fn open(&mut self, compressor: &Compressor) -> Result<(), String> {
+    fn open(&mut self, registry: &Registry, compressor: &Compressor) -> Result<(), String> {
         let path = self.shared.place.live();
         let describe = |error: io::Error| format!("{}: {}", path.display(), describe(&error));
         fs::DirBuilder::new().recursive(true).mode(0o750).create(self.shared.place.directory()).map_err(describe)?;
-        if !self.swept {
+        let relics = !self.swept && self.shared.place.has_relics(&registry.found_beside(&self.shared.place));
+        if relics {
             let _names = lock(&self.shared.names);
             self.shared.place.sweep();
-            self.swept = true;
         }
+        self.swept = true;
         self.live = Some(open_live(&path).map_err(|refusal| format!("{}: {refusal}", path.display()))?);
-        if self.shared.settings().compression == Compression::Gzip {
+        if relics && self.shared.settings().compression == Compression::Gzip {
             compressor.submit(&self.shared);
         }
         Ok(())

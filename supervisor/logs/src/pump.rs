@@ -92,6 +92,13 @@ impl Pump {
         }
     }
 
+    /// Waits until some log may have grown since `seen` was returned (0 at first), or `timeout` is over; returns what to
+    /// pass the next time. For readers within this process: it costs no watch on any directory.
+    #[must_use]
+    pub fn wait(&self, seen: u64, timeout: Duration) -> u64 {
+        self.inner.registry.activity.wait(seen, timeout)
+    }
+
     /// What has become of the bytes for the log at `path`; `None` if this pump was never told of it.
     #[must_use]
     pub fn stats(&self, path: &Path) -> Option<Stats> {

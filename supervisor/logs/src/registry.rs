@@ -4,15 +4,25 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::archives::Place;
+use crate::archives::{Found, Place};
 use crate::settings::{Settings, Stats};
 
 /// Every log that this pump has been told of.
 #[derive(Default)]
 pub(crate) struct Registry {
+    pub(crate) activity: Activity,
     logs: Mutex<HashMap<PathBuf, Arc<Shared>>>,
+    found: Mutex<HashMap<PathBuf, Arc<Found>>>,
+}
+
+/// Tells that some log may have grown.
+#[derive(Default)]
+pub(crate) struct Activity {
+    count: Mutex<u64>,
+    changed: Condvar,
 }
 
 /// One log.
@@ -41,6 +51,19 @@ pub(crate) enum Trouble {
     Compressing = 2,
 }
 
+impl Activity {
+    pub(crate) fn tell(&self) {
+        *lock(&self.count) += 1;
+        self.changed.notify_all();
+    }
+
+    /// The count, once it is not `seen` any more, or after `timeout`.
+    pub(crate) fn wait(&self, seen: u64, timeout: Duration) -> u64 {
+        let waited = self.changed.wait_timeout_while(lock(&self.count), timeout, |count| *count == seen);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
 impl Registry {
     /// The log at `path`, with these settings from now on.
     pub(crate) fn enter(&self, path: &Path, settings: Settings) -> Arc<Shared> {
@@ -52,6 +75,16 @@ impl Registry {
 
     pub(crate) fn find(&self, path: &Path) -> Option<Arc<Shared>> {
         lock(&self.logs).get(path).cloned()
+    }
+
+    /// What was in the directory when it was first looked at, which may be now.
+    pub(crate) fn found_beside(&self, place: &Place) -> Arc<Found> {
+        let known = lock(&self.found).get(place.directory()).cloned();
+        known.unwrap_or_else(|| {
+            let found = Arc::new(Found::in_directory(place.directory()));
+            lock(&self.found).insert(place.directory().to_owned(), Arc::clone(&found));
+            found
+        })
     }
 
     /// All logs whose files are in the same directory as `place`.

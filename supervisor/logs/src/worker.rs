@@ -3,13 +3,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::compress::Compressor;
 use crate::copying::{self, PATIENCE, Pipe, Tools, Turn, VISIBLE, Way};
@@ -119,7 +120,11 @@ impl Worker {
             return false;
         }
         self.look_after(Instant::now());
+        let served = !self.ready.is_empty();
         let most = self.serve_ready();
+        if served {
+            self.tools.registry.activity.tell();
+        }
         let rest = self.pace.after_look(Instant::now(), most);
         if self.ready.is_empty() && !rest.is_zero() {
             thread::sleep(rest);
@@ -163,17 +168,19 @@ impl Worker {
         });
         // Only reads need it, splice does not; the writer's end is a description of its own.
         let unblocked = fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from);
-        if let Err(error) = unblocked.and_then(|_| self.poller.add(fd.as_fd(), id)) {
-            let what = format!("watch the pipe: {}", describe(&error));
-            self.logs[log].shared.counters.trouble(Trouble::Writing, what);
-        }
+        // What it holds already counts as written now: a log without a byte costs no file.
+        let watched = unblocked.and_then(|_| self.poller.add(fd.as_fd(), id));
         let capacity = platform::capacity(fd.as_fd());
         self.logs[log].pipes += 1;
         self.pipes.insert(
             id,
             Pipe { fd, log, capacity, way: Way::Splice, skip: false, held: None, finishing: false, queued: false },
         );
-        queue(&mut self.pipes, &mut self.ready, id);
+        if let Err(error) = watched {
+            let what = format!("watch the pipe: {}", describe(&error));
+            self.logs[log].shared.counters.trouble(Trouble::Writing, what);
+            queue(&mut self.pipes, &mut self.ready, id);
+        }
     }
 
     /// Moves what the pipe holds, at most what a pipe can hold, and closes it.
@@ -183,11 +190,11 @@ impl Worker {
         };
         pipe.finishing = true;
         let log = &mut self.logs[pipe.log];
-        let mut left = pipe.capacity as u64;
-        loop {
+        let mut left = if holds_something(pipe.fd.as_fd()) { pipe.capacity as u64 } else { 0 };
+        while left > 0 {
             let (turn, moved) = copying::turn(pipe, log, &mut self.tools);
             left = left.saturating_sub(moved);
-            if turn != Turn::More || left == 0 {
+            if turn != Turn::More {
                 break;
             }
         }
@@ -271,6 +278,13 @@ impl Worker {
         }
         self.next_look = unsettled.then(|| now + LOOK_AFTER);
     }
+}
+
+/// Whether there is anything in a pipe to read.
+fn holds_something(pipe: BorrowedFd<'_>) -> bool {
+    let mut ready = [PollFd::new(pipe, PollFlags::POLLIN)];
+    // If it cannot be asked, looking is the safe answer.
+    poll(&mut ready, PollTimeout::ZERO).is_err() || ready[0].any() != Some(false)
 }
 
 fn queue(pipes: &mut HashMap<u64, Pipe>, ready: &mut VecDeque<u64>, id: u64) {

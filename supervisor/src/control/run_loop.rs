@@ -170,9 +170,9 @@ impl Control {
     /// Until the supervisor is to end. An error ends control; the keeper starts another one.
     pub(crate) async fn run(mut self) -> io::Result<()> {
         self.serve_api()?;
-        let _watcher = self.watch_socket();
+        let mut watcher = self.watch_socket();
         if self.args.foreground {
-            super::foreground::start(&self.stack);
+            super::foreground::start(&self.stack, &self.pump);
         }
         self.publish();
         while !self.down {
@@ -184,6 +184,10 @@ impl Control {
             }
             self.mirror();
             self.publish();
+            if self.fleet.shutting_down() {
+                // The kernel takes a while to let go of a watch; meanwhile the services stop.
+                watcher.take();
+            }
         }
         self.finish().await
     }
