@@ -323,6 +323,17 @@ impl Stack {
         format!("not ended within {limit:?}")
     }
 
+    /// What runs in the foreground may be a wrapper, which ends a little later than what it wraps.
+    fn await_foreground(&mut self, limit: Duration) {
+        let began = Instant::now();
+        while let Some(child) = &mut self.foreground {
+            if began.elapsed() > limit || !child.try_wait().is_ok_and(|status| status.is_none()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(15));
+        }
+    }
+
     fn confess(&self) {
         for entry in fs::read_dir(&self.root)
             .into_iter()
@@ -351,6 +362,7 @@ impl Drop for Stack {
             self.confess();
         } else if self.processes().iter().any(|one| one.state != 'Z') {
             stop = self.stop_within(Duration::from_secs(20));
+            self.await_foreground(Duration::from_secs(5));
         }
         let mut left = Vec::new();
         // A keeper replaces what is killed, so again until nothing comes back.

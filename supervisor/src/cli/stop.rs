@@ -79,7 +79,8 @@ fn wait_for_the_end(
     state_dir: Option<&std::path::Path>,
 ) -> Result<Ending, Failure> {
     let began = Instant::now();
-    let alive = || platform::process(keeper).is_some() || state_dir.is_some_and(lock::is_held);
+    // The number of a keeper in a container means somebody else out here, so it counts only when the lock is unknown.
+    let alive = || state_dir.map_or_else(|| platform::process(keeper).is_some(), lock::is_held);
     let judge = |service: &ServiceDocument| Some(verdict(service));
     let gone = || Failure::new(Exit::NotRunning, "gone");
     let watch = Watch { client, screen, limit, judge: &judge, is_dead: &mut || (!alive()).then(gone) };
