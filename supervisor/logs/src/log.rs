@@ -139,8 +139,7 @@ impl Log {
         let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
         self.dropped.bytes += bytes.len() as u64;
         self.dropped.lines += lines;
-        self.shared.counters.dropped_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        self.shared.counters.dropped_lines.fetch_add(lines, Ordering::Relaxed);
+        self.shared.counters.dropped(bytes.len() as u64, lines);
         if let Some(outage) = &self.outage {
             self.dropped.reason.clone_from(&outage.reason);
         }

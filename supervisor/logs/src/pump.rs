@@ -99,6 +99,13 @@ impl Pump {
         self.inner.registry.activity.wait(seen, timeout)
     }
 
+    /// Waits until some log got into trouble, dropped bytes or is well again since `seen` was returned (0 at first), or
+    /// `timeout` is over; returns what to pass the next time. `stats` tells what it is.
+    #[must_use]
+    pub fn wait_for_trouble(&self, seen: u64, timeout: Duration) -> u64 {
+        self.inner.registry.alarm.wait(seen, timeout)
+    }
+
     /// What has become of the bytes for the log at `path`; `None` if this pump was never told of it.
     #[must_use]
     pub fn stats(&self, path: &Path) -> Option<Stats> {

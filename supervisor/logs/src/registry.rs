@@ -14,11 +14,13 @@ use crate::settings::{Settings, Stats};
 #[derive(Default)]
 pub(crate) struct Registry {
     pub(crate) activity: Activity,
+    pub(crate) alarm: Arc<Activity>,
     logs: Mutex<HashMap<PathBuf, Arc<Shared>>>,
     found: Mutex<HashMap<PathBuf, Arc<Found>>>,
 }
 
-/// Tells that some log may have grown.
+/// Tells whoever waits that something happened: to `Registry::activity`, that some log may have grown; to
+/// `Registry::alarm`, that some log is in trouble, dropped bytes, or is well again.
 #[derive(Default)]
 pub(crate) struct Activity {
     count: Mutex<u64>,
@@ -41,6 +43,7 @@ pub(crate) struct Counters {
     pub(crate) dropped_lines: AtomicU64,
     pub(crate) rotations: AtomicU64,
     troubles: Mutex<[Option<String>; 3]>,
+    alarm: Arc<Activity>,
 }
 
 /// The kinds of trouble that can last at the same time; the first is shown.
@@ -68,7 +71,10 @@ impl Registry {
     /// The log at `path`, with these settings from now on.
     pub(crate) fn enter(&self, path: &Path, settings: Settings) -> Arc<Shared> {
         let mut logs = lock(&self.logs);
-        let shared = logs.entry(path.to_owned()).or_insert_with(|| Arc::new(Shared::new(path, settings.clone())));
+        let shared = logs.entry(path.to_owned()).or_insert_with(|| {
+            let counters = Counters { alarm: Arc::clone(&self.alarm), ..Counters::default() };
+            Arc::new(Shared::new(path, settings.clone(), counters))
+        });
         *lock(&shared.settings) = settings;
         Arc::clone(shared)
     }
@@ -95,13 +101,8 @@ impl Registry {
 }
 
 impl Shared {
-    fn new(path: &Path, settings: Settings) -> Self {
-        Self {
-            place: Place::of(path),
-            names: Mutex::new(()),
-            counters: Counters::default(),
-            settings: Mutex::new(settings),
-        }
+    fn new(path: &Path, settings: Settings, counters: Counters) -> Self {
+        Self { place: Place::of(path), names: Mutex::new(()), counters, settings: Mutex::new(settings) }
     }
 
     pub(crate) fn configure(&self, settings: Settings) {
@@ -124,12 +125,25 @@ impl Counters {
         }
     }
 
+    pub(crate) fn dropped(&self, bytes: u64, lines: u64) {
+        self.dropped_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.dropped_lines.fetch_add(lines, Ordering::Relaxed);
+        self.alarm.tell();
+    }
+
     pub(crate) fn trouble(&self, kind: Trouble, what: String) {
-        lock(&self.troubles)[kind as usize] = Some(what);
+        self.set(kind, Some(what));
     }
 
     pub(crate) fn well(&self, kind: Trouble) {
-        lock(&self.troubles)[kind as usize] = None;
+        self.set(kind, None);
+    }
+
+    fn set(&self, kind: Trouble, what: Option<String>) {
+        let old = std::mem::replace(&mut lock(&self.troubles)[kind as usize], what.clone());
+        if old != what {
+            self.alarm.tell();
+        }
     }
 }
 

@@ -64,6 +64,11 @@ pub(crate) struct ServiceDocument {
     pub(crate) status_text: Option<String>,
     pub(crate) failing: Vec<FailingCheck>,
     pub(crate) logs: Vec<PathBuf>,
+    /// Output that the logs could not take, by this supervisor's count.
+    pub(crate) log_dropped_bytes: u64,
+    pub(crate) log_dropped_lines: u64,
+    /// What is wrong with the logs now.
+    pub(crate) log_error: Option<String>,
     pub(crate) executable: Option<ExecutableDocument>,
 }
 

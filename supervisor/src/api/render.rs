@@ -87,6 +87,9 @@ pub(crate) fn service(view: &View, snapshot: &ServiceSnapshot) -> ServiceDocumen
             .map(|(check, answer)| FailingCheck { check: check.clone(), answer: answer.clone() })
             .collect(),
         logs: facts.map(|facts| facts.logs.clone()).unwrap_or_default(),
+        log_dropped_bytes: facts.map_or(0, |facts| facts.log_trouble.dropped_bytes),
+        log_dropped_lines: facts.map_or(0, |facts| facts.log_trouble.dropped_lines),
+        log_error: facts.and_then(|facts| facts.log_trouble.error.clone()),
         executable: facts.and_then(|facts| facts.executable.as_ref()).map(executable),
     }
 }

@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Check,
     /// List every stack of this user that runs
     List,
+    /// Print the JSON Schema of `supervisor.toml`, for editors
+    Schema,
     #[command(hide = true)]
     Keeper(Keeper),
     #[command(hide = true)]

@@ -26,8 +26,17 @@ mod why;
 use std::process::ExitCode;
 
 use args::{Command, Line};
-use failure::Failure;
+use failure::{Exit, Failure};
 use terminal::Screen;
+
+use crate::config;
+
+/// Made of the table of keys, like the checks themselves.
+fn schema(screen: Screen) -> Result<Exit, Failure> {
+    let text = serde_json::to_string_pretty(&config::schema()).map_err(|error| Failure::new(Exit::Failed, error))?;
+    screen.data(&format!("{text}\n"));
+    Ok(Exit::Done)
+}
 
 /// Carries out a line.
 pub(crate) fn main() -> ExitCode {
@@ -47,6 +56,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Exec(exec) => exec::exec(&global, &exec),
         Command::Check => check::check(&global, screen),
         Command::List => list::list(screen),
+        Command::Schema => schema(screen),
     };
     match done {
         Ok(exit) => exit.into(),

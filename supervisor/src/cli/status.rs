@@ -88,6 +88,10 @@ pub(crate) fn why(service: &ServiceDocument) -> String {
     {
         parts.push(format!("binary changed; run `supervisor restart {}`", service.name));
     }
+    if service.log_dropped_lines > 0 || service.log_error.is_some() {
+        let now = service.log_error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
+        parts.push(format!("its log dropped {} lines{now}", service.log_dropped_lines));
+    }
     parts.extend(service.failing.first().map(|failing| format!("{}: {}", failing.check, failing.answer)));
     parts.extend(service.status_text.clone().filter(|_| is_well(service.state)));
     if !service.cause.is_empty() {
@@ -168,7 +172,8 @@ mod tests {
             "cause": "ready after 12ms", "since": "1970-01-01T00:00:01.000Z", "generation": 1, "pid": 42,
             "started": "1970-01-01T00:00:01.000Z", "ready_since": null, "restarts": 3, "failures": 0,
             "next_attempt": null, "last_exit": null, "port": 8002, "ports": {}, "bind": "127.0.0.1",
-            "address": "http://127.0.0.1:8002", "status_text": null, "failing": [], "logs": [], "executable": null,
+            "address": "http://127.0.0.1:8002", "status_text": null, "failing": [], "logs": [], "log_dropped_bytes": 0,
+            "log_dropped_lines": 0, "log_error": null, "executable": null,
         });
         for (key, value) in changes.as_object().into_iter().flatten() {
             all[key] = value.clone();
@@ -188,6 +193,8 @@ mod tests {
             "state": "backoff", "pid": null, "started": null, "address": null, "cause": "exited with code 1",
         }));
         assert_eq!(down, ["mail", "backoff", "", "", "3", "", "exited with code 1"]);
+        let full = line(serde_json::json!({ "log_dropped_lines": 7, "log_error": "No space left on device" }));
+        assert_eq!(full[6], "its log dropped 7 lines (No space left on device); ready after 12ms");
     }
 
     #[test]

@@ -84,12 +84,9 @@ mod tests {
         assert_eq!(other.runtime_bases, [PathBuf::from(format!("/tmp/supervisor-{}", uid + 4711))]);
         let missing = surroundings(&[("XDG_RUNTIME_DIR", "/nonexistent")], 4711);
         assert_eq!(missing.runtime_bases, [PathBuf::from("/tmp/supervisor-4711")]);
-        if uid == 0 {
-            println!("skipped: an ordinary user's own runtime directory; this test runs as root");
-        } else {
-            let ours = surroundings(&[("XDG_RUNTIME_DIR", path)], uid);
-            assert_eq!(ours.runtime_bases[0], dir.path().join("supervisor"));
-        }
+        let ours = surroundings(&[("XDG_RUNTIME_DIR", path)], uid);
+        let expected = if uid == 0 { PathBuf::from("/run/supervisor") } else { dir.path().join("supervisor") };
+        assert_eq!(ours.runtime_bases[0], expected, "root has a place of its own");
     }
 
     #[test]

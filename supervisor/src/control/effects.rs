@@ -117,7 +117,7 @@ impl Control {
         for (index, (pipe, path)) in outputs.into_iter().zip(&run.record.logs).enumerate() {
             run.undrained += 1;
             let settings =
-                settings.clone().unwrap_or_else(|| Settings { max_size: 0, keep: 0, compression: Compression::None });
+                settings.clone().unwrap_or(Settings { max_size: 0, keep: 0, compression: Compression::None });
             self.pump.attach(stream(number, index), pipe, path.clone(), settings);
         }
     }

@@ -26,9 +26,11 @@ pub(crate) fn start(stack: &Stack, pump: &Pump) {
     });
     let width = stack.services.iter().map(|service| service.spec.name.as_str().len()).max().unwrap_or(0).max(10);
     let terminal = io::stdout().is_terminal();
-    let followers = std::iter::once(("supervisor", ownlog::path(&stack.logs_dir))).chain(services).map(|(name, path)| {
-        Shown { prefixer: Prefixer::new(name, width, terminal), follower: Follower::new(&path, From::End) }
-    });
+    let followers =
+        std::iter::once(("supervisor", ownlog::path(&stack.logs_dir))).chain(services).map(|(name, path)| Shown {
+            prefixer: Prefixer::new(name, width, terminal),
+            follower: Follower::new(&path, From::End),
+        });
     let (followers, pump) = (followers.collect(), pump.clone());
     let spawned = std::thread::Builder::new().name("foreground".to_owned()).spawn(move || show(followers, &pump));
     if let Err(error) = spawned {

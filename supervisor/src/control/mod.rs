@@ -28,9 +28,9 @@ use std::process::ExitCode;
 use supervisor_core::Time;
 
 pub(crate) use prepare::log_paths;
-#[cfg(test)]
-pub(crate) use view::Facts;
 pub(crate) use view::{Ask, Executable, Refusal, View, What};
+#[cfg(test)]
+pub(crate) use view::{Facts, LogTrouble};
 
 /// `EX_CONFIG`: the keeper does not try again with a control that says so at its first start.
 const EXIT_CONFIG: u8 = 78;

@@ -40,7 +40,7 @@ impl Target {
         let ip = match launch.bind {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            ip => ip,
+            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
         };
         launch.port.map(|port| Self::Port(SocketAddr::new(ip, port)))
     }
@@ -121,8 +121,5 @@ async fn exchange(ask: Ask<'_>, io: impl Read + Write + Unpin, authority: &str) 
 }
 
 fn plain(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        _ => error.to_string(),
-    }
+    if error.kind() == io::ErrorKind::ConnectionRefused { "connection refused".to_owned() } else { error.to_string() }
 }

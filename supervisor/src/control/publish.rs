@@ -15,7 +15,7 @@ use super::link::{Heard, Purpose};
 use super::prepare::{RunRecord, log_paths};
 use super::run_loop::{Control, News, Run};
 use super::sockets;
-use super::view::{Executable, Facts, View};
+use super::view::{Executable, Facts, LogTrouble, View};
 use crate::api;
 use crate::config::Stack;
 
@@ -46,7 +46,11 @@ impl View {
 
 impl Facts {
     pub(crate) fn of_stack(stack: &Stack) -> BTreeMap<ServiceName, Arc<Self>> {
-        let facts = |service: &crate::config::Service| Self { executable: None, logs: log_paths(&service.launch) };
+        let facts = |service: &crate::config::Service| Self {
+            executable: None,
+            logs: log_paths(&service.launch),
+            log_trouble: LogTrouble::default(),
+        };
         stack.services.iter().map(|service| (service.spec.name.clone(), Arc::new(facts(service)))).collect()
     }
 }
@@ -75,6 +79,41 @@ impl Control {
         }
     }
 
+    /// Looks at the logs again: some of them got into trouble, or out of it.
+    pub(crate) fn see_log_trouble(&mut self) {
+        for facts in Arc::make_mut(&mut self.facts).values_mut() {
+            let mut trouble = LogTrouble::default();
+            for stats in facts.logs.iter().filter_map(|path| self.pump.stats(path)) {
+                trouble.dropped_bytes += stats.dropped_bytes;
+                trouble.dropped_lines += stats.dropped_lines;
+                trouble.error = trouble.error.or(stats.error);
+            }
+            if facts.log_trouble != trouble {
+                Arc::make_mut(facts).log_trouble = trouble;
+            }
+        }
+    }
+
+    /// A thread that waits for trouble with logs, and tells at most five times a second.
+    pub(crate) fn watch_logs(&self) {
+        const PAUSE: Duration = Duration::from_millis(200);
+        let (pump, news) = (self.pump.clone(), self.news.0.clone());
+        let watch = move || {
+            let mut seen = 0;
+            loop {
+                seen = pump.wait_for_trouble(seen, Duration::MAX);
+                if news.blocking_send(News::LogTrouble).is_err() {
+                    return;
+                }
+                std::thread::sleep(PAUSE);
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("log-trouble".to_owned()).stack_size(64 << 10).spawn(watch)
+        {
+            tracing::warn!(%error, "trouble with logs will not show in the status");
+        }
+    }
+
     /// What an earlier control left: runs that live go on, those that are over are copied to the end, unless the core
     /// wants their trees looked at first.
     pub(crate) fn take_over(
@@ -93,7 +132,7 @@ impl Control {
             self.runs.insert(number, run);
             self.attach(number);
             self.listen(number);
-            let surveyed = commands.iter().any(|command| *command == Command::Survey { run: number });
+            let surveyed = commands.contains(&Command::Survey { run: number });
             if !lives && !surveyed {
                 self.release(number);
             }

@@ -85,6 +85,7 @@ pub(crate) enum News {
     Sorted { by_run: BTreeMap<u64, Vec<i32>> },
     Drained { run: u64 },
     SocketRemoved,
+    LogTrouble,
 }
 
 /// Everything that the loop owns.
@@ -171,6 +172,7 @@ impl Control {
     pub(crate) async fn run(mut self) -> io::Result<()> {
         self.serve_api()?;
         let mut watcher = self.watch_socket();
+        self.watch_logs();
         if self.args.foreground {
             super::foreground::start(&self.stack, &self.pump);
         }
@@ -324,6 +326,7 @@ impl Control {
             News::Sorted { by_run } => self.surveyed(&by_run),
             News::Drained { run } => self.drained(run),
             News::SocketRemoved => self.reopen_socket()?,
+            News::LogTrouble => self.see_log_trouble(),
         }
         Ok(())
     }

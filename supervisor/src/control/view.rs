@@ -37,6 +37,17 @@ pub(crate) struct Facts {
     pub(crate) executable: Option<Executable>,
     /// Its log files (one, or two when split).
     pub(crate) logs: Vec<PathBuf>,
+    /// What went wrong with them.
+    pub(crate) log_trouble: LogTrouble,
+}
+
+/// Output that a service's logs could not take.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LogTrouble {
+    pub(crate) dropped_bytes: u64,
+    pub(crate) dropped_lines: u64,
+    /// What is wrong now.
+    pub(crate) error: Option<String>,
 }
 
 /// Identity of a file's content, as far as `stat` tells.

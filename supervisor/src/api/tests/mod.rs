@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Api, Listeners, Token, serve};
 use crate::config::{self, Disk, Surroundings};
-use crate::control::{Ask, Executable, Facts, Refusal, View, What};
+use crate::control::{Ask, Executable, Facts, LogTrouble, Refusal, View, What};
 
 pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 /// Nothing here takes that long unless it is broken.
@@ -227,9 +227,10 @@ fn facts(dir: &std::path::Path) -> BTreeMap<ServiceName, Arc<Facts>> {
     let path = "/bin/alpha".into();
     let executable = Executable { path, device: 1, inode: 2, modified_ns: 3, size: 4 };
     let log = |file: &str| dir.join("logs").join(file);
+    let log_trouble = LogTrouble { dropped_bytes: 120, dropped_lines: 3, error: Some("disk full".to_owned()) };
     BTreeMap::from([
-        (name("alpha"), Arc::new(Facts { executable: Some(executable), logs: vec![log("alpha.log")] })),
-        (name("beta"), Arc::new(Facts { executable: None, logs: vec![log("beta.out.log"), log("beta.err.log")] })),
+        (name("alpha"), Arc::new(Facts { executable: Some(executable), logs: vec![log("alpha.log")], log_trouble })),
+        (name("beta"), Arc::new(Facts { logs: vec![log("beta.out.log"), log("beta.err.log")], ..Facts::default() })),
     ])
 }
 
