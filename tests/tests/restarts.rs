@@ -31,7 +31,8 @@ fn a_killed_service_comes_back_at_once_with_a_new_pid() {
 fn a_service_that_always_fails_is_tried_ever_more_rarely_and_named_a_crash_loop() {
     let stack = Setup::of(
         "[services.t]\ncommand = './puppet stamp stamps --exit 1'\n\
-         restart = { delay = '200ms', factor = 2.0, max_delay = '1s', jitter = 0.0, crash_loop = 4 }",
+         restart = { delay = '200ms', factor = 2.0, max_delay = '1s', jitter = 0.0, crash_loop = 4 }\n\
+         ready = { delay = '10s' }",
     )
     .start_no_wait();
     let began = Instant::now();
