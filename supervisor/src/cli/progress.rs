@@ -67,6 +67,7 @@ impl Watch<'_> {
                     if began.elapsed() < self.limit =>
                 {
                     if let Some(failure) = (self.is_dead)() {
+                        display.end();
                         return Err(failure);
                     }
                 }
