@@ -142,27 +142,27 @@ fn a_full_disk_stops_no_service_and_is_written_to_again_when_there_is_room() {
     if !is_root() {
         return skip(name, "only root may mount");
     }
+    // In a mount namespace of its own, which ends with the stack.
+    let mount = "mkdir small && mount -t tmpfs -o size=400k tmpfs small && exec \"$@\"";
     let stack = Setup::of(
-        "[services.t]\ncommand = './puppet seq --rate 4000 --size 100'\nlog = { dir = 'small' }\n[services.other]\ncommand = './puppet seq --rate 50'",
+        "[services.t]\ncommand = './puppet seq --rate 4000 --size 100'\nlog = { dir = 'small' }\n\
+         [services.other]\ncommand = './puppet seq --rate 50'",
     )
-    .prepare();
-    let small = stack.path("small");
-    fs::create_dir(&small).expect("ours");
-    let mount = Mount::tmpfs(&small, "size=400k");
-    stack.cli(&["start"]).succeeded();
+    .before(&["unshare", "-m", "sh", "-c", mount, "sh"])
+    .start();
     let pid = stack.pid("t");
-    eventually("the disk to be full", || (fs::metadata(small.join("t.log")).ok()?.len() > 300_000).then_some(()));
+    let keeper = stack.keeper().to_string();
+    let log = format!("/proc/{keeper}/root{}", stack.path("small/t.log").display());
+    let size = || fs::metadata(&log).map_or(0, |meta| meta.len());
+    eventually("the disk to be full", || (size() > 300_000).then_some(()));
     e2e::holds_for(Duration::from_secs(2), "the service lives", || alive(pid));
     assert_eq!(stack.service("t").restarts(), 0);
     let before = stack.log("other").len();
     eventually("the other log to grow", || (stack.log("other").len() > before).then_some(()));
-    let remount = Command::new("mount").args(["-o", "remount,size=40m"]).arg(&small).status().expect("mount runs");
-    assert!(remount.success());
-    within(Duration::from_secs(15), "the log to grow again", || {
-        (fs::metadata(small.join("t.log")).ok()?.len() > 500_000).then_some(())
-    });
-    drop(stack);
-    drop(mount);
+    let mut enter = Command::new("nsenter");
+    enter.args(["-t", &keeper, "-m", "mount", "-o", "remount,size=40m"]).arg(stack.path("small"));
+    assert!(enter.status().expect("nsenter runs").success());
+    within(Duration::from_secs(15), "the log to grow again", || (size() > 500_000).then_some(()));
 }
 
 #[test]
@@ -267,21 +267,4 @@ fn resident(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("VmRSS: 0");
     line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) << 10
-}
-
-/// A mounted file system, unmounted when dropped.
-struct Mount(std::path::PathBuf);
-
-impl Mount {
-    fn tmpfs(at: &std::path::Path, options: &str) -> Self {
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).status();
-        assert!(done.expect("mount runs").success());
-        Self(at.to_owned())
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
 }
