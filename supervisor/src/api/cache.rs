@@ -43,26 +43,37 @@ impl Documents {
     }
 }
 
+/// Further than this the wall clock must have moved against the monotonic one for points of time to be told anew.
+const JUMP_MS: u64 = 100;
+
 /// The documents of the latest view.
 #[derive(Debug)]
 pub(crate) struct Cache {
     view: Arc<ArcSwap<View>>,
+    wall_offset_ms: fn() -> i64,
     documents: ArcSwap<Documents>,
 }
 
 impl Cache {
-    pub(crate) fn new(view: Arc<ArcSwap<View>>) -> Self {
+    pub(crate) fn new(view: Arc<ArcSwap<View>>, wall_offset_ms: fn() -> i64) -> Self {
         let documents = ArcSwap::from_pointee(Documents::of(view.load_full()));
-        Self { view, documents }
+        Self { view, wall_offset_ms, documents }
     }
 
     pub(crate) fn latest(&self) -> Arc<Documents> {
         let documents = self.documents.load_full();
         let view = self.view.load();
-        if documents.view.version == view.version {
+        let offset = (self.wall_offset_ms)();
+        let jumped = |view: &View| view.wall_offset_ms.abs_diff(offset) > JUMP_MS;
+        if documents.view.version == view.version && !jumped(&documents.view) {
             return documents;
         }
-        let fresh = Arc::new(Documents::of(Arc::clone(&view)));
+        let view = if jumped(&view) {
+            Arc::new(View { wall_offset_ms: offset, ..View::clone(&view) })
+        } else {
+            Arc::clone(&view)
+        };
+        let fresh = Arc::new(Documents::of(view));
         self.documents.store(Arc::clone(&fresh));
         fresh
     }

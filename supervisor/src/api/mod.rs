@@ -32,4 +32,6 @@ pub(crate) struct Api {
     pub(crate) view: Arc<ArcSwap<View>>,
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) token: Token,
+    /// What to add now to a monotonic time to get milliseconds since 1970.
+    pub(crate) wall_offset_ms: fn() -> i64,
 }

@@ -45,7 +45,7 @@ pub(crate) struct Listeners {
 
 /// Answers until `stop` is ready.
 pub(crate) async fn serve(listeners: Listeners, api: Api, stop: impl Future<Output = ()>) {
-    let cache = Arc::new(Cache::new(Arc::clone(&api.view)));
+    let cache = Arc::new(Cache::new(Arc::clone(&api.view), api.wall_offset_ms));
     let (ending, ends) = watch::channel(());
     let insiders = router(&Door::Unix, &cache, &api.asks);
     let unix = keep_door(UnixDoor { listener: listeners.unix, insiders }, UNIX_CONNECTIONS, ends.clone());

@@ -147,7 +147,12 @@ impl Control {
 
     fn serve_on(&mut self, unix: UnixListener, tcp: Option<tokio::net::TcpListener>) -> io::Result<()> {
         let token = api::Token::new(&self.token);
-        let api = api::Api { view: self.view.clone(), asks: self.asks.0.clone(), token };
+        let api = api::Api {
+            view: self.view.clone(),
+            asks: self.asks.0.clone(),
+            token,
+            wall_offset_ms: super::wall_offset_ms,
+        };
         let unix = tokio::net::UnixListener::from_std(unix)?;
         self.tasks.spawn(async move {
             api::serve(api::Listeners { unix, tcp }, api, std::future::pending()).await;

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::config::Stack;
 
 /// One moment of the whole, published by the loop after each batch of events. Reading it takes no lock.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct View {
     /// Grows with each view.
     pub(crate) version: u64,
@@ -22,7 +22,7 @@ pub(crate) struct View {
     pub(crate) services: Vec<Arc<ServiceSnapshot>>,
     pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
     pub(crate) health: Health,
-    /// Add to a monotonic `Time` to get milliseconds since 1970.
+    /// Add to a monotonic `Time` to get milliseconds since 1970, by the clock as it was then.
     pub(crate) wall_offset_ms: i64,
     pub(crate) keeper_pid: i32,
     /// Where `[http] listen` ended up.

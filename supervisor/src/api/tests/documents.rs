@@ -2,11 +2,12 @@
 //! Not here: who may read it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Value, json};
 use supervisor_core::HealthStatus;
 
-use super::Stand;
+use super::{Stand, WALL_OFFSET_MS};
 use crate::api::cache::Cache;
 
 fn alpha(stand: &Stand) -> Value {
@@ -124,7 +125,7 @@ fn the_short_form_is_short() {
 #[test]
 fn a_new_view_shows_at_once_and_an_old_one_is_serialised_once() {
     let stand = Stand::new();
-    let cache = Cache::new(Arc::clone(&stand.view));
+    let cache = Cache::new(Arc::clone(&stand.view), || WALL_OFFSET_MS);
     let (first, second) = (cache.latest().status(), cache.latest().status());
     assert_eq!(first.as_ptr(), second.as_ptr(), "the same bytes, not equal ones");
     assert_eq!(stand.ask("GET", "/api/v1/status", "").json()["keeper_pid"], 100);
@@ -196,4 +197,18 @@ fn logs_are_found_by_service_and_are_plain_text() {
     for path in ["ghost/logs", "..%2f..%2fetc/logs", "alpha/logs?tail=-1", "alpha/logs?path=/etc/passwd"] {
         assert!(matches!(get(path).status, 400 | 404), "{path}");
     }
+}
+
+#[test]
+fn a_jump_of_the_wall_clock_moves_every_point_of_time_and_changes_nothing_else() {
+    static NOW: AtomicI64 = AtomicI64::new(WALL_OFFSET_MS);
+    let stand = Stand::new();
+    let cache = Cache::new(Arc::clone(&stand.view), || NOW.load(Ordering::Relaxed));
+    let before: Value = serde_json::from_slice(&cache.latest().status()).unwrap();
+    NOW.fetch_add(7_200_000, Ordering::Relaxed);
+    let after: Value = serde_json::from_slice(&cache.latest().status()).unwrap();
+    assert_eq!(before["services"][0]["started"], "2023-11-14T22:13:21.000Z");
+    assert_eq!(after["services"][0]["started"], "2023-11-15T00:13:21.000Z");
+    assert_eq!(after["services"][0]["state"], before["services"][0]["state"]);
+    assert!(Arc::ptr_eq(&cache.latest(), &cache.latest()), "made once");
 }

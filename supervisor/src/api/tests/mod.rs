@@ -22,6 +22,7 @@ use super::{Api, Listeners, Token, serve};
 use crate::config::{self, Disk, Surroundings};
 use crate::control::{Ask, Executable, Facts, LogTrouble, Refusal, View, What};
 
+pub(super) const WALL_OFFSET_MS: i64 = 1_700_000_000_000;
 pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 /// Nothing here takes that long unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -65,7 +66,7 @@ impl Stand {
                 let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 told.send(tcp.local_addr().unwrap()).unwrap();
                 let (asks, receiver) = mpsc::channel(8);
-                let api = Api { view: shown, asks, token: Token::new(TOKEN) };
+                let api = Api { view: shown, asks, token: Token::new(TOKEN), wall_offset_ms: || WALL_OFFSET_MS };
                 let listeners = Listeners { unix, tcp: Some(tcp) };
                 tokio::select! {
                     () = serve(listeners, api, async { let _ = stopped.await; }) => {}
@@ -216,7 +217,7 @@ fn view(dir: &std::path::Path, http: &str) -> View {
         services,
         facts: Arc::new(facts(dir)),
         health,
-        wall_offset_ms: 1_700_000_000_000,
+        wall_offset_ms: WALL_OFFSET_MS,
         keeper_pid: 100,
         http: Some("127.0.0.1:9700".parse().unwrap()),
         shutting_down: false,
