@@ -3,6 +3,7 @@
 
 mod binaries;
 mod cell;
+mod ending;
 mod http;
 mod procs;
 mod service;
