@@ -8,6 +8,7 @@ use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{AccessFlags, access};
+use supervisor_core::{Policy, RestartPolicy};
 
 use super::args::Global;
 use super::failure::{Exit, Failure};
@@ -47,6 +48,11 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
         screen.data(&format!("{}: the file is right\n\n", clean(&stack.file.display().to_string())));
         screen.data(&render(["NAME", "START", "PROGRAM", "PORT", "CHECK"], &rows, screen.width, screen.colour));
     }
+    for service in &stack.services {
+        for doubt in doubts(&service.spec.restart) {
+            screen.complain(&format!("warning: {}: {doubt}", service.spec.name));
+        }
+    }
     for problem in &own {
         screen.complain(&format!("error: {problem}"));
     }
@@ -54,6 +60,25 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
         screen.complain(&format!("error: {troubled} of {} services cannot be started as things are", rows.len()));
     }
     Ok(if troubled == 0 && own.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Hardly any program fails sooner than this.
+const SHORT_RUN_MS: u64 = 100;
+
+/// What is allowed, but can hardly be meant.
+fn doubts(restart: &RestartPolicy) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if restart.max_restarts > 0 && restart.policy == Policy::No {
+        doubts.push("restart.max_restarts can never be reached: the policy is `no`".to_owned());
+    }
+    if restart.max_restarts > 0 && restart.reset_after < SHORT_RUN_MS {
+        doubts
+            .push("restart.max_restarts can hardly be reached: with so short a reset_after any run is good".to_owned());
+    }
+    if restart.delay > restart.max_delay {
+        doubts.push("restart.delay is longer than restart.max_delay, which wins".to_owned());
+    }
+    doubts
 }
 
 fn row(launch: &Launch, autostart: bool, problems: &[String]) -> [Cell; 5] {
@@ -174,6 +199,25 @@ mod tests {
         }
         drop(listener);
         assert_eq!(not_free(address.ip(), address.port()), None);
+    }
+
+    #[test]
+    fn a_limit_that_can_never_be_reached_is_doubted() {
+        let sound = RestartPolicy {
+            policy: Policy::Always,
+            delay: 500,
+            factor: 2.0,
+            max_delay: 30_000,
+            jitter: 0.5,
+            reset_after: 30_000,
+            crash_loop: 5,
+            max_restarts: 3,
+            success_exit_codes: vec![0],
+        };
+        assert!(doubts(&sound).is_empty());
+        assert_eq!(doubts(&RestartPolicy { policy: Policy::No, ..sound.clone() }).len(), 1);
+        assert_eq!(doubts(&RestartPolicy { reset_after: 1, ..sound.clone() }).len(), 1);
+        assert_eq!(doubts(&RestartPolicy { delay: 60_000, ..sound }).len(), 1);
     }
 
     #[test]
