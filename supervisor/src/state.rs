@@ -74,12 +74,26 @@ fn secret_file<const N: usize>(path: &Path) -> Result<String, StateError> {
         Ok(file) => read_secret::<N>(path, file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let secret = random_hex::<N>().map_err(failed)?;
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-            file.write_all(secret.as_bytes()).map_err(failed)?;
+            write_whole(path, &secret).map_err(failed)?;
             Ok(secret)
         }
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Whole or not at all: what a full disk or a kill leaves half written would be refused for ever.
+fn write_whole(path: &Path, secret: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let written = file.write_all(secret.as_bytes()).and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    written
 }
 
 fn read_secret<const N: usize>(path: &Path, file: File) -> Result<String, StateError> {
@@ -112,6 +126,24 @@ mod tests {
         assert_eq!(first.len(), 64);
         assert_eq!(token(dir.path()).unwrap(), first);
         assert_eq!(dir.path().join("token").metadata().unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_secret_half_written_by_one_who_was_killed_does_not_stand_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("token.new"), "abc").unwrap();
+        let secret = token(dir.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join("token")).unwrap(), secret);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_put_in_its_place_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::create_dir(&path).unwrap();
+        assert!(write_whole(&path, "abc").is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -31,6 +31,8 @@ use crate::config::{Service, Stack};
 const ASKS: usize = 64;
 /// News of tasks that waits; a full queue slows the tasks, never the loop.
 const NEWS: usize = 1024;
+/// The readers of notify sockets get so many turns before a deadline is judged.
+const LAST_LOOKS: usize = 3;
 /// So much is dealt with before the world is told.
 const BATCH: usize = 256;
 
@@ -203,9 +205,20 @@ impl Control {
             Some(news) = self.news.1.recv() => self.learn(news)?,
             Some(event) = self.events.1.recv() => self.happen(event),
             Some(ended) = self.tasks.join_next() => task_ended(ended)?,
-            () = until(deadline) => self.happen(Event::DeadlineReached),
+            () = until(deadline) => self.judge().await,
         }
         Ok(())
+    }
+
+    /// A deadline has come. What a service said in time is heard first, even if we were too slow to read it.
+    async fn judge(&mut self) {
+        for _ in 0..LAST_LOOKS {
+            tokio::task::yield_now().await;
+            while let Ok(event) = self.events.1.try_recv() {
+                self.happen(event);
+            }
+        }
+        self.happen(Event::DeadlineReached);
     }
 
     /// Deals with one more thing, if one is there.
