@@ -3,6 +3,7 @@
 //! Not here: decisions themselves (`supervisor-core`), processes (`supervisor-keeper`).
 
 mod asks;
+mod door;
 mod effects;
 mod foreground;
 mod helper;

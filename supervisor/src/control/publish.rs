@@ -1,10 +1,9 @@
-//! What the loop shows to the world: the view, the API, the last words.
-//! Not here: JSON.
+//! What the loop shows to the world: the view, the last words.
+//! Not here: JSON, sockets (`door`).
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +13,7 @@ use supervisor_keeper::Request;
 use super::link::{Heard, Purpose};
 use super::prepare::{RunRecord, log_paths};
 use super::run_loop::{Control, News, Run};
-use super::sockets;
 use super::view::{Executable, Facts, LogTrouble, View};
-use crate::api;
 use crate::config::Stack;
 
 /// The pipes of ended runs are copied to the end for at most this long before the supervisor ends.
@@ -137,44 +134,6 @@ impl Control {
                 self.release(number);
             }
         }
-    }
-
-    pub(crate) fn serve_api(&mut self) -> io::Result<()> {
-        let Some(sockets) = self.sockets.take() else { return Ok(()) };
-        let tcp = sockets.tcp.map(tokio::net::TcpListener::from_std).transpose()?;
-        self.serve_on(sockets.unix, tcp)
-    }
-
-    fn serve_on(&mut self, unix: UnixListener, tcp: Option<tokio::net::TcpListener>) -> io::Result<()> {
-        let token = api::Token::new(&self.token);
-        let api = api::Api {
-            view: self.view.clone(),
-            asks: self.asks.0.clone(),
-            token,
-            wall_offset_ms: super::wall_offset_ms,
-        };
-        let unix = tokio::net::UnixListener::from_std(unix)?;
-        self.tasks.spawn(async move {
-            api::serve(api::Listeners { unix, tcp }, api, std::future::pending()).await;
-            Ok(())
-        });
-        Ok(())
-    }
-
-    /// Without a watcher a removed socket stays removed until control is replaced; TCP answers all the same.
-    pub(crate) fn watch_socket(&self) -> Option<notify::RecommendedWatcher> {
-        let news = self.news.0.clone();
-        let removed = move || {
-            let _ = news.blocking_send(News::SocketRemoved);
-        };
-        let watcher = sockets::watch(&self.stack.runtime_dir, removed);
-        watcher.inspect_err(|error| tracing::warn!(%error, "the runtime directory cannot be watched")).ok()
-    }
-
-    pub(crate) fn reopen_socket(&mut self) -> io::Result<()> {
-        tracing::warn!("the API's socket was removed; it is made again");
-        let unix = sockets::open_again(&self.stack.runtime_dir, &mut self.link).map_err(io::Error::other)?;
-        self.serve_on(unix, None)
     }
 
     /// `run NAME`: when the one named service has ended for good, so does the supervisor.

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use supervisor_core::{Event, Failure, Fleet, ProbeOutcome, ServiceName, Time};
 use supervisor_keeper::{Exited, Notice, Reply};
 use supervisor_logs::Pump;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
 use super::ControlArgs;
@@ -111,6 +111,10 @@ pub(crate) struct Control {
     pub(crate) token: String,
     pub(crate) sockets: Option<Sockets>,
     pub(crate) http: Option<std::net::SocketAddr>,
+    /// Tells when the API's socket is removed.
+    pub(crate) watcher: Option<::notify::RecommendedWatcher>,
+    /// Dropped, it ends the service on a socket that was made again.
+    pub(crate) reopened: Option<oneshot::Sender<()>>,
     pub(crate) asks: (mpsc::Sender<Ask>, mpsc::Receiver<Ask>),
     pub(crate) news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     pub(crate) events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
@@ -155,6 +159,8 @@ impl Control {
             token,
             http: sockets.address,
             sockets: Some(sockets),
+            watcher: None,
+            reopened: None,
             asks: mpsc::channel(ASKS),
             news: mpsc::channel(NEWS),
             events: mpsc::channel(NEWS),
@@ -173,7 +179,7 @@ impl Control {
     /// Until the supervisor is to end. An error ends control; the keeper starts another one.
     pub(crate) async fn run(mut self) -> io::Result<()> {
         self.serve_api()?;
-        let mut watcher = self.watch_socket();
+        self.watch_socket();
         self.watch_logs();
         if self.args.foreground {
             super::foreground::start(&self.stack, &self.pump);
@@ -190,7 +196,7 @@ impl Control {
             self.publish();
             if self.fleet.shutting_down() {
                 // The kernel takes a while to let go of a watch; meanwhile the services stop.
-                watcher.take();
+                self.watcher.take();
             }
         }
         self.finish().await
@@ -338,7 +344,7 @@ impl Control {
             News::HelperReady { id, result, output } => self.helper_ready(id, result, output)?,
             News::Sorted { by_run } => self.surveyed(&by_run),
             News::Drained { run } => self.drained(run),
-            News::SocketRemoved => self.reopen_socket()?,
+            News::SocketRemoved => self.reopen_socket(),
             News::LogTrouble => self.see_log_trouble(),
         }
         Ok(())

@@ -54,9 +54,9 @@ pub(crate) fn open(stack: &Stack, link: &mut Link, inventory: &mut Inventory) ->
     // After what may fail, so that a start that is refused leaves no socket behind.
     let path = api_socket(&stack.runtime_dir);
     let unix = match inventory.held.remove(UNIX) {
-        Some(fd) if path.exists() => UnixListener::from(fd),
-        // Never made, or removed under us.
-        Some(_) | None => bind_unix(&path)?,
+        // Should it have been removed under us, the one that watches it makes it again.
+        Some(fd) => UnixListener::from(fd),
+        None => bind_unix(&path)?,
     };
     hold(link, &unix, tcp.as_ref()).map_err(SocketError::Keeper)?;
     let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());

@@ -21,14 +21,14 @@ use super::prepare::{Listener, Places, RunRecord};
 use super::run_loop::{Control, Run};
 use super::sockets;
 use crate::config::{self, Diagnostics, Disk, Recorded, Recorder, Stack, Surroundings};
-use crate::state;
+use crate::state::{self, StateError};
 
 /// The record that holds what the configuration was read from.
 const CONFIG: &str = "config";
 /// The record that holds where that was: variables and directories. A logout may change them.
 const SURROUNDINGS: &str = "surroundings";
-/// The record that holds this keeper's part of every cookie.
-const LIFE: &str = "life";
+/// The record that holds the beginning of every cookie of this keeper.
+const COOKIE: &str = "cookie";
 /// The record of a service's `Memory` begins with this.
 pub(crate) const MEMORY: &str = "service/";
 
@@ -42,7 +42,7 @@ pub(crate) enum StartupError {
     #[error("{0}")]
     Sockets(sockets::SocketError),
     #[error("{0}")]
-    State(state::StateError),
+    State(StateError),
     #[error("{0}")]
     System(io::Error),
 }
@@ -79,11 +79,14 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     link.send(Purpose::Note("configure"), &Request::Configure { shutdown_timeout_ms }, &[])?;
     let pump = Pump::new();
     let places = Places { runtime_dir: stack.runtime_dir.clone(), cookie: cookie(&stack, &mut link, &inventory)? };
-    let token = state::token(&stack.runtime_dir).map_err(StartupError::State)?;
+    let first = !inventory.records.keys().any(|key| key.starts_with(MEMORY));
+    let (token, trouble) = token(&stack, first)?;
     let sockets = sockets::open(&stack, &mut link, &mut inventory).map_err(StartupError::Sockets)?;
     let _log = ownlog::start(&mut link, &mut inventory, &pump, &stack.logs_dir)?;
     tracing::info!(epoch = inventory.epoch, pid = std::process::id(), keeper = inventory.keeper_pid, "control starts");
-    let first = !inventory.records.keys().any(|key| key.starts_with(MEMORY));
+    if let Some(error) = trouble {
+        tracing::warn!(%error, "the API has a token that nobody can read");
+    }
     let runs = runs(&mut inventory, &places);
     let (fleet, commands) = fleet(&stack, &inventory).map_err(StartupError::Graph)?;
     let listeners = listeners(&stack, &mut inventory);
@@ -127,17 +130,26 @@ fn shutdown_timeout(stack: &Stack, inventory: &Inventory) -> std::time::Duration
 
 /// This stack, then this keeper: with the number of a run, the cookie of that run.
 fn cookie(stack: &Stack, link: &mut Link, inventory: &Inventory) -> Result<String, StartupError> {
+    // Not the file again: what runs bears this one, whatever has become of the state directory.
+    if let Some(cookie) = inventory.records.get(COOKIE) {
+        return Ok(String::from_utf8_lossy(cookie).into_owned());
+    }
     let stack = state::stack_cookie(&stack.state_dir).map_err(StartupError::State)?;
-    let life = match inventory.records.get(LIFE) {
-        Some(life) => String::from_utf8_lossy(life).into_owned(),
-        None => {
-            let life = state::random_hex::<8>()?;
-            let value = life.clone().into_bytes();
-            link.send(Purpose::Note("keep the cookie"), &Request::Put { key: LIFE.to_owned(), value }, &[])?;
-            life
-        }
-    };
-    Ok(format!("{stack}.{life}"))
+    let cookie = format!("{stack}.{}", state::random_hex::<8>()?);
+    let value = cookie.clone().into_bytes();
+    link.send(Purpose::Note("keep the cookie"), &Request::Put { key: COOKIE.to_owned(), value }, &[])?;
+    Ok(cookie)
+}
+
+/// The token of the API. A supervisor that already looks after services does so without its file, too.
+fn token(stack: &Stack, first: bool) -> Result<(String, Option<StateError>), StartupError> {
+    // Someone may have removed it meanwhile.
+    let made = state::private_dir(&stack.runtime_dir).and_then(|()| state::token(&stack.runtime_dir));
+    match made {
+        Ok(token) => Ok((token, None)),
+        Err(error) if first => Err(StartupError::State(error)),
+        Err(error) => Ok((state::random_hex::<32>()?, Some(error))),
+    }
 }
 
 fn fleet(stack: &Stack, inventory: &Inventory) -> Result<(Fleet, Vec<supervisor_core::Command>), GraphError> {

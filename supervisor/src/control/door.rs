@@ -1,0 +1,96 @@
+//! The API's sockets while control runs: served, watched, and made again when someone removes them.
+//! Not here: making them at the start (`sockets`), who may ask what (`api`).
+
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::run_loop::{Control, News};
+use super::sockets::{self, SocketError};
+use crate::{api, state};
+
+/// When the socket cannot be made again, on a full disk perhaps, it is tried again after this long.
+const RETRY: Duration = Duration::from_secs(5);
+
+impl Control {
+    pub(crate) fn serve_api(&mut self) -> io::Result<()> {
+        let Some(sockets) = self.sockets.take() else { return Ok(()) };
+        let tcp = sockets.tcp.map(tokio::net::TcpListener::from_std).transpose()?;
+        self.serve_on(sockets.unix, tcp, std::future::pending())
+    }
+
+    fn serve_on(
+        &mut self,
+        unix: UnixListener,
+        tcp: Option<tokio::net::TcpListener>,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let token = api::Token::new(&self.token);
+        let api = api::Api {
+            view: self.view.clone(),
+            asks: self.asks.0.clone(),
+            token,
+            wall_offset_ms: super::wall_offset_ms,
+        };
+        let unix = tokio::net::UnixListener::from_std(unix)?;
+        self.tasks.spawn(async move {
+            api::serve(api::Listeners { unix, tcp }, api, stop).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// Without a watcher a removed socket stays removed until control is replaced; TCP answers all the same.
+    pub(crate) fn watch_socket(&mut self) {
+        let news = self.news.0.clone();
+        let removed = move || {
+            let _ = news.blocking_send(News::SocketRemoved);
+        };
+        let watcher = sockets::watch(&self.stack.runtime_dir, removed);
+        self.watcher =
+            watcher.inspect_err(|error| tracing::warn!(%error, "the runtime directory cannot be watched")).ok();
+        if !sockets::api_socket(&self.stack.runtime_dir).exists() {
+            // Gone before it was watched. A full queue holds news that lead here again, or the next control looks.
+            let _ = self.news.0.try_send(News::SocketRemoved);
+        }
+    }
+
+    /// The services go on whatever becomes of it, so that it fails ends nothing.
+    pub(crate) fn reopen_socket(&mut self) {
+        if self.fleet.shutting_down() || sockets::api_socket(&self.stack.runtime_dir).exists() {
+            return;
+        }
+        match self.try_reopen() {
+            Ok(()) => {
+                tracing::warn!("the API's socket was removed; it was made again");
+                // The directory may be another one now.
+                self.watch_socket();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the API's socket was removed and cannot be made again yet");
+                let news = self.news.0.clone();
+                self.tasks.spawn(async move {
+                    tokio::time::sleep(RETRY).await;
+                    let _ = news.send(News::SocketRemoved).await;
+                    Ok(())
+                });
+            }
+        }
+    }
+
+    fn try_reopen(&mut self) -> Result<(), SocketError> {
+        let path = sockets::api_socket(&self.stack.runtime_dir);
+        let failed = |source| SocketError::Unix { path: path.clone(), source };
+        state::private_dir(&self.stack.runtime_dir).map_err(|error| failed(io::Error::other(error)))?;
+        let unix = sockets::open_again(&self.stack.runtime_dir, &mut self.link)?;
+        // An earlier one that was made again is removed by now, too: nobody can reach it.
+        let (ending, end) = oneshot::channel();
+        self.reopened = Some(ending);
+        let stop = async move {
+            let _ = end.await;
+        };
+        self.serve_on(unix, None, stop).map_err(failed)
+    }
+}
