@@ -17,7 +17,7 @@ use super::ControlArgs;
 use super::inventory::{self, Inventory};
 use super::link::{Link, Purpose};
 use super::ownlog;
-use super::prepare::{Listener, Places, RunRecord};
+use super::prepare::{Listener, Places, RunRecord, record_key};
 use super::run_loop::{Control, Run};
 use super::sockets;
 use crate::config::{self, Diagnostics, Disk, Recorded, Recorder, Stack, Surroundings};
@@ -87,6 +87,7 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     if let Some(error) = trouble {
         tracing::warn!(%error, "the API has a token that nobody can read");
     }
+    forget_recorded_ends(&mut inventory);
     let runs = runs(&mut inventory, &places);
     let (fleet, commands) = fleet(&stack, &inventory).map_err(StartupError::Graph)?;
     let listeners = listeners(&stack, &mut inventory);
@@ -175,6 +176,22 @@ fn fleet(stack: &Stack, inventory: &Inventory) -> Result<(Fleet, Vec<supervisor_
     Fleet::recover(settings, specs, recovered, next_run, super::now())
 }
 
+/// An exit that an earlier control recorded, but did not come to acknowledge, is told again. It must not count twice.
+fn forget_recorded_ends(inventory: &mut Inventory) {
+    let Inventory { records, runs, .. } = inventory;
+    for (key, value) in records.iter().filter(|(key, _)| key.starts_with(MEMORY)) {
+        let Ok(memory) = serde_json::from_slice::<Memory>(value) else { continue };
+        let recorded = memory.last_exit.as_ref().is_some_and(|exit| exit.generation == memory.generation);
+        runs.retain(|run, _| {
+            let service = records.get(&record_key(*run)).and_then(|value| serde_json::from_slice(value).ok());
+            let ours = service.is_some_and(|RunRecord { service, .. }| key[MEMORY.len()..] == *service.as_str());
+            // A newer run begins only after the end of the one before it.
+            let over = *run < memory.run || *run == memory.run && recorded;
+            !(ours && over)
+        });
+    }
+}
+
 fn run_record(key: &str, value: &[u8]) -> Option<(u64, RunRecord)> {
     let run = key.strip_prefix("run/")?.parse().ok()?;
     Some((run, serde_json::from_slice(value).ok()?))
@@ -223,4 +240,45 @@ pub(crate) fn first_wish(args: &ControlArgs, stack: &Stack) -> Event {
 pub(crate) fn autostart(stack: &Stack) -> Event {
     let wanted = stack.services.iter().filter(|service| service.spec.autostart);
     Event::StartRequested(wanted.map(|service| service.spec.name.clone()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inventory(memory: &Memory) -> Inventory {
+        let record = serde_json::json!({ "service": "t", "generation": 3, "uid": null, "program": "/t",
+            "executable": null, "notify": null, "probe": null, "logs": [] });
+        Inventory {
+            records: BTreeMap::from([
+                (format!("{MEMORY}t"), serde_json::to_vec(memory).unwrap()),
+                (record_key(7), serde_json::to_vec(&record).unwrap()),
+            ]),
+            runs: BTreeMap::from([(7, (100, supervisor_core::Time(5)))]),
+            ..Inventory::default()
+        }
+    }
+
+    fn exit(generation: u64) -> Option<supervisor_core::ExitReport> {
+        Some(supervisor_core::ExitReport { generation, ..Default::default() })
+    }
+
+    fn is_over(memory: &Memory) -> bool {
+        let mut inventory = inventory(memory);
+        forget_recorded_ends(&mut inventory);
+        inventory.runs.is_empty()
+    }
+
+    #[test]
+    fn a_run_whose_end_is_recorded_is_over_although_its_exit_is_told_again() {
+        assert!(is_over(&Memory { run: 7, generation: 3, last_exit: exit(3), ..Memory::default() }));
+        assert!(is_over(&Memory { run: 8, generation: 4, last_exit: exit(3), ..Memory::default() }));
+    }
+
+    #[test]
+    fn a_run_without_a_recorded_end_goes_on() {
+        assert!(!is_over(&Memory { run: 7, generation: 3, last_exit: exit(2), ..Memory::default() }));
+        assert!(!is_over(&Memory { run: 7, generation: 3, last_exit: None, ..Memory::default() }));
+        assert!(!is_over(&Memory { run: 6, generation: 2, last_exit: exit(2), ..Memory::default() }));
+    }
 }
