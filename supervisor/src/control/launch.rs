@@ -77,7 +77,7 @@ fn secret(key: &str, source: &SecretSource, cwd: &Path) -> io::Result<String> {
         }
         SecretSource::File(path) => read_secret_file(path)
             .map_err(|error| io::Error::new(error.kind(), format!("secret {key}: {}: {error}", path.display())))?,
-        SecretSource::Command(argv) => secret_of_command(argv, cwd)
+        SecretSource::Command(argv) => secret_of_command(argv, cwd, SECRET_TIMEOUT)
             .map_err(|error| io::Error::new(error.kind(), format!("secret {key}: `{}`: {error}", argv[0])))?,
     };
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
@@ -94,7 +94,7 @@ fn read_secret_file(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn secret_of_command(argv: &[String], cwd: &Path) -> io::Result<String> {
+fn secret_of_command(argv: &[String], cwd: &Path, timeout: Duration) -> io::Result<String> {
     use std::os::unix::process::CommandExt;
     let mut child = Command::new(&argv[0])
         .args(&argv[1..])
@@ -104,7 +104,11 @@ fn secret_of_command(argv: &[String], cwd: &Path) -> io::Result<String> {
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()?;
-    let text = read_until(&mut child, Instant::now() + SECRET_TIMEOUT);
+    let deadline = Instant::now() + timeout;
+    let text = read_until(&mut child, deadline, timeout).and_then(|text| {
+        // What closes its output need not end.
+        ended(&child, deadline, timeout).map(|()| text)
+    });
     if text.is_err()
         && let Ok(pid) = i32::try_from(child.id())
     {
@@ -119,7 +123,22 @@ fn secret_of_command(argv: &[String], cwd: &Path) -> io::Result<String> {
     String::from_utf8(text).map_err(|_| io::Error::other("its output is not UTF-8"))
 }
 
-fn read_until(child: &mut Child, deadline: Instant) -> io::Result<Vec<u8>> {
+/// Waits for its end, and leaves it to be reaped.
+fn ended(child: &Child, deadline: Instant, timeout: Duration) -> io::Result<()> {
+    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+    /// How often it is looked at; mostly it ends with its output.
+    const LOOK: Duration = Duration::from_millis(5);
+    let id = || Id::Pid(nix::unistd::Pid::from_raw(child.id().cast_signed()));
+    while waitid(id(), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT)? == WaitStatus::StillAlive {
+        if Instant::now() >= deadline {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("has not ended within {timeout:?}")));
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn read_until(child: &mut Child, deadline: Instant, limit: Duration) -> io::Result<Vec<u8>> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::os::fd::AsFd;
     let Some(mut output) = child.stdout.take() else { return Ok(Vec::new()) };
@@ -130,7 +149,7 @@ fn read_until(child: &mut Child, deadline: Instant) -> io::Result<Vec<u8>> {
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
         let ready = poll(&mut [PollFd::new(output.as_fd(), PollFlags::POLLIN)], timeout)?;
         if ready == 0 {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {SECRET_TIMEOUT:?}")));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}")));
         }
         let n = output.read(&mut buffer)?;
         if n == 0 {
@@ -221,4 +240,32 @@ fn lookup_group(name: &str) -> io::Result<Gid> {
     }
     let group = Group::from_name(name)?.ok_or_else(|| io::Error::other(format!("there is no group `{name}`")))?;
     Ok(group.gid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret_of(script: &str, timeout: Duration) -> io::Result<String> {
+        let argv = ["/bin/sh", "-c", script].map(str::to_owned);
+        secret_of_command(&argv, Path::new("/"), timeout)
+    }
+
+    #[test]
+    fn a_secrets_command_that_does_not_end_is_ended_whatever_it_does_with_its_output() {
+        for script in ["exec sleep 1000", "echo x; exec >&-; exec sleep 1000", "sleep 1000 & exec sleep 1000"] {
+            let began = Instant::now();
+            let error = secret_of(script, Duration::from_millis(100)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{script}: {error}");
+            assert!(began.elapsed() < Duration::from_secs(30), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_what_its_command_prints_when_it_succeeds() {
+        let long = Duration::from_secs(60);
+        assert_eq!(secret_of("echo hush; exec >&-; sleep 0.05", long).unwrap(), "hush\n");
+        let error = secret_of("echo hush; exit 3", long).unwrap_err().to_string();
+        assert!(!error.contains("hush"), "{error}");
+    }
 }
