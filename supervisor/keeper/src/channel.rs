@@ -20,7 +20,7 @@ use crate::platform;
 pub(crate) const MAX_BODY: usize = 4 << 20;
 /// Body length (u32), operation (u8), number of file descriptors (u8), request id or notice number (u64).
 const HEADER: usize = 14;
-const READ: usize = 64 << 10;
+const READ: usize = 8 * 1024;
 /// Sets of file descriptors that came before the ends of their frames: one, unless the sender is broken.
 const MAX_SETS: usize = 4;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::boundary::Step;
 use crate::compress::Compressor;
@@ -72,6 +73,10 @@ pub(crate) struct Tools {
 
 /// Gives `pipe` a turn; returns how it ended and how many bytes left the pipe.
 pub(crate) fn turn(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools) -> (Turn, u64) {
+    // A pipe that hung up without a word asks for no file.
+    if log.target().is_none() && !holds_something(pipe) {
+        return (Turn::Drained, 0);
+    }
     let now = Instant::now();
     log.refresh();
     let mut moved = 0;
@@ -97,6 +102,14 @@ pub(crate) fn turn(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools) -> (Turn, 
             }
         }
     }
+}
+
+/// Whether there is anything in a pipe to read.
+pub(crate) fn holds_something(pipe: &Pipe) -> bool {
+    let mut ready = [PollFd::new(pipe.fd.as_fd(), PollFlags::POLLIN)];
+    // If it cannot be asked, looking is the safe answer.
+    poll(&mut ready, PollTimeout::ZERO).is_err()
+        || ready[0].revents().is_none_or(|found| found.contains(PollFlags::POLLIN))
 }
 
 /// Why not to go on with a pipe now.

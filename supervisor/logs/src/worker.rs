@@ -3,14 +3,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::compress::Compressor;
 use crate::copying::{self, PATIENCE, Pipe, Tools, Turn, VISIBLE, Way};
@@ -190,7 +189,7 @@ impl Worker {
         };
         pipe.finishing = true;
         let log = &mut self.logs[pipe.log];
-        let mut left = if holds_something(pipe.fd.as_fd()) { pipe.capacity as u64 } else { 0 };
+        let mut left = if copying::holds_something(pipe) { pipe.capacity as u64 } else { 0 };
         while left > 0 {
             let (turn, moved) = copying::turn(pipe, log, &mut self.tools);
             left = left.saturating_sub(moved);
@@ -278,13 +277,6 @@ impl Worker {
         }
         self.next_look = unsettled.then(|| now + LOOK_AFTER);
     }
-}
-
-/// Whether there is anything in a pipe to read.
-fn holds_something(pipe: BorrowedFd<'_>) -> bool {
-    let mut ready = [PollFd::new(pipe, PollFlags::POLLIN)];
-    // If it cannot be asked, looking is the safe answer.
-    poll(&mut ready, PollTimeout::ZERO).is_err() || ready[0].any() != Some(false)
 }
 
 fn queue(pipes: &mut HashMap<u64, Pipe>, ready: &mut VecDeque<u64>, id: u64) {
