@@ -21,7 +21,7 @@ use super::tree;
 const MAX_MESSAGE: usize = 4096;
 /// `STATUS=` is shown up to this length.
 const MAX_STATUS: usize = 256;
-/// After a message the next one waits this long, so that a flood costs little.
+/// After a message, whatever it is, the next one waits this long, so that a flood costs little.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Whose messages count.
@@ -40,10 +40,11 @@ pub(crate) struct Sender {
 pub(crate) async fn listen(socket: StdDatagram, sender: Sender, events: mpsc::Sender<Event>) -> io::Result<()> {
     let socket = UnixDatagram::from_std(socket)?;
     loop {
-        let Some(message) = receive(&socket, &sender).await? else { continue };
-        for event in parse(&message, sender.run) {
-            if events.send(event).await.is_err() {
-                return Ok(());
+        if let Some(message) = receive(&socket, &sender).await? {
+            for event in parse(&message, sender.run) {
+                if events.send(event).await.is_err() {
+                    return Ok(());
+                }
             }
         }
         tokio::time::sleep(PAUSE).await;
@@ -138,6 +139,30 @@ mod tests {
                 Event::NotifiedWatchdog { run: 7 },
             ]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_that_do_not_count_are_read_no_faster_than_others() {
+        const IGNORED: u32 = 5;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let socket = StdDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let client = StdDatagram::unbound().unwrap();
+        for _ in 0..IGNORED {
+            client.send_to(b"\xff\xfe", &path).unwrap();
+        }
+        client.send_to(b"READY=1", &path).unwrap();
+        let (events, mut told) = mpsc::channel(1);
+        let main = Arc::new(AtomicI32::new(nix::unistd::getsid(None).unwrap().as_raw()));
+        let sender = Sender { run: 7, uid: None, cookie: String::new(), main };
+        let began = tokio::time::Instant::now();
+        let event = tokio::select! {
+            ended = listen(socket, sender, events) => panic!("{ended:?}"),
+            event = told.recv() => event,
+        };
+        assert_eq!(event, Some(Event::NotifiedReady { run: 7 }));
+        assert!(began.elapsed() >= PAUSE * IGNORED);
     }
 
     #[test]
