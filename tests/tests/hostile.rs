@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use e2e::{Setup, Stack, eventually};
+use e2e::{Setup, Stack, eventually, free_port};
 
 fn answers(stack: &Stack) {
     eventually("the API to answer", || stack.socket().exists().then_some(()));
@@ -50,5 +50,23 @@ fn control_comes_up_again_although_its_token_cannot_be_trusted() {
     stack.kill_control();
     stack.cli(&["restart", "t"]).succeeded();
     fs::remove_dir(&token).expect("it is there");
+    stack.stop();
+}
+
+#[test]
+fn a_service_with_more_ports_than_can_be_handed_over_is_no_trouble_for_others() {
+    let ports: Vec<String> = (0..40).map(|number| format!("p{number} = {}", free_port())).collect();
+    let ports = ports.join(", ");
+    let mut stack = Setup::of(&format!(
+        "[services.t]\ncommand = './puppet wait'\n[services.many]\ncommand = './puppet wait'\n\
+         rollout.handoff = 'socket'\nport = {}\nports = {{ {ports} }}",
+        free_port()
+    ))
+    .start_no_wait();
+    let control = stack.control();
+    let many = stack.wait_until("many", "tried twice", |service| service.generation() > 1);
+    assert!(many.0["cause"].as_str().is_some_and(|cause| cause.contains("too many ports")), "{:#}", many.0);
+    stack.wait_for("t", "running");
+    assert_eq!(stack.control(), control, "it never died");
     stack.stop();
 }

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use supervisor_core::{Command, Event, Failure, ServiceName, State, Transition};
 use supervisor_keeper::Request;
 use supervisor_logs::{Compression, Settings};
+use tokio::sync::oneshot;
 
 use super::link::Purpose;
 use super::notify;
@@ -93,12 +94,12 @@ impl Control {
         });
     }
 
-    pub(crate) fn prepared(&mut self, run: u64, result: Result<Prepared, Failure>) -> io::Result<()> {
+    pub(crate) fn prepared(&mut self, run: u64, result: Result<Prepared, Failure>) {
         let mut prepared = match result {
             Ok(prepared) => prepared,
             Err(failure) => {
                 self.happen(Event::SpawnFailed { run, failure });
-                return Ok(());
+                return;
             }
         };
         let service = prepared.record.service.clone();
@@ -106,7 +107,31 @@ impl Control {
         let new = Run::fresh(run, &mut prepared, &self.places);
         self.runs.insert(run, new);
         self.attach(run);
-        self.link.send(Purpose::Spawn(run), &Request::Spawn(Box::new(prepared.spawn)), &prepared.fds)
+        let request = Request::Spawn(Box::new(prepared.spawn));
+        if let Err(error) = self.link.send(Purpose::Spawn(run), &request, &prepared.fds) {
+            // One service that asks for too much must not be the end of us.
+            let too_much = error.kind() == io::ErrorKind::InvalidInput;
+            let why =
+                if too_much { "its environment is too long, or it has too many ports" } else { &error.to_string() };
+            self.unborn(run, Failure::Launch { message: format!("cannot be handed to the keeper: {why}") });
+        }
+    }
+
+    /// There is no process. The listeners that were to be held with it are held all the same: the next try counts on it.
+    fn unborn(&mut self, run: u64, failure: Failure) {
+        let held = self.runs.get(&run).and_then(|run| self.listeners.get_key_value(&run.record.service));
+        for (service, listener) in held.into_iter().flat_map(|(service, all)| all.iter().map(move |one| (service, one)))
+        {
+            let names = vec![listener_name(service, &listener.name)];
+            let held = listener
+                .fd
+                .try_clone()
+                .and_then(|fd| self.link.send(Purpose::Note("hold a listener"), &Request::Hold { names }, &[fd]));
+            if let Err(error) = held {
+                tracing::warn!(%service, %error, "a listener will not outlive this control");
+            }
+        }
+        self.happen(Event::SpawnFailed { run, failure });
     }
 
     /// Lets the pump begin with the output of a run.
@@ -161,7 +186,7 @@ impl Control {
         let errno = Errno::from_raw(errno);
         let what = format!("{step} {of}");
         let message = format!("{}: {} ({errno:?})", what.trim_end(), errno.desc());
-        self.happen(Event::SpawnFailed { run, failure: Failure::Launch { message } });
+        self.unborn(run, Failure::Launch { message });
     }
 
     fn probe(&mut self, service: &ServiceName, run: u64, check: supervisor_core::CheckId) {
@@ -198,11 +223,21 @@ impl Control {
             let _ = std::fs::remove_file(path);
         }
         for index in 0..run.undrained {
+            // The pump may say so on any thread, even on this one, which must not wait for itself.
+            let (done, drained) = oneshot::channel();
+            self.pump.finish(
+                stream(number, index),
+                Box::new(move || {
+                    let _ = done.send(());
+                }),
+            );
             let news = self.news.0.clone();
-            let done = Box::new(move || {
-                let _ = news.blocking_send(News::Drained { run: number });
+            self.tasks.spawn(async move {
+                // A pump that ended without a word will not drain it any more.
+                let _ = drained.await;
+                let _ = news.send(News::Drained { run: number }).await;
+                Ok(())
             });
-            self.pump.finish(stream(number, index), done);
         }
         if run.undrained == 0 {
             self.forget(number);

@@ -70,32 +70,34 @@ impl Control {
         id: u64,
         result: Result<Box<(Spawn, OwnedFd)>, String>,
         output: Option<OwnedFd>,
-    ) -> io::Result<()> {
+    ) {
+        let began = result.and_then(|both| {
+            let (spawn, write) = *both;
+            let read = output.ok_or("its output has no end")?;
+            self.begin_helper(id, spawn, write, read).map_err(|error| error.to_string())
+        });
+        if let Err(message) = began {
+            self.helper_done(id, ProbeOutcome::Failed(message));
+        }
+    }
+
+    fn begin_helper(&mut self, id: u64, spawn: Spawn, write: OwnedFd, read: OwnedFd) -> io::Result<()> {
         let Some(helper) = self.helpers.get_mut(&id) else { return Ok(()) };
-        let (spawn, write, read) = match (result, output) {
-            (Ok(both), Some(read)) => (both.0, both.1, read),
-            (Err(message), _) => {
-                self.helper_done(id, ProbeOutcome::Failed(message));
-                return Ok(());
-            }
-            (Ok(_), None) => return Ok(()),
-        };
+        let both = [write.try_clone()?, write];
+        let reader = pipe::Receiver::from_owned_fd(read)?;
         let (sender, receiver) = oneshot::channel();
         helper.ended = Some(sender);
         let (run, check, began) = (helper.run, helper.check, helper.began);
-        let (news, reader) = (self.news.0.clone(), pipe::Receiver::from_owned_fd(read)?);
+        let news = self.news.0.clone();
         self.tasks.spawn(async move {
             let (outcome, output) = collect(reader, receiver).await;
             let outcome = match outcome {
-                ProbeOutcome::Failed(how) => {
-                    ProbeOutcome::Failed(printable(&format!("{how}: {}", String::from_utf8_lossy(&output)), MAX_TOLD))
-                }
+                ProbeOutcome::Failed(how) => ProbeOutcome::Failed(told(&how, &output)),
                 ProbeOutcome::Passed => ProbeOutcome::Passed,
             };
             let _ = news.send(News::Probed { run, check, began, outcome }).await;
             Ok(())
         });
-        let both = [write.try_clone()?, write];
         self.link.send(Purpose::Helper(id), &Request::Spawn(Box::new(spawn)), &both)
     }
 
@@ -159,26 +161,86 @@ fn message(
     })
 }
 
-/// Reads until the helper has ended. What a grandchild still holds open is not waited for.
+/// Reads until the helper has ended. What a grandchild still holds open, or still writes, is not waited for.
 async fn collect(mut reader: pipe::Receiver, mut ended: oneshot::Receiver<ProbeOutcome>) -> (ProbeOutcome, Vec<u8>) {
     let mut kept = Vec::new();
     let mut buffer = [0; 1024];
     loop {
         tokio::select! {
             biased;
-            read = reader.read(&mut buffer) => match read {
-                Ok(n) if n > 0 => {
-                    let room = MAX_OUTPUT - kept.len();
-                    kept.extend_from_slice(&buffer[..n.min(room)]);
+            outcome = &mut ended => {
+                // What it said itself is there by now, though the runtime may not have heard of it.
+                while kept.len() < MAX_OUTPUT
+                    && let Ok(n) = nix::unistd::read(&reader, &mut buffer)
+                    && n > 0
+                {
+                    keep(&mut kept, &buffer[..n]);
                 }
+                return (outcome.unwrap_or(gone()), kept);
+            }
+            read = reader.read(&mut buffer) => match read {
+                Ok(n) if n > 0 => keep(&mut kept, &buffer[..n]),
                 Ok(_) | Err(_) => break,
             },
-            outcome = &mut ended => return (outcome.unwrap_or(gone()), kept),
         }
     }
     (ended.await.unwrap_or(gone()), kept)
 }
 
+fn keep(kept: &mut Vec<u8>, read: &[u8]) {
+    let room = MAX_OUTPUT - kept.len();
+    kept.extend_from_slice(&read[..read.len().min(room)]);
+}
+
+/// How it ended, and its words if it had any.
+fn told(how: &str, output: &[u8]) -> String {
+    let words = printable(&String::from_utf8_lossy(output), MAX_TOLD);
+    if words.is_empty() { how.to_owned() } else { printable(&format!("{how}: {words}"), MAX_TOLD) }
+}
+
 fn gone() -> ProbeOutcome {
     ProbeOutcome::Failed("its end was not seen".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn output() -> (pipe::Receiver, io::PipeWriter) {
+        let (read, write) = io::pipe().unwrap();
+        (pipe::Receiver::from_owned_fd(read.into()).unwrap(), write)
+    }
+
+    #[tokio::test]
+    async fn a_grandchild_that_never_stops_writing_delays_no_answer() {
+        let (reader, mut write) = output();
+        std::thread::spawn(move || while write.write_all(&[b'x'; 4096]).is_ok() {});
+        let (ended, receiver) = oneshot::channel();
+        let soon = async {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            ended.send(ProbeOutcome::Passed).unwrap();
+        };
+        let both = async { tokio::join!(collect(reader, receiver), soon) };
+        let ((outcome, kept), ()) = tokio::time::timeout(std::time::Duration::from_secs(30), both).await.unwrap();
+        assert_eq!(outcome, ProbeOutcome::Passed);
+        assert_eq!(kept.len(), MAX_OUTPUT);
+    }
+
+    #[tokio::test]
+    async fn what_a_helper_said_before_its_end_is_kept_although_others_hold_its_output() {
+        let (reader, mut write) = output();
+        let (ended, receiver) = oneshot::channel();
+        write.write_all(b"no luck").unwrap();
+        ended.send(gone()).unwrap();
+        let (_, kept) = collect(reader, receiver).await;
+        assert_eq!(kept, b"no luck");
+        drop(write);
+    }
+
+    #[test]
+    fn words_that_were_not_said_leave_no_colon() {
+        assert_eq!(told("exit code 1", b"\n"), "exit code 1");
+        assert_eq!(told("exit code 1", b"no luck\n"), "exit code 1: no luck");
+    }
 }

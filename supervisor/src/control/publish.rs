@@ -183,7 +183,7 @@ impl Control {
         let deadline = tokio::time::Instant::now() + DRAIN_TIMEOUT;
         while !self.runs.is_empty() {
             let Ok(Some(news)) = tokio::time::timeout_at(deadline, self.news.1.recv()).await else { break };
-            self.learn(news)?;
+            self.learn(news);
         }
         tracing::info!("everything is down");
         for name in ["api.sock", "token"] {

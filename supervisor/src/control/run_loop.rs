@@ -208,7 +208,7 @@ impl Control {
         tokio::select! {
             heard = self.link.next() => self.hear(heard?)?,
             Some(ask) = self.asks.1.recv() => self.answer(ask),
-            Some(news) = self.news.1.recv() => self.learn(news)?,
+            Some(news) = self.news.1.recv() => self.learn(news),
             Some(event) = self.events.1.recv() => self.happen(event),
             Some(ended) = self.tasks.join_next() => task_ended(ended)?,
             () = until(deadline) => self.judge().await,
@@ -232,7 +232,7 @@ impl Control {
         if let Some(heard) = self.link.try_next()? {
             self.hear(heard)?;
         } else if let Ok(news) = self.news.1.try_recv() {
-            self.learn(news)?;
+            self.learn(news);
         } else if let Ok(event) = self.events.1.try_recv() {
             self.happen(event);
         } else if let Ok(ask) = self.asks.1.try_recv() {
@@ -335,19 +335,18 @@ impl Control {
         }
     }
 
-    pub(crate) fn learn(&mut self, news: News) -> io::Result<()> {
+    pub(crate) fn learn(&mut self, news: News) {
         match news {
-            News::Prepared { run, result } => self.prepared(run, *result)?,
+            News::Prepared { run, result } => self.prepared(run, *result),
             News::Probed { run, check, began, outcome } => {
                 self.happen(Event::Probed { run, check, began, outcome });
             }
-            News::HelperReady { id, result, output } => self.helper_ready(id, result, output)?,
+            News::HelperReady { id, result, output } => self.helper_ready(id, result, output),
             News::Sorted { by_run } => self.surveyed(&by_run),
             News::Drained { run } => self.drained(run),
             News::SocketRemoved => self.reopen_socket(),
             News::LogTrouble => self.see_log_trouble(),
         }
-        Ok(())
     }
 
     /// Where the sockets of a run are.
