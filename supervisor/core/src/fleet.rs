@@ -8,7 +8,6 @@ use crate::command::{Command, Memory};
 use crate::ending::KILLED_GONE_WITHIN;
 use crate::event::Event;
 use crate::graph::Graph;
-use crate::health::Health;
 use crate::restart::Random;
 use crate::service::{Service, Turn};
 use crate::snapshot::ServiceSnapshot;
@@ -128,12 +127,6 @@ impl Fleet {
     /// changed since the last call.
     pub fn snapshot(&mut self) -> Vec<Arc<ServiceSnapshot>> {
         self.services.iter_mut().map(Service::snapshot).collect()
-    }
-
-    /// The aggregate over the services that are wanted up.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        Health::of(self.services.iter())
     }
 
     /// A shutdown was asked for: nothing starts any more.

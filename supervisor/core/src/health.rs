@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::service::Service;
-use crate::snapshot::State;
-use crate::spec::ServiceName;
+use crate::snapshot::{ServiceSnapshot, State};
+use crate::spec::{Kind, ServiceName};
 use crate::time::Time;
 
 /// The sum.
@@ -33,20 +32,34 @@ pub struct Health {
 
 impl Health {
     /// Sums up the services that are wanted up; nothing wanted is healthy.
-    pub(crate) fn of<'a>(services: impl Iterator<Item = &'a Service>) -> Self {
+    pub fn of<'a>(services: impl IntoIterator<Item = &'a ServiceSnapshot>) -> Self {
         let mut sum = Self { status: HealthStatus::Healthy, services: BTreeMap::new() };
-        for service in services.filter(|service| service.wanted()) {
-            let state = service.state();
-            // What completed as it was meant to is no lack.
-            if !service.ready() && state != State::Completed {
-                sum.status = match (sum.status, service.spec.critical) {
+        for service in services.into_iter().filter(|service| service.wanted) {
+            if !is_well(service) {
+                sum.status = match (sum.status, service.critical) {
                     (HealthStatus::Unhealthy, _) | (_, true) => HealthStatus::Unhealthy,
                     (HealthStatus::Healthy | HealthStatus::Degraded, false) => HealthStatus::Degraded,
                 };
             }
-            let facts = (state, service.spec.critical, service.since, service.cause.clone());
-            sum.services.insert(service.spec.name.clone(), facts);
+            let facts = (service.state, service.critical, service.since, service.cause.clone());
+            sum.services.insert(service.name.clone(), facts);
         }
         sum
+    }
+}
+
+/// Ready, or completed as it was meant to.
+fn is_well(service: &ServiceSnapshot) -> bool {
+    match service.state {
+        State::Running | State::Rolling => service.kind == Kind::Service,
+        State::Completed => true,
+        State::Stopped
+        | State::Waiting
+        | State::Starting
+        | State::Unhealthy
+        | State::Backoff
+        | State::CrashLoop
+        | State::Stopping
+        | State::Failed => false,
     }
 }

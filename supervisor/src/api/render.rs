@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use supervisor_core::{ExitReport, HealthStatus, ServiceSnapshot, Time};
+use supervisor_core::{ExitReport, Health, HealthStatus, ServiceSnapshot, Time};
 
 use super::document::{
     ExecutableDocument, ExitDocument, FailingCheck, HealthDocument, HealthEntry, SCHEMA_VERSION, ServiceDocument,
@@ -23,7 +23,11 @@ pub(crate) fn services(view: &View) -> ServicesDocument {
 
 /// A supervisor that shuts down is about to serve nothing, however well its services are.
 pub(crate) fn health_status(view: &View) -> HealthStatus {
-    if view.shutting_down { HealthStatus::Unhealthy } else { view.health.status }
+    if view.shutting_down { HealthStatus::Unhealthy } else { sum(view).status }
+}
+
+fn sum(view: &View) -> Health {
+    Health::of(view.services.iter().map(AsRef::as_ref))
 }
 
 pub(crate) fn health(view: &View) -> HealthDocument {
@@ -36,7 +40,7 @@ pub(crate) fn health(view: &View) -> HealthDocument {
     HealthDocument {
         schema_version: SCHEMA_VERSION,
         status: health_status(view),
-        services: view.health.services.iter().map(|(name, health)| (name.clone(), entry(health))).collect(),
+        services: sum(view).services.iter().map(|(name, health)| (name.clone(), entry(health))).collect(),
     }
 }
 

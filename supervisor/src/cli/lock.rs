@@ -20,7 +20,19 @@ pub(crate) enum LockError {
 
 /// Held until the process ends; children do not inherit it.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "it is held, not used")] Flock<File>);
+pub(crate) struct Lock {
+    file: Flock<File>,
+    before: Before,
+}
+
+/// How the last supervisor of the stack ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// There was none, or it said at its end that nothing of it is left.
+    Clean,
+    /// It was killed, or could not end everything.
+    Unclean,
+}
 
 impl Lock {
     /// Takes the lock, and writes our pid into it for people.
@@ -39,17 +51,28 @@ impl Lock {
             .map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
+                let before = if lock.metadata().map_err(failed)?.len() == 0 { Before::Clean } else { Before::Unclean };
                 let write = |lock: &mut File| {
                     lock.set_len(0)?;
                     lock.rewind()?;
                     lock.write_all(format!("{}\n", std::process::id()).as_bytes())
                 };
                 write(&mut lock).map_err(failed)?;
-                Ok(Self(lock))
+                Ok(Self { file: lock, before })
             }
             Err((mut file, Errno::EWOULDBLOCK)) => Err(LockError::Held { pid: pid_in(&mut file), path }),
             Err((_, errno)) => Err(failed(errno.into())),
         }
+    }
+
+    pub(crate) fn before(&self) -> Before {
+        self.before
+    }
+
+    /// Nothing of this supervisor is left: the next one need not look.
+    pub(crate) fn end_cleanly(self) {
+        // If it cannot be written, the next one looks in vain.
+        let _ = self.file.set_len(0);
     }
 }
 
@@ -90,6 +113,18 @@ mod tests {
         drop(lock);
         assert!(!is_held(dir.path()));
         Lock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_supervisor_that_was_killed_is_told_from_one_that_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Lock::take(dir.path()).unwrap();
+        assert_eq!(first.before(), Before::Clean);
+        drop(first);
+        let second = Lock::take(dir.path()).unwrap();
+        assert_eq!(second.before(), Before::Unclean);
+        second.end_cleanly();
+        assert_eq!(Lock::take(dir.path()).unwrap().before(), Before::Clean);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use supervisor_keeper::{ControlCommand, Setup};
 
 use super::args::{Control, First, Global, Keeper};
-use super::lock::{Lock, LockError};
+use super::lock::{Before, Lock, LockError};
 use super::terminal::complain;
 use crate::config::Stack;
 use crate::control::{self, ControlArgs};
@@ -65,7 +65,13 @@ pub(crate) fn keeper(global: &Global, keeper: Keeper) -> ExitCode {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let begun = begin(global, keeper);
     match begun {
-        Ok((_lock, setup)) => ExitCode::from(supervisor_keeper::run(setup)),
+        Ok((lock, setup)) => {
+            let code = supervisor_keeper::run(setup);
+            if code == 0 {
+                lock.end_cleanly();
+            }
+            ExitCode::from(code)
+        }
         Err(refused) => {
             complain(&format!("error: {refused}"));
             ExitCode::FAILURE
@@ -81,12 +87,9 @@ fn begin(global: &Global, keeper: Keeper) -> Result<(Lock, Setup), Refused> {
     let lock = Lock::take(&keeper.state_dir)?;
     let shutdown_timeout = Duration::from_millis(keeper.shutdown_timeout_ms);
     let cookie = state::stack_cookie(&keeper.state_dir)?;
-    let (found, left) = control::tree::end_leftovers(&cookie, shutdown_timeout.min(LEFTOVERS));
-    if !found.is_empty() {
-        complain(&format!("{} of an earlier supervisor of this stack still ran: ended", processes(&found)));
-    }
-    if !left.is_empty() {
-        complain(&format!("warning: could not be ended: {}", processes(&left)));
+    match lock.before() {
+        Before::Clean => {}
+        Before::Unclean => end_leftovers(&cookie, shutdown_timeout.min(LEFTOVERS)),
     }
     let mut argv: Vec<OsString> =
         vec![format!("supervisor: control [{}]", keeper.name).into(), "control".into(), "--config".into(), file.into()];
@@ -95,6 +98,16 @@ fn begin(global: &Global, keeper: Keeper) -> Result<(Lock, Setup), Refused> {
     let control = ControlCommand { program, argv, env: std::env::vars_os().collect() };
     let foreground = keeper.first.foreground;
     Ok((lock, Setup { control, hold: Vec::new(), shutdown_timeout, stderr: None, foreground }))
+}
+
+fn end_leftovers(cookie: &str, timeout: Duration) {
+    let (found, left) = control::tree::end_leftovers(cookie, timeout);
+    if !found.is_empty() {
+        complain(&format!("{} of an earlier supervisor of this stack still ran: ended", processes(&found)));
+    }
+    if !left.is_empty() {
+        complain(&format!("warning: could not be ended: {}", processes(&left)));
+    }
 }
 
 fn processes(pids: &[i32]) -> String {

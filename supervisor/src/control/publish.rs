@@ -32,7 +32,6 @@ impl View {
             stack: stack.clone(),
             services: fleet.snapshot(),
             facts: facts.clone(),
-            health: fleet.health(),
             wall_offset_ms: super::wall_offset_ms(),
             keeper_pid,
             http,

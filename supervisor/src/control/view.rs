@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use supervisor_core::{Health, ServiceName, ServiceSnapshot};
+use supervisor_core::{ServiceName, ServiceSnapshot};
 use tokio::sync::oneshot;
 
 use crate::config::Stack;
@@ -21,7 +21,6 @@ pub(crate) struct View {
     /// In the order of the file.
     pub(crate) services: Vec<Arc<ServiceSnapshot>>,
     pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
-    pub(crate) health: Health,
     /// Add to a monotonic `Time` to get milliseconds since 1970, by the clock as it was then.
     pub(crate) wall_offset_ms: i64,
     pub(crate) keeper_pid: i32,

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use supervisor_core::{
-    Check, CheckId, Command, Condition, Dependency, Event, ExitReport, Failure, Fleet, Kind, Liveness, Memory, Policy,
-    ProbeOutcome, Readiness, Recovered, RestartPolicy, ServiceName, ServiceSnapshot, ServiceSpec, Settings, State,
-    StopPolicy, Time, Transition,
+    Check, CheckId, Command, Condition, Dependency, Event, ExitReport, Failure, Fleet, Health, Kind, Liveness, Memory,
+    Policy, ProbeOutcome, Readiness, Recovered, RestartPolicy, ServiceName, ServiceSnapshot, ServiceSpec, Settings,
+    State, StopPolicy, Time, Transition,
 };
 
 pub(crate) struct Desk {
@@ -148,6 +148,11 @@ impl Desk {
     pub(crate) fn tell(&mut self, event: Event) -> Vec<String> {
         let commands = self.fleet.handle(self.now, event);
         self.hear(commands)
+    }
+
+    pub(crate) fn health(&mut self) -> Health {
+        let services = self.fleet.snapshot();
+        Health::of(services.iter().map(AsRef::as_ref))
     }
 
     fn hear(&mut self, commands: Vec<Command>) -> Vec<String> {

@@ -69,27 +69,27 @@ fn every_change_of_state_is_reported_once_with_its_cause() {
 fn health_is_unhealthy_for_a_critical_lack_degraded_for_an_optional_one() {
     let optional = with(notifying("extra"), |spec| spec.critical = false);
     let mut desk = desk(vec![notifying("web"), optional, service("off")]);
-    assert_eq!(desk.fleet.health().status, HealthStatus::Healthy, "nothing is wanted");
+    assert_eq!(desk.health().status, HealthStatus::Healthy, "nothing is wanted");
     desk.start(&["web", "extra"]);
-    assert_eq!(desk.fleet.health().status, HealthStatus::Unhealthy);
+    assert_eq!(desk.health().status, HealthStatus::Unhealthy);
     desk.spawned("web");
     desk.spawned("extra");
     desk.notified("web");
-    let health = desk.fleet.health();
+    let health = desk.health();
     assert_eq!(health.status, HealthStatus::Degraded);
     assert_eq!(health.services.len(), 2, "what is not wanted does not count");
     let (state, critical, _, cause) = &health.services[&name("extra")];
     assert_eq!((*state, *critical, cause.as_str()), (State::Starting, false, "not ready yet: no READY=1"));
     desk.notified("extra");
-    assert_eq!(desk.fleet.health().status, HealthStatus::Healthy);
+    assert_eq!(desk.health().status, HealthStatus::Healthy);
 }
 
 #[test]
 fn a_completed_oneshot_is_healthy_and_a_running_one_not_yet() {
     let mut desk = running(vec![oneshot("migrate")]);
-    assert_eq!(desk.fleet.health().status, HealthStatus::Unhealthy);
+    assert_eq!(desk.health().status, HealthStatus::Unhealthy);
     desk.exited("migrate", code(0));
-    assert_eq!(desk.fleet.health().status, HealthStatus::Healthy);
+    assert_eq!(desk.health().status, HealthStatus::Healthy);
 }
 
 #[test]
@@ -97,15 +97,15 @@ fn a_service_that_was_allowed_to_end_and_did_is_no_lack() {
     let mut desk = running(vec![with(service("web"), |spec| spec.restart.policy = Policy::OnFailure)]);
     desk.exited("web", code(0));
     assert_eq!(desk.state("web"), State::Completed);
-    assert_eq!(desk.fleet.health().status, HealthStatus::Healthy);
+    assert_eq!(desk.health().status, HealthStatus::Healthy);
 }
 
 #[test]
 fn a_stopped_service_makes_nobody_ill() {
     let mut desk = running(vec![service("db"), on(service("web"), &["db"])]);
     desk.stop(&["db"]);
-    assert_eq!(desk.fleet.health().status, HealthStatus::Healthy);
-    assert_eq!(desk.fleet.health().services.len(), 1);
+    assert_eq!(desk.health().status, HealthStatus::Healthy);
+    assert_eq!(desk.health().services.len(), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Value, json};
-use supervisor_core::HealthStatus;
+use supervisor_core::State;
 
 use super::{Stand, WALL_OFFSET_MS};
 use crate::api::cache::Cache;
@@ -94,10 +94,10 @@ fn health_is_503_only_when_a_critical_service_is_not_ready_or_all_are_to_end() {
         assert_eq!(stand.ask("GET", "/livez", "").status, 200);
     };
     all(200);
-    stand.publish(|view| view.health.status = HealthStatus::Unhealthy);
+    stand.publish(|view| Arc::make_mut(&mut view.services[0]).state = State::Backoff);
     all(503);
     stand.publish(|view| {
-        view.health.status = HealthStatus::Healthy;
+        Arc::make_mut(&mut view.services[0]).state = State::Running;
         view.shutting_down = true;
     });
     all(503);

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use supervisor_core::{ExitReport, Health, HealthStatus, Kind, RunSnapshot, ServiceName, ServiceSnapshot, State, Time};
+use supervisor_core::{ExitReport, Kind, RunSnapshot, ServiceName, ServiceSnapshot, State, Time};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Api, Listeners, Token, serve};
@@ -125,7 +125,6 @@ impl Stand {
             stack: last.stack.clone(),
             services: last.services.clone(),
             facts: last.facts.clone(),
-            health: last.health.clone(),
             ..*last.as_ref()
         };
         change(&mut next);
@@ -209,14 +208,11 @@ fn view(dir: &std::path::Path, http: &str) -> View {
     let surroundings = Surroundings::new(BTreeMap::new(), 4711, 2);
     let stack = config::load(&file, &surroundings, &mut Disk).unwrap_or_else(|error| panic!("{error}"));
     let services = vec![Arc::new(alpha()), Arc::new(beta())];
-    let health = services.iter().map(|one| (one.name.clone(), (one.state, one.critical, one.since, one.cause.clone())));
-    let health = Health { status: HealthStatus::Degraded, services: health.collect() };
     View {
         version: 7,
         stack: Arc::new(stack),
         services,
         facts: Arc::new(facts(dir)),
-        health,
         wall_offset_ms: WALL_OFFSET_MS,
         keeper_pid: 100,
         http: Some("127.0.0.1:9700".parse().unwrap()),
