@@ -1,6 +1,7 @@
 //! What others do to the ground that a supervisor stands on, and what its own services do to it: it goes on.
 //! Not here: full disks (`logs`), dead roles (`crash_of_control`).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -55,18 +56,37 @@ fn control_comes_up_again_although_its_token_cannot_be_trusted() {
 
 #[test]
 fn a_service_with_more_ports_than_can_be_handed_over_is_no_trouble_for_others() {
-    let ports: Vec<String> = (0..40).map(|number| format!("p{number} = {}", free_port())).collect();
+    let mut free = BTreeSet::new();
+    while free.len() < 40 {
+        free.insert(free_port());
+    }
+    let ports: Vec<String> = free.iter().map(|port| format!("p{port} = {port}")).collect();
     let ports = ports.join(", ");
     let mut stack = Setup::of(&format!(
         "[services.t]\ncommand = './puppet wait'\n[services.many]\ncommand = './puppet wait'\n\
-         rollout.handoff = 'socket'\nport = {}\nports = {{ {ports} }}",
-        free_port()
+         rollout.handoff = 'socket'\nports = {{ {ports} }}"
     ))
     .start_no_wait();
     let control = stack.control();
-    let many = stack.wait_until("many", "tried twice", |service| service.generation() > 1);
-    assert!(many.0["cause"].as_str().is_some_and(|cause| cause.contains("too many ports")), "{:#}", many.0);
+    stack.wait_until("many", "refused twice", |service| {
+        let why = service.last_exit()["reason"].as_str().unwrap_or_default().to_owned();
+        service.generation() > 1 && why.contains("too many ports")
+    });
     stack.wait_for("t", "running");
     assert_eq!(stack.control(), control, "it never died");
     stack.stop();
+}
+
+#[test]
+fn a_stop_of_everything_goes_on_after_a_death_of_control() {
+    // Each takes a second to end, one after the other.
+    let stubborn = "command = ['sh', '-c', 'trap \"\" TERM; while :; do sleep 0.1; done']\nstop.timeout = '1s'";
+    let mut stack =
+        Setup::of(&format!("[services.a]\n{stubborn}\n[services.b]\n{stubborn}\ndepends_on = ['a']")).start();
+    let (mut stop, ..) = stack.spawn(&["stop"], std::process::Stdio::null());
+    stack.wait_for("b", "stopping");
+    e2e::send(stack.control(), e2e::Signal::SIGKILL);
+    let status = eventually("`stop` to end", || stop.try_wait().expect("it is our child"));
+    assert!(status.success(), "{status}");
+    stack.assert_nothing_left();
 }

@@ -1,6 +1,7 @@
 //! Requests of the API, turned into events.
 //! Not here: HTTP, who may ask.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use supervisor_core::{Event, ServiceName};
@@ -9,7 +10,44 @@ use supervisor_keeper::Request;
 use super::run_loop::Control;
 use super::view::{Ask, Refusal, What};
 
+/// The record that says that everything is to stop, and how.
+const ENDING: &str = "ending";
+
+/// How everything is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Haste {
+    InOrder,
+    AtOnce,
+}
+
+impl Haste {
+    /// What an earlier control had begun.
+    pub(crate) fn recorded(records: &BTreeMap<String, Vec<u8>>) -> Option<Self> {
+        let recorded = records.get(ENDING)?;
+        Some(if recorded == Self::AtOnce.word() { Self::AtOnce } else { Self::InOrder })
+    }
+
+    fn word(self) -> &'static [u8] {
+        match self {
+            Self::InOrder => b"in order",
+            Self::AtOnce => b"at once",
+        }
+    }
+}
+
 impl Control {
+    /// Everything is to stop. That is kept first: should we die over it, the next control goes on with it.
+    pub(crate) fn shut_down(&mut self, haste: Haste) {
+        tracing::info!(?haste, "asked to stop everything");
+        let (key, value) = (ENDING.to_owned(), haste.word().to_vec());
+        self.ask_keeper("keep that everything is to stop", &Request::Put { key, value });
+        let within = u64::try_from(self.shutdown_timeout.as_millis()).unwrap_or(u64::MAX);
+        self.happen(match haste {
+            Haste::InOrder => Event::ShutdownRequested { within },
+            Haste::AtOnce => Event::ShutdownNowRequested,
+        });
+    }
+
     pub(crate) fn answer(&mut self, ask: Ask) {
         let Ask { what, answer } = ask;
         let result = self.check(&what).map(|()| self.grant(what));
@@ -38,7 +76,9 @@ impl Control {
         let event = match what {
             What::Start(services) if services.is_empty() => super::startup::autostart(&self.stack),
             What::Start(services) => Event::StartRequested(services),
-            What::Stop { services, now } if services.is_empty() => self.stop_all(now),
+            What::Stop { services, now } if services.is_empty() => {
+                return self.shut_down(if now { Haste::AtOnce } else { Haste::InOrder });
+            }
             What::Stop { services, now: false } => Event::StopRequested(services),
             What::Stop { services, now: true } => Event::KillRequested(services),
             What::Restart(services) if services.is_empty() => Event::RestartRequested(self.wanted()),
@@ -53,14 +93,6 @@ impl Control {
             }
         };
         self.happen(event);
-    }
-
-    fn stop_all(&self, now: bool) -> Event {
-        tracing::info!(now, "asked to stop everything");
-        if now {
-            return Event::ShutdownNowRequested;
-        }
-        Event::ShutdownRequested { within: u64::try_from(self.shutdown_timeout.as_millis()).unwrap_or(u64::MAX) }
     }
 
     fn wanted(&mut self) -> Vec<ServiceName> {

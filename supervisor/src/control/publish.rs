@@ -10,6 +10,7 @@ use std::time::Duration;
 use supervisor_core::{Command, Fleet, ServiceName, State};
 use supervisor_keeper::Request;
 
+use super::asks::Haste;
 use super::link::{Heard, Purpose};
 use super::prepare::{RunRecord, log_paths};
 use super::run_loop::{Control, News, Run};
@@ -154,8 +155,7 @@ impl Control {
             | State::Stopping => false,
         });
         if over {
-            let within = u64::try_from(self.shutdown_timeout.as_millis()).unwrap_or(u64::MAX);
-            self.happen(supervisor_core::Event::ShutdownRequested { within });
+            self.shut_down(Haste::InOrder);
         }
     }
 

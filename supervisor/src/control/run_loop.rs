@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
 use super::ControlArgs;
+use super::asks::Haste;
 use super::helper::Helper;
 use super::inventory::{Inventory, keeper_gone};
 use super::link::{Heard, Link, Purpose};
@@ -274,12 +275,8 @@ impl Control {
         match notice {
             Notice::Exited(exited) => self.exited(&exited),
             Notice::OrphanReaped => self.survey_again(),
-            Notice::Shutdown { now: false } => {
-                tracing::info!("asked to stop everything");
-                let within = u64::try_from(self.shutdown_timeout.as_millis()).unwrap_or(u64::MAX);
-                self.happen(Event::ShutdownRequested { within });
-            }
-            Notice::Shutdown { now: true } => self.happen(Event::ShutdownNowRequested),
+            Notice::Shutdown { now: false } => self.shut_down(Haste::InOrder),
+            Notice::Shutdown { now: true } => self.shut_down(Haste::AtOnce),
             Notice::Reload => tracing::warn!("SIGHUP: reloading is not available in this version"),
             Notice::Welcome { .. }
             | Notice::Run { .. }

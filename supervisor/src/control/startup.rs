@@ -14,6 +14,7 @@ use supervisor_keeper::Request;
 use supervisor_logs::Pump;
 
 use super::ControlArgs;
+use super::asks::Haste;
 use super::inventory::{self, Inventory};
 use super::link::{Link, Purpose};
 use super::ownlog;
@@ -96,8 +97,10 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     control.take_over(runs, listeners, &commands);
     control.carry_out_all(commands);
     control.hear_early(notices);
-    if first {
-        control.begin();
+    match Haste::recorded(&inventory.records) {
+        Some(haste) => control.shut_down(haste),
+        None if first => control.begin(),
+        None => {}
     }
     control.run().await.map_err(StartupError::System)
 }
