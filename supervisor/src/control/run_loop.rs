@@ -182,9 +182,6 @@ impl Control {
         self.serve_api()?;
         self.watch_socket();
         self.watch_logs();
-        if self.args.foreground {
-            super::foreground::start(&self.stack, &self.pump);
-        }
         self.publish();
         while !self.down {
             self.wait().await?;

@@ -83,6 +83,10 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     let first = !inventory.records.keys().any(|key| key.starts_with(MEMORY));
     let (token, trouble) = token(&stack, first)?;
     let sockets = sockets::open(&stack, &mut link, &mut inventory).map_err(StartupError::Sockets)?;
+    if args.foreground {
+        // Before the first byte goes to any log.
+        super::foreground::start(&stack, &pump);
+    }
     let _log = ownlog::start(&mut link, &mut inventory, &pump, &stack.logs_dir)?;
     tracing::info!(epoch = inventory.epoch, pid = std::process::id(), keeper = inventory.keeper_pid, "control starts");
     if let Some(error) = trouble {
