@@ -9,6 +9,7 @@ use crate::keeper::Keeper;
 use crate::message::{Exited, Reply, Step};
 use crate::process::{self, Death, Waited};
 use crate::say;
+use crate::shutdown::Stage;
 use crate::table::{Owner, Phase};
 
 /// Control's "my configuration is wrong" (`EX_CONFIG` of sysexits.h): starting it again will not help.
@@ -61,10 +62,13 @@ impl Keeper {
         if self.control.pid() != Some(death.pid) {
             return; // One that lingered; its successor is up.
         }
-        say(&match (death.code, death.signal) {
-            (Some(code), _) => format!("control (pid {}) exited with {code}", death.pid),
-            (None, signal) => format!("control (pid {}) ended by signal {}", death.pid, signal.unwrap_or(0)),
-        });
+        let meant = death.code == Some(0) && matches!(self.stage, Stage::Sweeping(_));
+        if !meant {
+            say(&match (death.code, death.signal) {
+                (Some(code), _) => format!("control (pid {}) exited with {code}", death.pid),
+                (None, signal) => format!("control (pid {}) ended by signal {}", death.pid, signal.unwrap_or(0)),
+            });
+        }
         self.watch_start(now);
         self.table.end_epoch();
         self.control.ended(now);
