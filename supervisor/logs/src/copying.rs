@@ -128,7 +128,7 @@ fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, 
     if pipe.skip {
         return outage::skip_line(pipe, log, tools, moved);
     }
-    if !log.ready(now, &tools.registry, &tools.compressor) {
+    if !log.ready(now, &tools.registry) {
         return outage::relieve(pipe, log, tools, now, moved);
     }
     let alone = log.pipes < 2 || pipe.finishing;
@@ -206,7 +206,7 @@ fn copy_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, mo
         log.drop_bytes(&tools.buffer[..hand.start]);
     }
     while !hand.is_empty() {
-        if !log.ready(now, &tools.registry, &tools.compressor) {
+        if !log.ready(now, &tools.registry) {
             log.drop_bytes(&tools.buffer[hand]);
             pipe.skip = tools.buffer[count - 1] != b'\n';
             return Ok(());

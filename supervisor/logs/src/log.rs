@@ -35,7 +35,6 @@ pub(crate) struct Log {
     outage: Option<Outage>,
     dropped: Dropped,
     next_rotation: Option<Instant>,
-    swept: bool,
 }
 
 struct Outage {
@@ -71,7 +70,21 @@ impl Log {
             outage: None,
             dropped: Dropped::default(),
             next_rotation: None,
-            swept: false,
+        }
+    }
+
+    /// Before the first byte: finishes what a killed process left half done.
+    pub(crate) fn tidy(&self, registry: &Registry, compressor: &Compressor) {
+        let place = &self.shared.place;
+        if !place.has_relics(&registry.found_beside(place)) {
+            return;
+        }
+        {
+            let _names = lock(&self.shared.names);
+            place.sweep();
+        }
+        if self.shared.settings().compression == Compression::Gzip {
+            compressor.submit(&self.shared);
         }
     }
 
@@ -91,7 +104,7 @@ impl Log {
     }
 
     /// Is there a file to write to, with all that was dropped before told of?
-    pub(crate) fn ready(&mut self, now: Instant, registry: &Registry, compressor: &Compressor) -> bool {
+    pub(crate) fn ready(&mut self, now: Instant, registry: &Registry) -> bool {
         if self.outage.as_ref().is_some_and(|outage| now < outage.next_try) {
             return false;
         }
@@ -100,7 +113,7 @@ impl Log {
             self.live = None;
         }
         if self.live.is_none()
-            && let Err(reason) = self.open(registry, compressor)
+            && let Err(reason) = self.open()
         {
             self.out(now, reason, REOPEN);
             return false;
@@ -227,20 +240,11 @@ impl Log {
         self.outage = Some(Outage { since, next_try: now + again, reason });
     }
 
-    fn open(&mut self, registry: &Registry, compressor: &Compressor) -> Result<(), String> {
+    fn open(&mut self) -> Result<(), String> {
         let path = self.shared.place.live();
         let describe = |error: io::Error| format!("{}: {}", path.display(), describe(&error));
         fs::DirBuilder::new().recursive(true).mode(0o750).create(self.shared.place.directory()).map_err(describe)?;
-        let relics = !self.swept && self.shared.place.has_relics(&registry.found_beside(&self.shared.place));
-        if relics {
-            let _names = lock(&self.shared.names);
-            self.shared.place.sweep();
-        }
-        self.swept = true;
         self.live = Some(open_live(&path).map_err(|refusal| format!("{}: {refusal}", path.display()))?);
-        if relics && self.shared.settings().compression == Compression::Gzip {
-            compressor.submit(&self.shared);
-        }
         Ok(())
     }
 

@@ -160,9 +160,11 @@ impl Worker {
 
     fn attach(&mut self, id: u64, fd: OwnedFd, shared: Arc<Shared>) {
         self.detach(id);
-        let logs = &mut self.logs;
+        let (logs, tools) = (&mut self.logs, &self.tools);
         let log = *self.by_path.entry(shared.place.live()).or_insert_with(|| {
-            logs.push(Log::new(shared));
+            let log = Log::new(shared);
+            log.tidy(&tools.registry, &tools.compressor);
+            logs.push(log);
             logs.len() - 1
         });
         // Only reads need it, splice does not; the writer's end is a description of its own.
@@ -267,7 +269,7 @@ impl Worker {
         }
         let mut unsettled = false;
         for log in self.logs.iter_mut().filter(|log| log.unsettled()) {
-            if log.ready(now, &self.tools.registry, &self.tools.compressor) {
+            if log.ready(now, &self.tools.registry) {
                 log.settle();
                 if log.pipes == 0 {
                     log.close();
