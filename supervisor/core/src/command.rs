@@ -74,7 +74,7 @@ pub enum Command {
         /// The service.
         service: ServiceName,
         /// What to keep.
-        memory: Memory,
+        memory: Box<Memory>,
     },
     /// A change of state happened: write one line of log.
     Report(Transition),
@@ -119,6 +119,8 @@ pub struct Memory {
     pub completed: bool,
     /// The restart policy wants no other run.
     pub given_up: bool,
+    /// How the main process of the newest run ended, while the rest of its tree is looked for.
+    pub clearing: Option<crate::snapshot::ExitReport>,
     /// How the last run ended.
     pub last_exit: Option<crate::snapshot::ExitReport>,
 }

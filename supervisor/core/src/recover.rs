@@ -33,7 +33,10 @@ impl Service {
                 let live = Live { run, pid, begun: started, started, status: None };
                 self.take_over(live, known && memory.ready, known && memory.ending, turn);
             }
-            None if self.end_is_unknown() => self.clear_unknown(turn),
+            None if self.end_is_unknown() => match memory.clearing {
+                Some(exit) if exit.generation == self.generation => self.clear_known(exit, turn),
+                Some(_) | None => self.clear_unknown(turn),
+            },
             None => self.take_over_down(memory.completed, memory.given_up, turn),
         }
     }
@@ -62,9 +65,19 @@ impl Service {
         self.generation > recorded
     }
 
+    /// An earlier control saw its main process end, but not the rest of its tree.
+    fn clear_known(&mut self, exit: ExitReport, turn: &mut Turn) {
+        let ending = match (exit.asked, &exit.reason) {
+            (false, _) => Ending::Own,
+            (true, Some(reason)) => Ending::Unhealthy(reason.clone()),
+            (true, None) => Ending::Asked(if self.wanted() { Again::Restart } else { Again::Fresh }),
+        };
+        let cause = format!("{}; looking for the rest of its tree", words::exit(&exit));
+        self.clear(exit, ending, cause, turn);
+    }
+
     /// Its main process is gone, or never was; some of its tree may be left.
     fn clear_unknown(&mut self, turn: &mut Turn) {
-        let run = self.run;
         let exit = ExitReport {
             generation: self.generation,
             pid: 0,
@@ -78,11 +91,16 @@ impl Service {
             max_rss: 0,
             leftovers: Vec::new(),
         };
-        let live = Live { run, pid: 0, begun: Time::default(), started: turn.now, status: None };
+        let cause = "its end was not seen; looking for the rest of its tree".to_owned();
+        self.clear(exit, Ending::Asked(Again::Restart), cause, turn);
+    }
+
+    fn clear(&mut self, exit: ExitReport, ending: Ending, cause: String, turn: &mut Turn) {
+        let run = self.run;
+        let live = Live { run, pid: exit.pid, begun: Time::default(), started: turn.now, status: None };
         let rest = Rest::new(Force::Polite { kill_at: turn.now.after(self.spec.stop.timeout.max(1)) });
         turn.out.push(Command::Survey { run });
-        let cause = "its end was not seen; looking for the rest of its tree";
-        self.enter(Phase::Clearing { live, exit, ending: Ending::Asked(Again::Restart), rest }, cause);
+        self.enter(Phase::Clearing { live, exit, ending, rest }, cause);
         self.shown = self.state();
     }
 

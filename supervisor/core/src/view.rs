@@ -62,7 +62,7 @@ impl Service {
         let memory = self.memory();
         if memory != self.remembered {
             self.remembered.clone_from(&memory);
-            turn.out.push(Command::Remember { service: self.spec.name.clone(), memory });
+            turn.out.push(Command::Remember { service: self.spec.name.clone(), memory: Box::new(memory) });
         }
     }
 
@@ -77,8 +77,13 @@ impl Service {
             restarts: self.restarts,
             completed: matches!(self.phase, Phase::Completed),
             given_up: matches!(self.phase, Phase::Failed { retry_at: None }),
+            clearing: self.clearing().cloned(),
             last_exit: self.last_exit.clone(),
         }
+    }
+
+    fn clearing(&self) -> Option<&ExitReport> {
+        if let Phase::Clearing { exit, .. } = &self.phase { Some(exit) } else { None }
     }
 
     pub(crate) fn snapshot(&mut self) -> Arc<ServiceSnapshot> {

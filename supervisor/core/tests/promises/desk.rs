@@ -284,7 +284,7 @@ impl Desk {
     /// The last memory of `own` in the last call.
     pub(crate) fn memory(&self, own: &str) -> Option<Memory> {
         self.last.iter().rev().find_map(|command| match command {
-            Command::Remember { service, memory } if service.as_str() == own => Some(memory.clone()),
+            Command::Remember { service, memory } if service.as_str() == own => Some(memory.as_ref().clone()),
             _ => None,
         })
     }

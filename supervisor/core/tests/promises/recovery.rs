@@ -3,7 +3,7 @@
 
 use supervisor_core::{Command, Memory, State};
 
-use crate::desk::{code, notifying, on, oneshot, recovered, service, watched, with};
+use crate::desk::{code, desk, notifying, on, oneshot, recovered, service, watched, with};
 
 fn up(run: u64) -> Memory {
     Memory { wanted: true, generation: 4, run, ..Memory::default() }
@@ -110,6 +110,20 @@ fn a_run_whose_end_nobody_saw_is_looked_for_before_the_next_start() {
     let exit = desk.see("web").last_exit.clone().unwrap();
     assert_eq!(exit.reason.as_deref(), Some("its end was not seen: control was away"));
     assert_eq!(exit.generation, 4);
+}
+
+#[test]
+fn an_exit_that_was_seen_is_kept_though_the_rest_of_its_tree_was_left_to_the_next_control() {
+    let mut first = desk(vec![oneshot("migrate")]);
+    first.start(&["migrate"]);
+    first.spawned("migrate");
+    first.exited_with_rest("migrate", code(0));
+    let memory = first.memory("migrate").expect("it is remembered at once");
+    let (mut next, deeds) = recovered(vec![oneshot("migrate")], vec![("migrate", memory, None)]);
+    assert_eq!(deeds, ["survey migrate"]);
+    next.surveyed("migrate", &[]);
+    assert_eq!(next.state("migrate"), State::Completed, "it does not run a second time");
+    assert_eq!(next.see("migrate").last_exit.as_ref().unwrap().code, Some(0));
 }
 
 #[test]

@@ -217,7 +217,7 @@ impl World {
                 assert!(!self.trees.values().any(|tree| tree.service == service), "closed under a live tree");
             }
             Command::Remember { service, memory } => {
-                let old = self.memories.insert(service, memory.clone());
+                let old = self.memories.insert(service, memory.as_ref().clone());
                 assert!(old.as_ref() != Some(&memory), "nothing new to remember");
                 assert!(old.is_none_or(|old| old.generation <= memory.generation));
             }
