@@ -67,7 +67,7 @@ impl Keeper {
         let Some(session) = self.control.session() else {
             return;
         };
-        self.reserve.release();
+        self.reserve.make_room(self.table.held.len() + self.table.runs.len());
         match session.read() {
             Ok((filled, frames)) => {
                 for frame in frames {

@@ -68,7 +68,7 @@ impl Keeper {
         let signals = Signals::install()?;
         platform::become_reaper();
         let origin = Origin::note();
-        let mut reserve = Reserve::new()?;
+        let mut reserve = Reserve::new(origin.nofile.1)?;
         reserve.fill();
         let mask = umask(Mode::empty());
         umask(mask);

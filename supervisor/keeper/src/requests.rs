@@ -124,7 +124,7 @@ impl Keeper {
 
     fn hold(&mut self, names: Vec<String>, fds: Vec<OwnedFd>) -> Result<(), Refused> {
         let room = self.reserve.fill();
-        self.reserve.release();
+        self.reserve.make_room(self.table.held.len() + self.table.runs.len());
         if !room {
             return Err(libc::EMFILE);
         }
