@@ -144,21 +144,24 @@ fn in_the_foreground_every_output_is_shown_with_its_name_and_term_ends_it_well()
 }
 
 #[test]
-fn run_with_a_name_ends_as_that_service_does() {
-    for (command, code) in [
-        ("exit-code 0", 0),
-        ("exit-code 7", 7),
-        ("exit-code 255", 255),
-        ("signal-self 15", 143),
-        ("signal-self 9", 137),
-    ] {
-        let mut stack =
-            Setup::of(&format!("[services.t]\ncommand = './puppet {command}'\nrestart = {{ policy = 'no' }}"))
-                .prepare();
-        stack.run_words(&["run", "t"]);
-        assert_eq!(stack.foreground_code(), code, "{command}");
-        stack.assert_nothing_left();
-    }
+fn run_with_a_name_ends_as_that_service_does_with_every_code_and_signal() {
+    const AT_ONCE: usize = 4;
+    let codes = (0..=255).map(|code| (format!("exit-code {code}"), code));
+    let signals = [1, 2, 3, 6, 9, 14, 15].map(|signal| (format!("signal-self {signal}"), 128 + signal));
+    let cases: Vec<(String, i32)> = codes.chain(signals).collect();
+    std::thread::scope(|scope| {
+        for part in cases.chunks(cases.len().div_ceil(AT_ONCE)) {
+            scope.spawn(move || {
+                for (command, code) in part {
+                    let toml = format!("[services.t]\ncommand = './puppet {command}'\nrestart = {{ policy = 'no' }}");
+                    let mut stack = Setup::of(&toml).prepare();
+                    stack.run_words(&["run", "t"]);
+                    assert_eq!(stack.foreground_code(), *code, "{command}");
+                    stack.assert_nothing_left();
+                }
+            });
+        }
+    });
 }
 
 #[test]
