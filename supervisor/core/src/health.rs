@@ -48,18 +48,7 @@ impl Health {
     }
 }
 
-/// Ready, or completed as it was meant to.
+/// Ready, or completed as it was meant to; a oneshot that still runs is not there yet.
 fn is_well(service: &ServiceSnapshot) -> bool {
-    match service.state {
-        State::Running | State::Rolling => service.kind == Kind::Service,
-        State::Completed => true,
-        State::Stopped
-        | State::Waiting
-        | State::Starting
-        | State::Unhealthy
-        | State::Backoff
-        | State::CrashLoop
-        | State::Stopping
-        | State::Failed => false,
-    }
+    service.state.is_well() && (service.kind == Kind::Service || service.state == State::Completed)
 }

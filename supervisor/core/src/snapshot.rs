@@ -35,6 +35,22 @@ pub enum State {
 }
 
 impl State {
+    /// Ready, or completed with success.
+    #[must_use]
+    pub fn is_well(self) -> bool {
+        match self {
+            Self::Running | Self::Rolling | Self::Completed => true,
+            Self::Stopped
+            | Self::Waiting
+            | Self::Starting
+            | Self::Unhealthy
+            | Self::Backoff
+            | Self::CrashLoop
+            | Self::Stopping
+            | Self::Failed => false,
+        }
+    }
+
     /// The word that users see.
     #[must_use]
     pub fn as_str(self) -> &'static str {

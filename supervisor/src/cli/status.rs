@@ -33,7 +33,7 @@ pub(crate) fn status(global: &Global, screen: Screen, status: &Status) -> Result
     let well = if status.services.is_empty() {
         document.supervisor.health == HealthStatus::Healthy
     } else {
-        services.iter().all(|service| is_well(service.state))
+        services.iter().all(|service| service.state.is_well())
     };
     Ok(if well { Exit::Done } else { Exit::Failed })
 }
@@ -93,7 +93,7 @@ pub(crate) fn why(service: &ServiceDocument) -> String {
         parts.push(format!("its log dropped {} lines{now}", service.log_dropped_lines));
     }
     parts.extend(service.failing.first().map(|failing| format!("{}: {}", failing.check, failing.answer)));
-    parts.extend(service.status_text.clone().filter(|_| is_well(service.state)));
+    parts.extend(service.status_text.clone().filter(|_| service.state.is_well()));
     if !service.cause.is_empty() {
         parts.push(service.cause.clone());
     }
@@ -110,20 +110,6 @@ fn has_changed(executable: &ExecutableDocument) -> bool {
             || now.size != executable.size
             || now.modified_ns != executable.modified_ns
     })
-}
-
-pub(crate) fn is_well(state: State) -> bool {
-    match state {
-        State::Running | State::Rolling | State::Completed => true,
-        State::Stopped
-        | State::Waiting
-        | State::Starting
-        | State::Unhealthy
-        | State::Backoff
-        | State::CrashLoop
-        | State::Stopping
-        | State::Failed => false,
-    }
 }
 
 pub(crate) fn tone(state: State) -> Tone {

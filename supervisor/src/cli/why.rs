@@ -5,7 +5,7 @@ use super::args::Global;
 use super::failure::{Exit, Failure};
 use super::locate;
 use super::output::{clean, sanitised};
-use super::status::{chosen, is_well, span, why as in_short};
+use super::status::{chosen, span, why as in_short};
 use super::terminal::Screen;
 use crate::api::{ExitDocument, ServiceDocument};
 
@@ -25,7 +25,7 @@ pub(crate) fn why(global: &Global, screen: Screen, name: &str) -> Result<Exit, F
         screen.data(&explanation(service));
         screen.data(&last_words(service));
     }
-    let as_wanted = is_well(service.state) || !service.wanted;
+    let as_wanted = service.state.is_well() || !service.wanted;
     Ok(if as_wanted { Exit::Done } else { Exit::Failed })
 }
 

@@ -277,9 +277,7 @@ fn stream(run: u64, index: usize) -> u64 {
 
 fn settings(log: &Log) -> Settings {
     let compression = if log.gzip { Compression::Gzip } else { Compression::None };
-    // In the configuration 0 means all, as for every count.
-    let keep = if log.keep == 0 { u32::MAX } else { log.keep };
-    Settings { max_size: log.max_size, keep, compression }
+    Settings { max_size: log.max_size, keep: log.keep, compression }
 }
 
 /// One line for each change of state. Causes may hold a service's own words, so they are quoted.
