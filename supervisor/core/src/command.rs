@@ -76,6 +76,15 @@ pub enum Command {
         /// What to keep.
         memory: Box<Memory>,
     },
+    /// The one recorded end of a run, for those who keep a history. Given before its `Release`.
+    Ended {
+        /// The service.
+        service: ServiceName,
+        /// How it ended.
+        exit: Box<crate::snapshot::ExitReport>,
+        /// The same in words.
+        cause: String,
+    },
     /// A change of state happened: write one line of log.
     Report(Transition),
     /// All is down. The supervisor may exit.

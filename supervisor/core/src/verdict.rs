@@ -44,6 +44,8 @@ impl Service {
 
     /// The one recorded end of a run.
     pub(crate) fn record(&mut self, run: u64, exit: ExitReport, turn: &mut Turn) {
+        let (service, cause) = (self.spec.name.clone(), words::exit(&exit));
+        turn.out.push(Command::Ended { service, exit: Box::new(exit.clone()), cause });
         self.last_exit = Some(exit);
         turn.out.push(Command::Release { service: self.spec.name.clone(), run });
     }

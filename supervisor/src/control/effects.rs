@@ -57,6 +57,9 @@ impl Control {
                 let key = format!("{}{service}", super::startup::MEMORY);
                 self.ask_keeper("remember", &Request::Put { key, value });
             }
+            Command::Ended { service, exit, cause } => {
+                tracing::debug!(%service, generation = exit.generation, pid = exit.pid, ?cause, "a run is over");
+            }
             Command::Report(transition) => report(&transition),
             Command::FinishShutdown => self.down = true,
         }

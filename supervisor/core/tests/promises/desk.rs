@@ -306,7 +306,7 @@ impl Desk {
             Command::Release { service, .. } => format!("release {service}"),
             Command::CloseListeners { service } => format!("close {service}"),
             Command::FinishShutdown => "finish".to_owned(),
-            Command::Remember { .. } | Command::Report(_) => return None,
+            Command::Ended { .. } | Command::Remember { .. } | Command::Report(_) => return None,
         })
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct World {
     pub(crate) probes: BTreeMap<(u64, CheckId), Time>,
     memories: BTreeMap<ServiceName, Memory>,
     shown: BTreeMap<ServiceName, State>,
+    /// An end that was recorded, until its run is released.
+    ended: Option<(ServiceName, u64)>,
     newest_run: u64,
     next_pid: i32,
     pub(crate) ending: bool,
@@ -58,6 +60,7 @@ impl World {
             probes: BTreeMap::new(),
             memories: BTreeMap::new(),
             shown,
+            ended: None,
             newest_run: 0,
             next_pid: 100,
             ending: false,
@@ -209,9 +212,11 @@ impl World {
                 assert!(tree.service == service && tree.rest.is_empty());
                 assert!(!matches!(tree.main, Main::Alive { .. }), "released while it lives");
                 self.probes.retain(|(of, _), _| *of != run);
-                let seen = snapshot.iter().find(|seen| seen.name == service).unwrap();
-                let exit = seen.last_exit.as_ref().unwrap();
-                assert!(exit.generation >= tree.generation, "an end that is not recorded");
+                assert_eq!(self.ended.take(), Some((service, tree.generation)), "an end that is not recorded");
+            }
+            Command::Ended { service, exit, cause } => {
+                assert!(!cause.is_empty());
+                assert_eq!(self.ended.replace((service, exit.generation)), None, "an end without a release");
             }
             Command::CloseListeners { service } => {
                 assert!(!self.trees.values().any(|tree| tree.service == service), "closed under a live tree");
