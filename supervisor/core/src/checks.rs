@@ -40,22 +40,53 @@ impl Tries {
         }
     }
 
+    /// The same check, under another policy.
+    fn carry_on(&mut self, first: Time, pause: Millis) {
+        self.pause = pause.max(1);
+        if let Next::Due(at) = &mut self.next {
+            *at = first.min(*at);
+        }
+    }
+
     fn failing(&self) -> Option<(String, String)> {
         self.answer.as_ref().map(|answer| (self.check.title.clone(), answer.clone()))
     }
+}
+
+/// The check is the same, whatever the policy around it: its tries go on.
+fn take_same(known: &mut Vec<Tries>, check: &Check) -> Option<Tries> {
+    let place = known.iter().position(|tries| tries.check == *check)?;
+    Some(known.remove(place))
+}
+
+/// When the next tries are due; one whose id is still taken waits for an answer instead.
+fn waited_for(tries: &[Tries], strays: &[CheckId]) -> impl Iterator<Item = Time> {
+    tries.iter().filter(|tries| !strays.contains(&tries.check.id)).filter_map(Tries::deadline)
 }
 
 fn under_way(tries: &mut [Tries], check: CheckId) -> Option<usize> {
     tries.iter().position(|tries| tries.check.id == check && matches!(tries.next, Next::UnderWay))
 }
 
-fn take_due(tries: &mut [Tries], now: Time) -> Vec<CheckId> {
+/// A try of a check that was dropped meanwhile has been answered.
+fn settle_stray(strays: &mut Vec<CheckId>, check: CheckId) -> bool {
+    let stray = strays.iter().position(|stray| *stray == check);
+    stray.map(|place| strays.swap_remove(place)).is_some()
+}
+
+/// The ids of checks that are dropped while a try is under way: until it is answered, no other check bears them.
+fn strays_of(dropped: impl Iterator<Item = Tries>) -> impl Iterator<Item = CheckId> {
+    dropped.filter(|tries| matches!(tries.next, Next::UnderWay)).map(|tries| tries.check.id)
+}
+
+fn take_due(tries: &mut [Tries], strays: &[CheckId], now: Time) -> Vec<CheckId> {
     let due = tries.iter_mut().filter(|tries| tries.deadline().is_some_and(|at| at <= now));
-    due.map(|tries| {
-        tries.next = Next::UnderWay;
-        tries.check.id
-    })
-    .collect()
+    due.filter(|tries| !strays.contains(&tries.check.id))
+        .map(|tries| {
+            tries.next = Next::UnderWay;
+            tries.check.id
+        })
+        .collect()
 }
 
 fn try_again(tries: &mut [Tries], check: CheckId, now: Time) {
@@ -81,6 +112,7 @@ pub(crate) struct Gates {
     checks: Vec<Tries>,
     /// When the start has failed.
     ready_by: Option<Time>,
+    strays: Vec<CheckId>,
 }
 
 impl Gates {
@@ -91,12 +123,38 @@ impl Gates {
             delay_until: readiness.delay.map(|delay| now.after(delay)),
             checks,
             ready_by: (readiness.deadline != 0).then(|| now.after(readiness.deadline)),
+            strays: Vec::new(),
+        }
+    }
+
+    /// Other gates for the same start: what is open stays open, and what is new or has another span begins now.
+    pub(crate) fn update(&mut self, old: &Readiness, new: &Readiness, now: Time) {
+        let fresh = Self::new(new, now);
+        let mut known = std::mem::take(&mut self.checks);
+        let was = |check: &Check| old.checks.contains(check);
+        self.checks = fresh
+            .checks
+            .into_iter()
+            .filter_map(|fresh| take_same(&mut known, &fresh.check).or_else(|| (!was(&fresh.check)).then_some(fresh)))
+            .collect();
+        self.strays.extend(strays_of(known.into_iter()));
+        self.notify &= new.notify;
+        if old.delay != new.delay {
+            self.delay_until = fresh.delay_until;
+        }
+        if old.deadline != new.deadline {
+            self.ready_by = fresh.ready_by;
         }
     }
 
     /// All that were given hold.
     pub(crate) fn open(&self, now: Time) -> bool {
         !self.notify && self.checks.is_empty() && self.delay_until.is_none_or(|until| until <= now)
+    }
+
+    /// Ids of dropped checks that are still being tried.
+    pub(crate) fn strays(&self) -> Vec<CheckId> {
+        self.strays.clone()
     }
 
     /// What is missing although its time is over, in words.
@@ -116,6 +174,9 @@ impl Gates {
     }
 
     pub(crate) fn probed(&mut self, check: CheckId, outcome: ProbeOutcome, now: Time) {
+        if settle_stray(&mut self.strays, check) {
+            return;
+        }
         let Some(place) = under_way(&mut self.checks, check) else {
             return;
         };
@@ -134,18 +195,20 @@ impl Gates {
 
     /// The try that is under way does not count.
     pub(crate) fn try_again(&mut self, check: CheckId, now: Time) {
-        try_again(&mut self.checks, check, now);
+        if !settle_stray(&mut self.strays, check) {
+            try_again(&mut self.checks, check, now);
+        }
     }
 
     /// The checks that are to be tried now; from now on they are under way.
     pub(crate) fn take_due(&mut self, now: Time) -> Vec<CheckId> {
-        take_due(&mut self.checks, now)
+        take_due(&mut self.checks, &self.strays, now)
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         // A delay that is over while another gate is shut would be a deadline in the past.
         let delay = if self.notify || !self.checks.is_empty() { None } else { self.delay_until };
-        self.checks.iter().filter_map(Tries::deadline).chain(self.ready_by).chain(delay).min()
+        waited_for(&self.checks, &self.strays).chain(self.ready_by).chain(delay).min()
     }
 
     pub(crate) fn shift(&mut self, gap: Millis, least: Time) {
@@ -173,6 +236,7 @@ impl Gates {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Vitals {
     checks: Vec<Tries>,
+    strays: Vec<CheckId>,
     tolerated: u32,
     watchdog: Option<Watchdog>,
 }
@@ -184,16 +248,38 @@ struct Watchdog {
 }
 
 impl Vitals {
-    pub(crate) fn new(liveness: Option<&Liveness>, now: Time) -> Self {
+    pub(crate) fn new(liveness: Option<&Liveness>, strays: Vec<CheckId>, now: Time) -> Self {
         let Some(liveness) = liveness else {
-            return Self::default();
+            return Self { strays, ..Self::default() };
         };
         let first = now.after(liveness.interval.max(1));
         let watchdog = liveness.watchdog.map(|span| Watchdog { span: span.max(1), by: now.after(span.max(1)) });
         Self {
             checks: liveness.checks.iter().map(|check| Tries::new(check, first, liveness.interval)).collect(),
+            strays,
             tolerated: liveness.failures,
             watchdog,
+        }
+    }
+
+    /// Another policy for the same run: what stays keeps its count, what is new begins now.
+    pub(crate) fn update(&mut self, liveness: Option<&Liveness>, now: Time) {
+        let fresh = Self::new(liveness, Vec::new(), now);
+        let mut known = std::mem::take(&mut self.checks);
+        let carry_on = |mut old: Tries, fresh: &Tries| {
+            if let Next::Due(first) = fresh.next {
+                old.carry_on(first, fresh.pause);
+            }
+            old
+        };
+        let same =
+            |fresh: Tries| take_same(&mut known, &fresh.check).map_or(fresh.clone(), |old| carry_on(old, &fresh));
+        self.checks = fresh.checks.into_iter().map(same).collect();
+        self.strays.extend(strays_of(known.into_iter()));
+        self.tolerated = fresh.tolerated;
+        let span = |watchdog: &Option<Watchdog>| watchdog.as_ref().map(|watchdog| watchdog.span);
+        if span(&self.watchdog) != span(&fresh.watchdog) {
+            self.watchdog = fresh.watchdog;
         }
     }
 
@@ -204,6 +290,9 @@ impl Vitals {
     }
 
     pub(crate) fn probed(&mut self, check: CheckId, outcome: ProbeOutcome, now: Time) {
+        if settle_stray(&mut self.strays, check) {
+            return;
+        }
         let Some(place) = under_way(&mut self.checks, check) else {
             return;
         };
@@ -236,17 +325,19 @@ impl Vitals {
 
     /// The try that is under way does not count.
     pub(crate) fn try_again(&mut self, check: CheckId, now: Time) {
-        try_again(&mut self.checks, check, now);
+        if !settle_stray(&mut self.strays, check) {
+            try_again(&mut self.checks, check, now);
+        }
     }
 
     /// The checks that are to be tried now; from now on they are under way.
     pub(crate) fn take_due(&mut self, now: Time) -> Vec<CheckId> {
-        take_due(&mut self.checks, now)
+        take_due(&mut self.checks, &self.strays, now)
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         let watchdog = self.watchdog.as_ref().map(|watchdog| watchdog.by);
-        self.checks.iter().filter_map(Tries::deadline).chain(watchdog).min()
+        waited_for(&self.checks, &self.strays).chain(watchdog).min()
     }
 
     /// The watchdog starts anew: whoever feeds it was stalled as we were.

@@ -16,13 +16,12 @@ const SIGKILL: i32 = 9;
 impl Service {
     /// The main process is gone; with `alone`, so is all its tree.
     pub(crate) fn exited(&mut self, mut exit: ExitReport, alone: bool, turn: &mut Turn) {
-        let own = (Ending::Own, Force::Polite { kill_at: self.kill_at(turn.now) });
-        let (live, (ending, force)) = match mem::replace(&mut self.phase, Phase::Stopped) {
-            Phase::Starting { live, .. } | Phase::Running { live, .. } => (live, own),
-            Phase::Stopping { live, ending, force, .. } => (live, (ending, force)),
+        let (live, how) = match mem::replace(&mut self.phase, Phase::Stopped) {
+            Phase::Starting { live, .. } | Phase::Running { live, .. } => (live, None),
+            Phase::Stopping { live, ending, force, .. } => (live, Some((ending, force))),
             // Its exit overtook the news of its birth.
-            Phase::Spawning { run, begun, .. } => {
-                (Live { run, pid: exit.pid, begun, started: begun.min(exit.at), status: None }, own)
+            Phase::Spawning { run, spec, begun, .. } => {
+                (Live { run, spec, pid: exit.pid, begun, started: begun.min(exit.at), status: None }, None)
             }
             other @ (Phase::Stopped
             | Phase::Completed
@@ -34,6 +33,7 @@ impl Service {
                 return;
             }
         };
+        let (ending, force) = how.unwrap_or_else(|| (Ending::Own, Force::Polite { kill_at: live.kill_at(turn.now) }));
         exit.generation = self.generation;
         exit.ran = exit.at.since(live.started);
         exit.leftovers.clear();

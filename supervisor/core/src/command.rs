@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::snapshot::State;
-use crate::spec::{CheckId, ServiceName};
+use crate::spec::{CheckId, ServiceName, StopPolicy};
 
 /// One effect. Commands are carried out in the order in which they are given.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +18,8 @@ pub enum Command {
         run: u64,
         /// The generation: 1, 2, 3 … per service.
         generation: u64,
+        /// The revision of its spec: which launch is meant.
+        revision: u64,
         /// Its place in an ordered shutdown without control: higher numbers are stopped first.
         stop_rank: u32,
     },
@@ -85,6 +87,11 @@ pub enum Command {
         /// The same in words.
         cause: String,
     },
+    /// The service is not in the plan any more and is down: whatever is kept of it may go, its memory included.
+    Forget {
+        /// The service.
+        service: ServiceName,
+    },
     /// A change of state happened: write one line of log.
     Report(Transition),
     /// All is down. The supervisor may exit.
@@ -116,6 +123,10 @@ pub struct Memory {
     pub generation: u64,
     /// The run of that generation.
     pub run: u64,
+    /// The revision of the spec that run was started with.
+    pub revision: u64,
+    /// How that run is to be asked to end, even if its service is not in the plan any more.
+    pub stop: Option<StopPolicy>,
     /// That run became ready.
     pub ready: bool,
     /// That run was asked to end; if it is wanted nevertheless, another one is to follow it.

@@ -18,8 +18,8 @@ impl Service {
         let Some((live, ready)) = self.unasked() else {
             return;
         };
-        turn.out.push(Command::Stop { run: live.run, signal: self.spec.stop.signal });
-        let force = Force::Polite { kill_at: self.kill_at(turn.now) };
+        turn.out.push(Command::Stop { run: live.run, signal: live.spec.stop.signal });
+        let force = Force::Polite { kill_at: live.kill_at(turn.now) };
         self.enter(Phase::Stopping { live, ready, ending, force }, cause);
     }
 
@@ -69,7 +69,8 @@ impl Service {
         match self.phase.force() {
             Some(force) if force.deadline() > turn.now => {}
             Some(Force::Polite { .. }) => {
-                let timeout = words::span(self.spec.stop.timeout);
+                let timeout = self.phase.live().map_or(0, |live| live.spec.stop.timeout);
+                let timeout = words::span(timeout);
                 self.kill_run(format!("did not end within {timeout}; killed"), turn);
             }
             Some(Force::Killed { .. }) => {
@@ -123,11 +124,6 @@ impl Service {
         matches!(self.phase.force(), Some(Force::Undying { .. }))
     }
 
-    /// When a tree that is asked to end now is killed.
-    pub(crate) fn kill_at(&self, now: Time) -> Time {
-        now.after(self.spec.stop.timeout.max(1))
-    }
-
     /// A run that lives and was not asked to end, with the time at which it became ready.
     fn unasked(&self) -> Option<(Live, Option<Time>)> {
         match &self.phase {
@@ -142,5 +138,12 @@ impl Service {
             | Phase::Stopping { .. }
             | Phase::Clearing { .. } => None,
         }
+    }
+}
+
+impl Live {
+    /// When its tree is killed, if it is asked to end now.
+    pub(crate) fn kill_at(&self, now: Time) -> Time {
+        now.after(self.spec.stop.timeout.max(1))
     }
 }

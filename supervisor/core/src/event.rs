@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Plan;
 use crate::snapshot::ExitReport;
 use crate::spec::{CheckId, ServiceName};
 use crate::time::{Millis, Time};
@@ -18,6 +19,8 @@ pub enum Event {
     KillRequested(Vec<ServiceName>),
     /// Someone wants each of these services ended and started again; one that is down is started.
     RestartRequested(Vec<ServiceName>),
+    /// A validated new configuration is in force. Ignored during a shutdown.
+    Replanned(Plan),
     /// Everything down, in order, by `within`; nothing starts any more. Ends with `Command::FinishShutdown`.
     ShutdownRequested {
         /// How long the whole may take.

@@ -8,6 +8,7 @@ use crate::command::{Command, Memory};
 use crate::ending::KILLED_GONE_WITHIN;
 use crate::event::Event;
 use crate::graph::Graph;
+use crate::recover::left_behind;
 use crate::restart::Random;
 use crate::service::{Service, Turn};
 use crate::snapshot::ServiceSnapshot;
@@ -73,7 +74,7 @@ impl Fleet {
         Ok(Self {
             settings,
             graph,
-            services: specs.into_iter().map(Service::new).collect(),
+            services: specs.into_iter().map(|spec| Service::new(Arc::new(spec))).collect(),
             next_run: 1,
             random,
             resumed: Time::default(),
@@ -84,7 +85,7 @@ impl Fleet {
 
     /// The fleet of a control that takes over: `recovered` is what is remembered of each service, with its live run.
     /// Run numbers go on from `next_run`. The commands are what is due at once. A service without an entry is down
-    /// and not wanted; an entry without a service is ignored.
+    /// and not wanted; an entry without a service is ended, then forgotten.
     ///
     /// # Errors
     /// As for `new`.
@@ -102,6 +103,12 @@ impl Fleet {
         for service in &mut fleet.services {
             service.recover(recovered.remove(&service.spec.name).unwrap_or_default(), &mut turn);
         }
+        for (name, left) in recovered {
+            let mut service = left_behind(name, &left.memory);
+            service.recover(left, &mut turn);
+            fleet.services.push(service);
+        }
+        fleet.rewire();
         let commands = fleet.proceed(turn);
         Ok((fleet, commands))
     }
@@ -170,9 +177,10 @@ impl Fleet {
             Event::KillRequested(names) => self.each(&names, |service| service.kill(turn)),
             Event::RestartRequested(names) => {
                 if !self.shutting_down() {
-                    self.each(&names, |service| service.restart(turn));
+                    self.each(&names, |service| service.restart("asked to restart", turn));
                 }
             }
+            Event::Replanned(plan) => self.replan(plan, turn),
             Event::ShutdownRequested { within } => self.shut_down(within, turn),
             Event::ShutdownNowRequested => self.kill_all(turn),
             Event::Spawned { run, pid } => self.with(run, |service| service.spawned(pid, turn)),
@@ -213,6 +221,7 @@ impl Fleet {
         for service in &mut self.services {
             service.flush(&mut turn);
         }
+        self.forget_gone(&mut turn);
         self.finish(&mut turn);
         self.random = turn.random;
         self.deadline = self.first_deadline(turn.now);
@@ -227,7 +236,7 @@ impl Fleet {
         due.chain(self.slot_deadline(now)).chain(self.course.deadline()).min()
     }
 
-    fn start(&mut self, names: &[ServiceName]) {
+    pub(crate) fn start(&mut self, names: &[ServiceName]) {
         if self.shutting_down() {
             return;
         }

@@ -1,12 +1,13 @@
 //! Who depends on whom: checked once, then read.
 //! Not here: whether a condition holds (see `order`).
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use crate::spec::{Condition, GraphError, ServiceName, ServiceSpec};
 
 /// The dependencies of a fleet, by the places of the services in the list of specs. Free of cycles.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Graph {
     places: BTreeMap<ServiceName, usize>,
     dependencies: Vec<Vec<(usize, Condition)>>,
@@ -17,7 +18,8 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    pub(crate) fn new(specs: &[ServiceSpec]) -> Result<Self, GraphError> {
+    pub(crate) fn new<S: Borrow<ServiceSpec>>(specs: &[S]) -> Result<Self, GraphError> {
+        let specs: Vec<&ServiceSpec> = specs.iter().map(Borrow::borrow).collect();
         let places: BTreeMap<_, _> = specs.iter().enumerate().map(|(place, spec)| (spec.name.clone(), place)).collect();
         let mut dependencies = Vec::with_capacity(specs.len());
         let mut dependents = vec![Vec::new(); specs.len()];
@@ -143,6 +145,7 @@ mod tests {
     fn spec(own: &str, on: &[&str]) -> ServiceSpec {
         ServiceSpec {
             name: name(own),
+            revision: 1,
             kind: Kind::Service,
             autostart: true,
             critical: true,

@@ -13,6 +13,7 @@ mod graph;
 mod health;
 mod order;
 mod phase;
+mod plan;
 mod recover;
 mod restart;
 mod service;
@@ -28,6 +29,7 @@ pub use command::{Command, Memory, Transition};
 pub use event::{Event, Failure, ProbeOutcome};
 pub use fleet::{Fleet, Recovered, Settings};
 pub use health::{Health, HealthStatus};
+pub use plan::{Change, Plan};
 pub use snapshot::{ExitReport, RunSnapshot, ServiceSnapshot, State};
 pub use spec::{
     Check, CheckId, Condition, Dependency, GraphError, Kind, Liveness, Policy, Readiness, RestartPolicy, ServiceName,

@@ -2,10 +2,11 @@
 //! Not here: the way from one to the next (see `service` and its parts).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::checks::{Gates, Vitals};
 use crate::snapshot::{ExitReport, State};
-use crate::spec::Condition;
+use crate::spec::{Condition, ServiceSpec};
 use crate::time::{Millis, Time};
 
 #[derive(Debug, Clone)]
@@ -21,7 +22,7 @@ pub(crate) enum Phase {
     /// Ended; started again at `until`.
     Backoff { until: Time, crash_loop: bool },
     /// `Spawn` was given and not answered.
-    Spawning { run: u64, begun: Time, arrival: Arrival, shown: State },
+    Spawning { run: u64, spec: Arc<ServiceSpec>, begun: Time, arrival: Arrival, shown: State },
     /// The process lives and is not ready.
     Starting { live: Live, gates: Gates },
     /// Ready.
@@ -36,6 +37,8 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
     pub(crate) run: u64,
+    /// What it was started with, or has been brought up to since.
+    pub(crate) spec: Arc<ServiceSpec>,
     pub(crate) pid: i32,
     /// When it was asked for: its start slot is counted from here.
     pub(crate) begun: Time,
@@ -119,6 +122,27 @@ impl Phase {
             | Self::Clearing { live, .. } => Some(live.run),
             Self::Stopped | Self::Completed | Self::Failed { .. } | Self::Waiting { .. } | Self::Backoff { .. } => None,
         }
+    }
+
+    /// The facts of the run whose process exists, or existed until a moment ago.
+    pub(crate) fn live(&self) -> Option<&Live> {
+        match self {
+            Self::Starting { live, .. }
+            | Self::Running { live, .. }
+            | Self::Stopping { live, .. }
+            | Self::Clearing { live, .. } => Some(live),
+            Self::Stopped
+            | Self::Completed
+            | Self::Failed { .. }
+            | Self::Waiting { .. }
+            | Self::Backoff { .. }
+            | Self::Spawning { .. } => None,
+        }
+    }
+
+    /// What the run that is not over goes by.
+    pub(crate) fn spec(&self) -> Option<&Arc<ServiceSpec>> {
+        if let Self::Spawning { spec, .. } = self { Some(spec) } else { self.live().map(|live| &live.spec) }
     }
 
     /// When the start slot that it holds is free again.

@@ -1,11 +1,14 @@
 //! A new control takes over: from what is remembered of a service and what lives of it to its phase.
 //! Not here: where the memory was kept.
 
-use crate::command::Command;
+use std::sync::Arc;
+
+use crate::command::{Command, Memory};
 use crate::fleet::Recovered;
 use crate::phase::{Again, Ending, Force, Live, Phase, Rest};
 use crate::service::{Service, Turn, Want};
 use crate::snapshot::ExitReport;
+use crate::spec::{Kind, Policy, Readiness, RestartPolicy, ServiceName, ServiceSpec, StopPolicy};
 use crate::time::Time;
 use crate::words;
 
@@ -13,9 +16,10 @@ impl Service {
     pub(crate) fn recover(&mut self, recovered: Recovered, turn: &mut Turn) {
         let Recovered { memory, run } = recovered;
         self.remembered.clone_from(&memory);
-        self.want = if memory.wanted { Want::Up } else { Want::Down };
+        self.want = if memory.wanted && !self.leaving { Want::Up } else { Want::Down };
         self.generation = memory.generation;
         self.run = memory.run;
+        self.revision = memory.revision;
         self.failures = memory.failures;
         self.restarts = memory.restarts;
         self.last_exit.clone_from(&memory.last_exit);
@@ -30,8 +34,12 @@ impl Service {
                 let known = run == memory.run;
                 self.run = run;
                 self.since = started;
-                let live = Live { run, pid, begun: started, started, status: None };
+                let spec = Arc::clone(&self.spec);
+                let live = Live { run, spec, pid, begun: started, started, status: None };
                 self.take_over(live, known && memory.ready, known && memory.ending, turn);
+                if known && self.wanted() && memory.revision != self.spec.revision {
+                    self.restart("replaced by a new configuration", turn);
+                }
             }
             None if self.end_is_unknown() => match memory.clearing {
                 Some(exit) if exit.generation == self.generation => self.clear_known(exit, turn),
@@ -44,7 +52,7 @@ impl Service {
     fn take_over(&mut self, live: Live, ready: bool, ending: bool, turn: &mut Turn) {
         if ready {
             let started = live.started;
-            self.begin_watch(live, started, "ready; taken over from an earlier control".to_owned(), turn);
+            self.begin_watch(live, started, Vec::new(), "ready; taken over from an earlier control".to_owned(), turn);
         } else {
             self.begin_start(live, turn);
         }
@@ -97,7 +105,8 @@ impl Service {
 
     fn clear(&mut self, exit: ExitReport, ending: Ending, cause: String, turn: &mut Turn) {
         let run = self.run;
-        let live = Live { run, pid: exit.pid, begun: Time::default(), started: turn.now, status: None };
+        let spec = Arc::clone(&self.spec);
+        let live = Live { run, spec, pid: exit.pid, begun: Time::default(), started: turn.now, status: None };
         let rest = Rest::new(Force::Polite { kill_at: turn.now.after(self.spec.stop.timeout.max(1)) });
         turn.out.push(Command::Survey { run });
         self.enter(Phase::Clearing { live, exit, ending, rest }, cause);
@@ -117,4 +126,34 @@ impl Service {
         }
         self.shown = self.state();
     }
+}
+
+/// How something is ended of which nobody knows how it wants to be.
+const LAST_RESORT: StopPolicy = StopPolicy { signal: 15, timeout: 10_000 };
+
+/// A service that the plan does not know any more, but an earlier control has not forgotten: it is only to be ended.
+pub(crate) fn left_behind(name: ServiceName, memory: &Memory) -> Service {
+    let spec = ServiceSpec {
+        name,
+        revision: memory.revision,
+        kind: Kind::Service,
+        autostart: false,
+        critical: false,
+        depends_on: Vec::new(),
+        restart: RestartPolicy {
+            policy: Policy::No,
+            delay: 0,
+            factor: 1.0,
+            max_delay: 0,
+            jitter: 0.0,
+            reset_after: 1,
+            crash_loop: 0,
+            max_restarts: 0,
+            success_exit_codes: vec![0],
+        },
+        stop: memory.stop.clone().unwrap_or(LAST_RESORT),
+        ready: Readiness { notify: false, delay: None, checks: Vec::new(), interval: 1, deadline: 0 },
+        live: None,
+    };
+    Service { leaving: true, ..Service::new(Arc::new(spec)) }
 }

@@ -29,13 +29,18 @@ pub(crate) struct Turn {
 
 #[derive(Debug)]
 pub(crate) struct Service {
-    pub(crate) spec: ServiceSpec,
+    /// As the plan in force has it; what runs may go by an older one.
+    pub(crate) spec: Arc<ServiceSpec>,
     pub(crate) want: Want,
     pub(crate) phase: Phase,
     pub(crate) cause: String,
     pub(crate) generation: u64,
     /// The run of the newest generation, over or not.
     pub(crate) run: u64,
+    /// The revision of the newest generation.
+    pub(crate) revision: u64,
+    /// Not in the plan any more: forgotten as soon as it is down.
+    pub(crate) leaving: bool,
     pub(crate) failures: u32,
     pub(crate) restarts: u64,
     /// Of the last run that is over with all its tree.
@@ -52,7 +57,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(spec: ServiceSpec) -> Self {
+    pub(crate) fn new(spec: Arc<ServiceSpec>) -> Self {
         Self {
             spec,
             want: Want::Down,
@@ -60,6 +65,8 @@ impl Service {
             cause: "not started yet".to_owned(),
             generation: 0,
             run: 0,
+            revision: 0,
+            leaving: false,
             failures: 0,
             restarts: 0,
             last_exit: None,
@@ -131,13 +138,13 @@ impl Service {
     }
 
     /// Someone wants it ended and started again.
-    pub(crate) fn restart(&mut self, turn: &mut Turn) {
+    pub(crate) fn restart(&mut self, cause: &str, turn: &mut Turn) {
         match &mut self.phase {
             Phase::Stopped | Phase::Completed | Phase::Failed { .. } => self.start(),
             Phase::Waiting { .. } => {}
             Phase::Backoff { .. } => {
                 self.failures = 0;
-                self.enter(Phase::Waiting { blocker: None }, "asked to restart");
+                self.enter(Phase::Waiting { blocker: None }, cause);
             }
             Phase::Spawning { arrival, .. } => {
                 if *arrival == Arrival::AsWanted {
@@ -145,7 +152,7 @@ impl Service {
                 }
             }
             Phase::Starting { .. } | Phase::Running { .. } => {
-                self.end(Ending::Asked(Again::Restart), "asked to restart".to_owned(), turn);
+                self.end(Ending::Asked(Again::Restart), cause.to_owned(), turn);
             }
             Phase::Stopping { ending, .. } | Phase::Clearing { ending, .. } => {
                 *ending = Ending::Asked(Again::Restart);
@@ -154,7 +161,7 @@ impl Service {
         self.wish(Want::Up);
     }
 
-    fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self) {
         self.failures = 0;
         self.restarts = 0;
     }

@@ -69,6 +69,8 @@ impl From<ServiceName> for String {
 pub struct ServiceSpec {
     /// Its name, unique in the fleet.
     pub name: ServiceName,
+    /// The number of the configuration in which its launch last changed.
+    pub revision: u64,
     /// Runs for ever, or to completion.
     pub kind: Kind,
     /// Wanted up when the supervisor starts.
@@ -154,7 +156,7 @@ pub enum Policy {
 }
 
 /// How a run is asked to end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopPolicy {
     /// The number of the signal that asks; `SIGCONT` follows it.
     pub signal: i32,

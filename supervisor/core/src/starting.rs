@@ -1,6 +1,8 @@
 //! The life of a run until its end begins: asked for, alive, ready, watched.
 //! Not here: when a service may start (see `order`), and the end (see `ending`).
 
+use std::sync::Arc;
+
 use crate::checks::{Gates, Vitals};
 use crate::command::Command;
 use crate::event::{Failure, ProbeOutcome};
@@ -20,18 +22,28 @@ impl Service {
         let shown = if matches!(self.phase, Phase::Failed { .. }) { State::Failed } else { State::Starting };
         self.generation += 1;
         self.run = run;
+        self.revision = self.spec.revision;
         let cause = if shown == State::Failed { self.cause.clone() } else { "its process is being made".to_owned() };
-        self.enter(Phase::Spawning { run, begun: turn.now, arrival: Arrival::AsWanted, shown }, cause);
+        self.enter(
+            Phase::Spawning { run, spec: Arc::clone(&self.spec), begun: turn.now, arrival: Arrival::AsWanted, shown },
+            cause,
+        );
         // Intent precedes the process: whoever finds the process knows whose it is.
         self.remember(turn);
-        turn.out.push(Command::Spawn { service: self.spec.name.clone(), run, generation: self.generation, stop_rank });
+        turn.out.push(Command::Spawn {
+            service: self.spec.name.clone(),
+            run,
+            generation: self.generation,
+            revision: self.revision,
+            stop_rank,
+        });
     }
 
     pub(crate) fn spawned(&mut self, pid: i32, turn: &mut Turn) {
-        let Phase::Spawning { run, begun, arrival, .. } = self.phase else {
+        let Phase::Spawning { run, ref spec, begun, arrival, .. } = self.phase else {
             return;
         };
-        let live = Live { run, pid, begun, started: turn.now, status: None };
+        let live = Live { run, spec: Arc::clone(spec), pid, begun, started: turn.now, status: None };
         self.begin_start(live, turn);
         match arrival {
             Arrival::AsWanted => {}
@@ -46,7 +58,7 @@ impl Service {
 
     /// The process lives: shut the gates, or call it ready if there are none.
     pub(crate) fn begin_start(&mut self, live: Live, turn: &Turn) {
-        let gates = Gates::new(&self.spec.ready, turn.now);
+        let gates = Gates::new(&live.spec.ready, turn.now);
         self.enter(Phase::Starting { live, gates }, "its process runs; not ready yet");
         self.step_start(turn);
     }
@@ -57,9 +69,9 @@ impl Service {
             return;
         };
         if gates.open(turn.now) {
-            let live = live.clone();
+            let (live, strays) = (live.clone(), gates.strays());
             let cause = format!("ready after {}", words::span(turn.now.since(live.started)));
-            self.begin_watch(live, turn.now, cause, turn);
+            self.begin_watch(live, turn.now, strays, cause, turn);
             return;
         }
         let missing = gates.missing();
@@ -70,8 +82,8 @@ impl Service {
         }
     }
 
-    pub(crate) fn begin_watch(&mut self, live: Live, ready: Time, cause: String, turn: &Turn) {
-        let vitals = Vitals::new(self.spec.live.as_ref(), turn.now);
+    pub(crate) fn begin_watch(&mut self, live: Live, ready: Time, strays: Vec<CheckId>, cause: String, turn: &Turn) {
+        let vitals = Vitals::new(live.spec.live.as_ref(), strays, turn.now);
         self.enter(Phase::Running { live, ready, vitals }, cause);
     }
 
@@ -168,7 +180,7 @@ impl Service {
                 if gates.open(turn.now) {
                     self.step_start(turn);
                 } else if let Some(missing) = gates.overdue(turn.now) {
-                    let within = words::span(self.spec.ready.deadline);
+                    let within = words::span(live.spec.ready.deadline);
                     let reason = format!("not ready within {within} ({missing})");
                     self.end(Ending::Unready(reason.clone()), reason, turn);
                 } else {

@@ -38,7 +38,9 @@ impl Service {
         if self.changed {
             self.changed = false;
             self.show(turn);
-            self.remember(turn);
+            if !(self.leaving && self.down()) {
+                self.remember(turn);
+            }
         }
     }
 
@@ -71,6 +73,8 @@ impl Service {
             wanted: self.wanted(),
             generation: self.generation,
             run: self.run,
+            revision: self.revision,
+            stop: self.phase.spec().map(|spec| spec.stop.clone()),
             ready: self.became_ready().is_some(),
             ending: matches!(self.phase, Phase::Stopping { .. }),
             failures: self.failures,

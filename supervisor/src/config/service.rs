@@ -80,6 +80,7 @@ fn with_port(
     let dependencies = dependencies(service, reader);
     let spec = ServiceSpec {
         name: declared.name.clone(),
+        revision: 1,
         kind,
         autostart: reader.flag(service, "autostart", true),
         critical: reader.flag(service, "critical", true),

@@ -31,7 +31,7 @@ impl Control {
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::Spawn { service, run, generation, stop_rank } => {
+            Command::Spawn { service, run, generation, revision: _, stop_rank } => {
                 self.prepare(&service, run, generation, stop_rank);
             }
             Command::Stop { run, signal } => {
@@ -59,6 +59,10 @@ impl Control {
             }
             Command::Ended { service, exit, cause } => {
                 tracing::debug!(%service, generation = exit.generation, pid = exit.pid, ?cause, "a run is over");
+            }
+            Command::Forget { service } => {
+                let key = format!("{}{service}", super::startup::MEMORY);
+                self.ask_keeper("forget a service", &Request::Delete { key });
             }
             Command::Report(transition) => report(&transition),
             Command::FinishShutdown => self.down = true,

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use supervisor_core::{
-    Check, CheckId, Command, Condition, Dependency, Event, ExitReport, Failure, Fleet, Health, Kind, Liveness, Memory,
-    Policy, ProbeOutcome, Readiness, Recovered, RestartPolicy, ServiceName, ServiceSnapshot, ServiceSpec, Settings,
-    State, StopPolicy, Time, Transition,
+    Change, Check, CheckId, Command, Condition, Dependency, Event, ExitReport, Failure, Fleet, Health, Kind, Liveness,
+    Memory, Plan, Policy, ProbeOutcome, Readiness, Recovered, RestartPolicy, ServiceName, ServiceSnapshot, ServiceSpec,
+    Settings, State, StopPolicy, Time, Transition,
 };
 
 pub(crate) struct Desk {
@@ -27,6 +27,7 @@ pub(crate) fn name(text: &str) -> ServiceName {
 pub(crate) fn service(own: &str) -> ServiceSpec {
     ServiceSpec {
         name: name(own),
+        revision: 1,
         kind: Kind::Service,
         autostart: true,
         critical: true,
@@ -193,6 +194,12 @@ impl Desk {
         self.tell(Event::RestartRequested(names.iter().map(|n| name(n)).collect()))
     }
 
+    /// A new plan, in which only `changes` are named.
+    pub(crate) fn replan(&mut self, specs: Vec<ServiceSpec>, changes: &[(&str, Change)]) -> Vec<String> {
+        let changes = changes.iter().map(|(own, change)| (name(own), *change)).collect();
+        self.tell(Event::Replanned(Plan { specs, changes }))
+    }
+
     pub(crate) fn spawned(&mut self, own: &str) -> Vec<String> {
         let run = self.runs[own];
         self.tell(Event::Spawned { run, pid: pid(run) })
@@ -305,6 +312,7 @@ impl Desk {
             Command::Probe { service, check, .. } => format!("probe {service} {}", check.0),
             Command::Release { service, .. } => format!("release {service}"),
             Command::CloseListeners { service } => format!("close {service}"),
+            Command::Forget { service } => format!("forget {service}"),
             Command::FinishShutdown => "finish".to_owned(),
             Command::Ended { .. } | Command::Remember { .. } | Command::Report(_) => return None,
         })

@@ -8,6 +8,7 @@ mod desk;
 mod ending;
 mod live;
 mod orders;
+mod plans;
 mod properties;
 mod ready;
 mod recovery;

@@ -6,7 +6,8 @@ use supervisor_core::{Command, Memory, State};
 use crate::desk::{code, desk, notifying, on, oneshot, recovered, service, watched, with};
 
 fn up(run: u64) -> Memory {
-    Memory { wanted: true, generation: 4, run, ..Memory::default() }
+    let stop = Some(supervisor_core::StopPolicy { signal: 15, timeout: 10_000 });
+    Memory { wanted: true, generation: 4, revision: 1, run, stop, ..Memory::default() }
 }
 
 fn ready(run: u64) -> Memory {

@@ -226,6 +226,9 @@ impl World {
                 assert!(old.as_ref() != Some(&memory), "nothing new to remember");
                 assert!(old.is_none_or(|old| old.generation <= memory.generation));
             }
+            Command::Forget { service } => {
+                self.memories.remove(&service);
+            }
             Command::Report(transition) => {
                 let told = self.shown.insert(transition.service, transition.to);
                 assert_eq!(told.unwrap_or(transition.from), transition.from, "a report that continues another story");

@@ -1,0 +1,179 @@
+//! A new plan takes the place of the one in force: services come, change and go.
+//! Not here: what a change of a key means; the shell says whether it is an update or asks for another process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::Command;
+use crate::fleet::Fleet;
+use crate::graph::Graph;
+use crate::phase::Phase;
+use crate::service::{Service, Turn};
+use crate::spec::{GraphError, ServiceName, ServiceSpec};
+
+/// A new configuration, as far as decisions need it. Services that are not in it any more are stopped and forgotten;
+/// new ones with `autostart` are started.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Every service, in the order of the file. Must pass `Fleet::check`.
+    pub specs: Vec<ServiceSpec>,
+    /// What becomes of services that were there before; those that are not named are kept.
+    pub changes: BTreeMap<ServiceName, Change>,
+}
+
+/// What becomes of a service that was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Nothing that counts for what runs.
+    Keep,
+    /// What runs goes on, with the new checks, policies and spans at once.
+    Update,
+    /// What is wanted up is restarted with the new spec; what is wanted down stays down.
+    Replace,
+}
+
+impl Fleet {
+    /// Whether these services can be a fleet. A plan that fails here must not be given to `handle`.
+    ///
+    /// # Errors
+    /// When a dependency does not exist, or services depend on each other.
+    pub fn check(specs: &[ServiceSpec]) -> Result<(), GraphError> {
+        Graph::new(specs).map(drop)
+    }
+
+    /// The plan is in force from now on. One that is no fleet, or that comes during a shutdown, changes nothing.
+    pub(crate) fn replan(&mut self, plan: Plan, turn: &mut Turn) {
+        if self.shutting_down() || Self::check(&plan.specs).is_err() {
+            return;
+        }
+        let Plan { specs, changes } = plan;
+        let known = std::mem::take(&mut self.services);
+        let mut order = Vec::new();
+        let mut old = BTreeMap::new();
+        for service in known {
+            order.push(service.spec.name.clone());
+            old.insert(service.spec.name.clone(), service);
+        }
+        let mut added = Vec::new();
+        for spec in specs.into_iter().map(Arc::new) {
+            let service = match old.remove(&spec.name) {
+                Some(mut service) => {
+                    let change = changes.get(&spec.name).copied().unwrap_or(Change::Keep);
+                    service.change(spec, change, turn);
+                    service
+                }
+                None => {
+                    added.push(spec.name.clone());
+                    Service::new(spec)
+                }
+            };
+            self.services.push(service);
+        }
+        for mut service in order.into_iter().filter_map(|name| old.remove(&name)) {
+            service.leave(turn);
+            self.services.push(service);
+        }
+        self.rewire();
+        self.start_added(&added);
+    }
+
+    /// New ones with `autostart`, and new ones that something wanted depends on.
+    fn start_added(&mut self, added: &[ServiceName]) {
+        let named: Vec<_> = added.iter().filter(|name| self.spec(name).is_some_and(|spec| spec.autostart)).collect();
+        self.start(&named.into_iter().cloned().collect::<Vec<_>>());
+        let wanted: Vec<_> = (0..self.services.len()).filter(|&place| self.services[place].wanted()).collect();
+        for place in self.graph.below(&wanted) {
+            if added.contains(&self.services[place].spec.name) {
+                self.services[place].need();
+            }
+        }
+    }
+
+    fn spec(&self, name: &ServiceName) -> Option<&ServiceSpec> {
+        self.graph.place(name).map(|place| &*self.services[place].spec)
+    }
+
+    /// The graph of the services as they are now.
+    pub(crate) fn rewire(&mut self) {
+        let names: Vec<_> = self.services.iter().map(|service| service.spec.name.clone()).collect();
+        for service in self.services.iter_mut().filter(|service| service.leaving) {
+            Arc::make_mut(&mut service.spec).depends_on.retain(|dependency| names.contains(&dependency.on));
+        }
+        let specs: Vec<_> = self.services.iter().map(|service| Arc::clone(&service.spec)).collect();
+        // The plan was checked, and what leaves depends on what stays or on what left later: never the other way round.
+        self.graph = Graph::new(&specs).unwrap_or_default();
+        for service in &mut self.services {
+            // A blocker names a place, and places have changed.
+            if let Phase::Waiting { blocker } = &mut service.phase {
+                *blocker = None;
+            }
+        }
+    }
+
+    /// Forgets what has left.
+    pub(crate) fn forget_gone(&mut self, turn: &mut Turn) {
+        let gone = |service: &Service| service.leaving && service.down();
+        if !self.services.iter().any(gone) {
+            return;
+        }
+        for service in self.services.extract_if(.., |service| gone(service)) {
+            turn.out.push(Command::Forget { service: service.spec.name.clone() });
+        }
+        self.rewire();
+    }
+}
+
+impl Service {
+    fn change(&mut self, spec: Arc<ServiceSpec>, change: Change, turn: &mut Turn) {
+        let returns = std::mem::take(&mut self.leaving);
+        let autostart = spec.autostart;
+        self.spec = spec;
+        self.touch();
+        match change {
+            _ if returns => {
+                if autostart {
+                    self.begin_anew();
+                    self.restart("asked to start", turn);
+                }
+            }
+            Change::Keep => {}
+            Change::Update => self.update(turn.now),
+            Change::Replace => {
+                if self.wanted() {
+                    self.restart("replaced by a new configuration", turn);
+                }
+            }
+        }
+    }
+
+    /// What runs goes by the new spec from now on.
+    fn update(&mut self, now: crate::time::Time) {
+        let new = Arc::clone(&self.spec);
+        match &mut self.phase {
+            Phase::Spawning { spec, .. } => *spec = new,
+            Phase::Starting { live, gates } => {
+                gates.update(&live.spec.ready, &new.ready, now);
+                live.spec = new;
+            }
+            Phase::Running { live, vitals, .. } => {
+                vitals.update(new.live.as_ref(), now);
+                live.spec = new;
+            }
+            Phase::Stopping { live, .. } | Phase::Clearing { live, .. } => live.spec = new,
+            Phase::Stopped
+            | Phase::Completed
+            | Phase::Failed { .. }
+            | Phase::Waiting { .. }
+            | Phase::Backoff { .. } => {}
+        }
+    }
+
+    /// It is not in the plan any more.
+    pub(crate) fn leave(&mut self, turn: &mut Turn) {
+        self.leaving = true;
+        self.stop(turn);
+    }
+}

@@ -1,0 +1,276 @@
+//! Promises about a new plan that takes the place of the one in force.
+//! Not here: what a change of a key means; the shell knows.
+
+use supervisor_core::{Change, Command, Fleet, Liveness, Memory, ServiceSpec, State, StopPolicy};
+
+use crate::desk::{check, code, desk, name, notifying, on, oneshot, recovered, running, service, watched, with};
+
+fn newer(spec: ServiceSpec) -> ServiceSpec {
+    with(spec, |spec| spec.revision = 2)
+}
+
+fn without_autostart(spec: ServiceSpec) -> ServiceSpec {
+    with(spec, |spec| spec.autostart = false)
+}
+
+/// The revision of each start in the last call.
+fn revisions(commands: &[Command]) -> Vec<u64> {
+    let spawns = commands.iter().filter_map(|command| match command {
+        Command::Spawn { revision, .. } => Some(*revision),
+        _ => None,
+    });
+    spawns.collect()
+}
+
+#[test]
+fn what_is_kept_is_not_touched() {
+    let mut desk = running(vec![service("db"), on(service("web"), &["db"])]);
+    assert_eq!(desk.replan(vec![on(service("web"), &["db"]), service("db")], &[("web", Change::Keep)]), [""; 0]);
+    assert!(desk.last.is_empty(), "{:?}", desk.last);
+    let names: Vec<_> = desk.fleet.snapshot().iter().map(|seen| seen.name.to_string()).collect();
+    assert_eq!(names, ["web", "db"], "in the order of the new plan");
+    assert_eq!(desk.stop(&["web", "db"]), ["stop web with 15"], "its graph is in force");
+}
+
+#[test]
+fn what_runs_and_is_replaced_is_started_again_with_the_new_spec() {
+    let mut desk = running(vec![service("web")]);
+    let new = with(newer(service("web")), |spec| spec.stop = StopPolicy { signal: 2, timeout: 1_000 });
+    assert_eq!(desk.replan(vec![new], &[("web", Change::Replace)]), ["stop web with 15"], "as the old one wants it");
+    assert_eq!(desk.cause("web"), "replaced by a new configuration");
+    assert_eq!(desk.exited("web", code(0)), ["release web", "spawn web"]);
+    assert_eq!(revisions(&desk.last), [2]);
+    desk.spawned("web");
+    assert_eq!(desk.stop(&["web"]), ["stop web with 2"]);
+}
+
+#[test]
+fn whatever_it_is_about_to_do_a_replaced_service_ends_up_with_the_new_spec() {
+    let replace = [("web", Change::Replace)];
+    // Being made.
+    let mut unborn = desk(vec![service("web")]);
+    unborn.start(&["web"]);
+    unborn.replan(vec![newer(service("web"))], &replace);
+    assert_eq!(unborn.spawned("web"), ["stop web with 15"]);
+    assert_eq!(unborn.exited("web", code(0)), ["release web", "spawn web"]);
+    assert_eq!(revisions(&unborn.last), [2]);
+    // Starting.
+    let mut starting = running(vec![notifying("web")]);
+    assert_eq!(starting.replan(vec![newer(notifying("web"))], &replace), ["stop web with 15"]);
+    // In backoff: the new spec deserves a try at once.
+    let mut backoff = running(vec![service("web")]);
+    backoff.exited("web", code(1));
+    assert_eq!(backoff.replan(vec![newer(service("web"))], &replace), ["spawn web"]);
+    assert_eq!((revisions(&backoff.last), backoff.see("web").failures), (vec![2], 0));
+    // Given up.
+    let hopeless = || with(service("web"), |spec| spec.restart.policy = supervisor_core::Policy::No);
+    let mut failed = running(vec![hopeless()]);
+    failed.exited("web", code(1));
+    assert_eq!(failed.replan(vec![newer(hopeless())], &replace), ["spawn web"]);
+    // On its way down after a failure.
+    let mut unhealthy = running(vec![watched("web")]);
+    for _ in 0..3 {
+        unhealthy.pass(1_000);
+        unhealthy.failed("web", 0);
+    }
+    assert_eq!(unhealthy.replan(vec![newer(watched("web"))], &replace), [""; 0]);
+    assert_eq!(unhealthy.exited("web", code(0)), ["release web", "spawn web"]);
+}
+
+#[test]
+fn what_is_wanted_down_stays_down_whatever_changes() {
+    let mut desk = running(vec![service("web"), service("off")]);
+    desk.stop(&["off"]);
+    let all = [("web", Change::Update), ("off", Change::Replace)];
+    assert_eq!(desk.replan(vec![service("web"), newer(service("off"))], &all), [""; 0]);
+    desk.exited("off", code(0));
+    assert_eq!(desk.state("off"), State::Stopped);
+    desk.start(&["off"]);
+    assert_eq!(revisions(&desk.last), [2]);
+}
+
+#[test]
+fn what_is_removed_is_stopped_in_order_as_it_wants_it_then_forgotten() {
+    let db = with(service("db"), |spec| spec.stop.signal = 3);
+    let mut desk = running(vec![db, on(service("web"), &["db"]), service("other")]);
+    assert_eq!(desk.replan(vec![service("other")], &[]), ["stop web with 15"]);
+    assert_eq!(desk.cause("db"), "waiting for web to stop");
+    assert_eq!(desk.exited("web", code(0)), ["release web", "close web", "stop db with 3", "forget web"]);
+    assert_eq!(desk.exited("db", code(0)), ["release db", "close db", "forget db"]);
+    assert_eq!(desk.fleet.snapshot().len(), 1);
+    assert_eq!(desk.start(&["web"]), [""; 0], "nobody bears this name");
+}
+
+#[test]
+fn what_is_removed_while_it_is_down_is_forgotten_at_once() {
+    let mut desk = running(vec![service("web"), service("off")]);
+    desk.exited("web", code(1));
+    assert_eq!(desk.replan(vec![], &[]), ["close web", "stop off with 15", "forget web"]);
+    assert_eq!(desk.reports()[0], "web: backoff -> stopped: stopped");
+}
+
+#[test]
+fn what_is_added_is_started_with_what_it_needs_unless_it_does_not_want_to() {
+    let mut desk = running(vec![service("web")]);
+    let specs = vec![
+        service("web"),
+        on(service("new"), &["below"]),
+        without_autostart(service("below")),
+        on(service("x"), &[]),
+    ];
+    let specs = specs.into_iter().chain([without_autostart(service("later"))]).collect();
+    assert_eq!(desk.replan(specs, &[]), ["spawn below", "spawn x"]);
+    assert_eq!(desk.spawned("below"), ["spawn new"]);
+    assert_eq!(desk.state("later"), State::Stopped);
+}
+
+#[test]
+fn what_a_kept_service_comes_to_need_is_started_though_it_has_no_autostart() {
+    let mut desk = running(vec![service("web")]);
+    let specs = vec![on(newer(service("web")), &["db"]), without_autostart(service("db"))];
+    assert_eq!(desk.replan(specs, &[("web", Change::Replace)]), ["stop web with 15", "spawn db"]);
+    assert_eq!(desk.exited("web", code(0)), ["release web"]);
+    assert_eq!(desk.spawned("db"), ["spawn web"]);
+}
+
+#[test]
+fn a_renamed_service_ends_under_one_name_and_begins_under_the_other() {
+    let mut desk = running(vec![service("web")]);
+    assert_eq!(desk.replan(vec![service("www")], &[]), ["stop web with 15", "spawn www"]);
+    assert_eq!(desk.exited("web", code(0)), ["release web", "close web", "forget web"]);
+}
+
+#[test]
+fn a_service_that_comes_back_before_it_is_gone_is_a_new_one() {
+    let mut desk = running(vec![service("web")]);
+    desk.replan(vec![], &[]);
+    desk.replan(vec![newer(service("web"))], &[]);
+    assert_eq!(desk.exited("web", code(0)), ["release web", "spawn web"]);
+    assert_eq!(revisions(&desk.last), [2]);
+    desk.replan(vec![], &[]);
+    desk.replan(vec![without_autostart(service("web"))], &[]);
+    assert_eq!(desk.spawned("web"), ["stop web with 15"], "nobody has asked for it");
+    assert_eq!(desk.exited("web", code(0)), ["release web", "close web"]);
+    assert_eq!(desk.state("web"), State::Stopped);
+}
+
+#[test]
+fn an_update_gives_what_runs_its_new_stop_and_policies_at_once() {
+    let mut desk = running(vec![service("web")]);
+    let new = with(service("web"), |spec| {
+        spec.stop = StopPolicy { signal: 1, timeout: 300 };
+        spec.restart.delay = 7;
+    });
+    assert_eq!(desk.replan(vec![new.clone()], &[("web", Change::Update)]), [""; 0]);
+    assert_eq!(desk.memory("web").unwrap().stop, Some(new.stop));
+    desk.exited("web", code(1));
+    assert_eq!(desk.wait("web"), 7);
+    desk.pass(7);
+    desk.spawned("web");
+    assert_eq!(desk.stop(&["web"]), ["stop web with 1"]);
+    assert_eq!(desk.pass(300), ["kill web"]);
+}
+
+#[test]
+fn a_check_that_stays_keeps_its_count_and_a_new_one_begins() {
+    let mut desk = running(vec![watched("web")]);
+    for _ in 0..2 {
+        desk.pass(1_000);
+        desk.failed("web", 0);
+    }
+    let new = with(service("web"), |spec| {
+        let checks = vec![check(0, "http /health"), check(1, "tcp")];
+        spec.live = Some(Liveness { checks, interval: 400, failures: 3, watchdog: Some(5_000) });
+    });
+    desk.replan(vec![new], &[("web", Change::Update)]);
+    assert_eq!(desk.pass(400), ["probe web 0", "probe web 1"], "the shorter interval counts at once");
+    desk.passed("web", 1);
+    assert_eq!(desk.failed("web", 0), ["stop web with 15"], "the third in a row");
+}
+
+#[test]
+fn an_answer_to_a_check_that_is_gone_counts_for_no_other() {
+    let only = |title: &'static str| {
+        with(service("web"), |spec| {
+            let checks = vec![check(0, title)];
+            spec.live = Some(Liveness { checks, interval: 1_000, failures: 1, watchdog: None });
+        })
+    };
+    let mut desk = running(vec![only("http /old")]);
+    assert_eq!(desk.pass(1_000), ["probe web 0"]);
+    desk.replan(vec![only("http /new")], &[("web", Change::Update)]);
+    assert_eq!(desk.pass(5_000), [""; 0], "never a second try under one number");
+    assert_eq!(desk.failed("web", 0), ["probe web 0"], "the old one's answer; the new one is due");
+    assert_eq!(desk.state("web"), State::Running);
+}
+
+#[test]
+fn a_start_keeps_the_gates_that_are_open_and_gets_a_new_deadline() {
+    let gated = |titles: &[&str], deadline| {
+        with(service("web"), |spec| {
+            spec.ready.checks = (0..).zip(titles).map(|(id, title)| check(id, title)).collect();
+            spec.ready.deadline = deadline;
+        })
+    };
+    let mut desk = desk(vec![gated(&["a", "b"], 60_000)]);
+    desk.start(&["web"]);
+    desk.spawned("web");
+    desk.passed("web", 0);
+    desk.failed("web", 1);
+    assert_eq!(desk.replan(vec![gated(&["a", "b", "c"], 2_000)], &[("web", Change::Update)]), ["probe web 2"]);
+    desk.passed("web", 2);
+    desk.pass(1_999);
+    assert_eq!(desk.state("web"), State::Starting, "b is still shut");
+    assert_eq!(desk.pass(1), ["stop web with 15"]);
+    assert_eq!(desk.cause("web"), "not ready within 2s (b: connection refused)");
+}
+
+#[test]
+fn a_plan_that_is_no_fleet_changes_nothing() {
+    let mut desk = running(vec![service("web")]);
+    let cycle = vec![on(service("web"), &["db"]), on(service("db"), &["web"])];
+    assert_eq!(Fleet::check(&cycle).unwrap_err().to_string(), "services depend on each other: web -> db -> web");
+    assert_eq!(desk.replan(cycle, &[("web", Change::Replace)]), [""; 0]);
+    assert!(desk.last.is_empty());
+    assert_eq!(desk.fleet.snapshot().len(), 1);
+}
+
+#[test]
+fn during_a_shutdown_a_plan_is_ignored() {
+    let mut desk = running(vec![service("web")]);
+    desk.tell(supervisor_core::Event::ShutdownRequested { within: 5_000 });
+    assert_eq!(desk.replan(vec![service("new")], &[]), [""; 0]);
+    assert_eq!(desk.exited("web", code(0)), ["release web", "close web", "finish"]);
+}
+
+#[test]
+fn a_completed_oneshot_runs_again_when_it_is_replaced_and_not_before() {
+    let mut desk = desk(vec![oneshot("migrate")]);
+    desk.start(&["migrate"]);
+    desk.spawned("migrate");
+    desk.exited("migrate", code(0));
+    assert_eq!(desk.replan(vec![oneshot("migrate")], &[("migrate", Change::Update)]), [""; 0]);
+    assert_eq!(desk.replan(vec![newer(oneshot("migrate"))], &[("migrate", Change::Replace)]), ["spawn migrate"]);
+}
+
+#[test]
+fn a_new_control_replaces_what_runs_by_an_older_configuration() {
+    let memory =
+        |revision, wanted| Memory { wanted, generation: 4, run: 9, revision, ready: true, ..Memory::default() };
+    let (_, deeds) = recovered(vec![newer(service("web"))], vec![("web", memory(1, true), Some((9, 77)))]);
+    assert_eq!(deeds, ["stop web with 15"]);
+    let (_, deeds) = recovered(vec![newer(service("web"))], vec![("web", memory(2, true), Some((9, 77)))]);
+    assert_eq!(deeds, [""; 0]);
+}
+
+#[test]
+fn a_new_control_ends_and_forgets_what_the_plan_does_not_know() {
+    let stop = Some(StopPolicy { signal: 2, timeout: 700 });
+    let memory = Memory { wanted: true, generation: 4, run: 9, revision: 1, ready: true, stop, ..Memory::default() };
+    let gone = Memory { last_exit: Some(supervisor_core::ExitReport { generation: 4, ..code(0) }), ..memory.clone() };
+    let (mut desk, deeds) = recovered(vec![], vec![("web", memory, Some((9, 77))), ("old", gone, None)]);
+    assert_eq!(deeds, ["close old", "stop web with 2", "forget old"]);
+    assert_eq!(desk.pass(700), ["kill web"]);
+    assert_eq!(desk.exited("web", code(0)), ["release web", "close web", "forget web"]);
+    assert!(desk.fleet.snapshot().iter().all(|seen| seen.name != name("web")));
+}
