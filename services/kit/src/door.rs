@@ -2,6 +2,7 @@
 //! Not here: what happens on a connection, and when the door closes.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
 use crate::listen::{Owner, Socket};
+use crate::presence::Inside;
 use crate::server::Phase;
 use crate::{Limits, connection};
 
@@ -19,7 +21,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Door {
     listener: Option<Listener>,
-    inside: JoinSet<()>,
+    serving: JoinSet<()>,
+    inside: Arc<Inside>,
     guests: Guests,
     accepting: Accepting,
 }
@@ -55,14 +58,20 @@ impl Door {
             Socket::Tcp(tcp) => Listener::Tcp(TcpListener::from_std(tcp)?),
             Socket::Unix(unix) => Listener::Unix(UnixListener::from_std(unix)?),
         };
-        Ok(Self { listener: Some(listener), inside: JoinSet::new(), guests, accepting: Accepting::Fine })
+        Ok(Self {
+            listener: Some(listener),
+            serving: JoinSet::new(),
+            inside: Arc::default(),
+            guests,
+            accepting: Accepting::Fine,
+        })
     }
 
     /// Lets connections in and sees them off; returns when the door is closed and nobody is inside.
     /// May be dropped and called again at any time.
     pub(crate) async fn tend(&mut self) {
         loop {
-            let room = self.inside.len() < self.guests.limits.connections;
+            let room = self.inside.count() < self.guests.limits.connections;
             let listener = self.listener.as_ref().filter(|_| room);
             let accept = async {
                 match listener {
@@ -75,7 +84,8 @@ impl Door {
                     Ok(stream) => self.let_in(stream),
                     Err(error) => self.pause_after(&error).await,
                 },
-                Some(ended) = self.inside.join_next() => note(ended),
+                Some(ended) = self.serving.join_next() => note(ended),
+                () = self.inside.someone_left(), if self.inside.count() > 0 => {}
                 else => return,
             }
         }
@@ -90,7 +100,7 @@ impl Door {
         match owner {
             Owner::Supervisor => drop(listener),
             Owner::Us => {
-                let waiting = listener.waiting(self.guests.limits.connections.saturating_sub(self.inside.len()));
+                let waiting = listener.waiting(self.guests.limits.connections.saturating_sub(self.inside.count()));
                 waiting.into_iter().for_each(|stream| self.let_in(stream));
             }
         }
@@ -99,29 +109,31 @@ impl Door {
     /// Throws everybody out and says how many they were. Does not wait: a handler that blocks its thread would
     /// hold up the exit.
     pub(crate) fn clear(&mut self) -> usize {
-        while let Some(ended) = self.inside.try_join_next() {
+        while let Some(ended) = self.serving.try_join_next() {
             note(ended);
         }
-        self.inside.abort_all();
-        self.inside.len()
+        let cut = self.inside.count();
+        self.serving.abort_all();
+        cut
     }
 
     pub(crate) fn inside(&self) -> usize {
-        self.inside.len()
+        self.inside.count()
     }
 
     fn let_in(&mut self, stream: Stream) {
         self.accepting = Accepting::Fine;
         let Guests { router, phase, limits } = &self.guests;
         let (router, phase, limits) = (router.clone(), phase.clone(), *limits);
+        let presence = self.inside.enter();
         match stream {
             Stream::Tcp(tcp) => {
                 // Without it a small answer in two parts waits for the client's delayed acknowledgement.
                 let _ = tcp.set_nodelay(true);
-                self.inside.spawn(connection::serve(tcp, router, phase, limits));
+                self.serving.spawn(connection::serve(tcp, presence, router, phase, limits));
             }
             Stream::Unix(unix) => {
-                self.inside.spawn(connection::serve(unix, router, phase, limits));
+                self.serving.spawn(connection::serve(unix, presence, router, phase, limits));
             }
         }
     }
@@ -133,7 +145,7 @@ impl Door {
         }
         if self.accepting == Accepting::Fine {
             self.accepting = Accepting::Troubled;
-            tracing::warn!(%error, connections = self.inside.len(), "cannot accept connections; trying on");
+            tracing::warn!(%error, connections = self.inside.count(), "cannot accept connections; trying on");
         }
         sleep(PAUSE).await;
     }

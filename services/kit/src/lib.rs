@@ -6,7 +6,9 @@
 mod base_url;
 mod connection;
 mod door;
+mod drain;
 mod env;
+mod heads;
 mod health;
 mod listen;
 mod log;
@@ -14,9 +16,11 @@ pub mod mcp;
 mod notify;
 mod observed;
 mod platform;
+mod presence;
 pub mod problem;
 pub mod public;
 mod server;
+mod stage;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,6 +28,7 @@ use std::time::Duration;
 use axum::Router;
 
 pub use base_url::{BaseUrl, NotABaseUrl};
+pub use drain::{Drain, Ending, SERVICE_RESTART};
 pub use env::{ConfigError, Env};
 pub use listen::ListenError;
 
@@ -65,6 +70,12 @@ pub struct Limits {
     /// How long an idle connection stays open once a successor serves. 5 s: longer than most clients pause between
     /// two requests. Never more than half of the time that the drain has.
     pub lame: Duration,
+    /// How long after a successor serves an answer without an end (server-sent events, a WebSocket) goes on, unless
+    /// the supervisor says otherwise. 5 s. Never more than half of the time that the drain has.
+    pub close_after: Duration,
+    /// Over how long the ends of such answers are spread, so that not all clients come back at once. 2 s. Never
+    /// more than a quarter of the time that the drain has.
+    pub spread: Duration,
 }
 
 impl Default for Limits {
@@ -77,6 +88,8 @@ impl Default for Limits {
             keep_alive: Duration::from_secs(75),
             stop_grace: Duration::from_millis(250),
             lame: Duration::from_secs(5),
+            close_after: Duration::from_secs(5),
+            spread: Duration::from_secs(2),
         }
     }
 }

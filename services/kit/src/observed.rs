@@ -9,7 +9,8 @@ use axum::body::{Body, Bytes};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::Stage;
+use crate::presence::Presence;
+use crate::stage::Stage;
 
 /// The body of a request.
 pub(crate) struct Question {
@@ -72,17 +73,39 @@ impl hyper::body::Body for Answer {
 
 /// The socket, with a look at what arrives.
 pub(crate) struct Watched<T> {
-    pub(crate) stream: T,
-    pub(crate) stage: Stage,
+    stream: T,
+    stage: Stage,
+    /// Received, and not for hyper yet: what follows the head of a request. Never more than one read of hyper's.
+    ahead: Bytes,
+    _presence: Presence,
+}
+
+impl<T> Watched<T> {
+    pub(crate) fn new(stream: T, stage: Stage, presence: Presence) -> Self {
+        Self { stream, stage, ahead: Bytes::new(), _presence: presence }
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.stage.received_something();
+        if self.ahead.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            let received = &buffer.filled()[before..];
+            if received.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let now = self.stage.received(received);
+            if now < received.len() {
+                self.ahead = Bytes::copy_from_slice(&received[now..]);
+                buffer.set_filled(before + now);
+            }
+        } else {
+            let room = self.ahead.len().min(buffer.remaining());
+            let now = self.stage.received(&self.ahead[..room]);
+            buffer.put_slice(&self.ahead.split_to(now));
         }
+        self.stage.keeps_unread(!self.ahead.is_empty());
         Poll::Ready(Ok(()))
     }
 }

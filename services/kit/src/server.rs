@@ -30,25 +30,60 @@ pub(crate) enum Phase {
     /// Every answer is the last of its connection, and a connection that is idle then is closed.
     Draining {
         idle_until: Instant,
+        /// Answers without an end come to one from here on, spread over `spread`.
+        close_from: Instant,
+        spread: Duration,
     },
 }
 
-/// How long a drain may take.
+/// How long the two drains may take, and what they leave to whom.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DrainTime {
+    hand_over: Span,
+    stop: Span,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Span {
     whole: Duration,
-    stop_grace: Duration,
-    lame: Duration,
+    idle: Duration,
+    close_after: Duration,
+    spread: Duration,
 }
 
 impl DrainTime {
     /// A second less than the supervisor waits, so that it never has to kill.
     pub(crate) fn new(env: &Env, limits: &Limits) -> Result<Self, ConfigError> {
-        let given = env.number("SUPERVISOR_DRAIN_TIMEOUT_MS", "a number of milliseconds")?.unwrap_or(10_000);
-        let given = Duration::from_millis(given);
+        let ms = |name: &str| {
+            let given = env.number(name, "a number of milliseconds")?;
+            Ok::<_, ConfigError>(given.map(Duration::from_millis))
+        };
+        let drain = ms("SUPERVISOR_DRAIN_TIMEOUT_MS")?.unwrap_or(Duration::from_secs(10));
+        let stop = ms("SUPERVISOR_STOP_TIMEOUT_MS")?.unwrap_or(drain);
+        let close_after = ms("SUPERVISOR_LONG_LIVED_CLOSE_AFTER_MS")?.unwrap_or(limits.close_after);
+        let spread = ms("SUPERVISOR_LONG_LIVED_SPREAD_MS")?.unwrap_or(limits.spread);
+        Ok(Self {
+            hand_over: Span::new(drain, limits.lame, close_after, spread),
+            // Nobody else serves: what has no end ends now.
+            stop: Span::new(stop, limits.stop_grace, Duration::ZERO, spread),
+        })
+    }
+}
+
+impl Span {
+    fn new(given: Duration, idle: Duration, close_after: Duration, spread: Duration) -> Self {
         let whole = given - (given / 2).min(Duration::from_secs(1));
-        let (stop_grace, lame) = (limits.stop_grace.min(whole / 2), limits.lame.min(whole / 2));
-        Ok(Self { whole, stop_grace, lame })
+        Self {
+            whole,
+            idle: idle.min(whole / 2),
+            close_after: close_after.min(whole / 2),
+            spread: spread.min(whole / 4),
+        }
+    }
+
+    fn phase(self) -> Phase {
+        let now = Instant::now();
+        Phase::Draining { idle_until: now + self.idle, close_from: now + self.close_after, spread: self.spread }
     }
 }
 
@@ -103,6 +138,7 @@ impl Server<'_> {
         self.tell_ready(address).await;
 
         let mut state = State::Serving;
+        let mut guests = 0;
         loop {
             let until = state.until();
             tokio::select! {
@@ -115,12 +151,14 @@ impl Server<'_> {
                         state = next;
                         phase.send_replace(state.phase(self.drain));
                         door.close(owner);
+                        guests = guests.max(door.inside());
                         self.tell_draining(state, door.inside()).await;
                     }
                 },
             }
         }
-        self.tell_ended(door.clear());
+        let cut = door.clear();
+        self.tell_ended(guests, cut).await;
         drop(helpers);
         Ok(())
     }
@@ -170,22 +208,25 @@ impl Server<'_> {
         self.notifier.send(format!("STOPPING=1\nSTATUS=draining {connections} connections: {why}")).await;
     }
 
-    fn tell_ended(&self, cut: usize) {
-        let (service, generation) = (self.service.name, self.generation);
+    async fn tell_ended(&self, guests: usize, cut: usize) {
+        let (service, generation, drained) = (self.service.name, self.generation, guests.saturating_sub(cut));
         if cut == 0 {
-            tracing::info!(service, generation, "ended");
+            tracing::info!(service, generation, drained, "ended");
         } else {
-            tracing::warn!(service, generation, cut, "ended; connections were cut off");
+            tracing::warn!(service, generation, drained, cut, "ended; connections were cut off");
         }
+        self.notifier.send(format!("X_DRAINED={drained}\nX_CUT={cut}")).await;
     }
 }
 
 impl State {
     fn asked(self, asked: Asked, drain: DrainTime) -> Verdict {
-        let until = Instant::now() + drain.whole;
+        let until = |span: Span| Instant::now() + span.whole;
         match (self, asked) {
-            (Self::Serving, Asked::ToHandOver) => Verdict::Enter(Self::LameDuck { until }),
-            (Self::Serving | Self::LameDuck { .. }, Asked::ToStop) => Verdict::Enter(Self::Stopping { until }),
+            (Self::Serving, Asked::ToHandOver) => Verdict::Enter(Self::LameDuck { until: until(drain.hand_over) }),
+            (Self::Serving | Self::LameDuck { .. }, Asked::ToStop) => {
+                Verdict::Enter(Self::Stopping { until: until(drain.stop) })
+            }
             (Self::LameDuck { .. } | Self::Stopping { .. }, Asked::ToHandOver) => Verdict::Stay,
             (Self::Stopping { .. }, Asked::ToStop) => Verdict::EndNow,
         }
@@ -194,8 +235,8 @@ impl State {
     fn phase(self, drain: DrainTime) -> Phase {
         match self {
             Self::Serving => Phase::Serving,
-            Self::LameDuck { .. } => Phase::Draining { idle_until: Instant::now() + drain.lame },
-            Self::Stopping { .. } => Phase::Draining { idle_until: Instant::now() + drain.stop_grace },
+            Self::LameDuck { .. } => drain.hand_over.phase(),
+            Self::Stopping { .. } => drain.stop.phase(),
         }
     }
 

@@ -68,7 +68,7 @@ fn a_body_beyond_the_limit_gets_413() {
 fn a_head_beyond_the_limit_gets_431() {
     let child = started(kit_server());
     let mut client = Client::connect(child.ready()).unwrap();
-    client.send(&format!("GET / HTTP/1.1\r\nHost: t\r\nX: {}\r\n\r\n", "x".repeat(32 << 10))).unwrap();
+    client.send(&format!("GET / HTTP/1.1\r\nHost: t\r\nX: {}\r\n\r\n", "x".repeat(64 << 10))).unwrap();
     assert_eq!(client.response("GET").unwrap().status, 431);
 }
 

@@ -233,3 +233,64 @@ fn what_waits_in_the_queue_of_its_own_socket_is_served_before_the_end() {
     }
     assert_eq!(child.code(), 0);
 }
+
+#[test]
+fn requests_that_were_sent_ahead_are_all_answered_and_the_last_answer_says_goodbye() {
+    for signal in [Signal::SIGTERM, Signal::SIGUSR2] {
+        let mut child = started(kit_server());
+        let mut client = Client::connect(child.ready()).unwrap();
+        client.get(HEALTH).unwrap();
+        let ahead = ["/slow/300", "/slow/1", "/slow/2"].map(|path| format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        client.send(&ahead.concat()).unwrap();
+        let mut other = Client::connect(child.ready()).unwrap();
+        other.get(HEALTH).unwrap();
+        child.signal(signal);
+        child.logged("draining");
+        let closes: Vec<bool> = (0..3).map(|_| client.response("GET").unwrap().closes()).collect();
+        assert_eq!(closes, [false, false, true], "{signal}");
+        assert!(client.is_closed_silently());
+        drop(other);
+        assert_eq!(child.code(), 0);
+    }
+}
+
+#[test]
+fn a_client_that_always_sends_ahead_is_seen_off_all_the_same() {
+    let mut child = started(kit_server());
+    let mut client = Client::connect(child.ready()).unwrap();
+    client.get(HEALTH).unwrap();
+    child.signal(Signal::SIGUSR2);
+    child.logged("draining");
+    client.send(&"GET /health HTTP/1.1\r\nHost: t\r\n\r\n".repeat(300)).unwrap();
+    let answered = (0..300).take_while(|_| !client.response("GET").unwrap().closes()).count();
+    assert_eq!(answered, 100);
+    assert_eq!(child.code(), 0);
+}
+
+#[test]
+fn the_supervisor_is_told_how_many_were_seen_off_and_how_many_were_cut() {
+    let mut child = started(kit_server().notify().env("SUPERVISOR_DRAIN_TIMEOUT_MS", 2000));
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(child.ready()).unwrap()).collect();
+    for client in &mut clients {
+        client.get(HEALTH).unwrap();
+    }
+    clients[0].send(&request("GET", "/slow/60000", "")).unwrap();
+    child.signal(Signal::SIGUSR2);
+    assert_eq!(child.notified("X_CUT=1"), "X_DRAINED=2\nX_CUT=1");
+    assert_eq!(child.code(), 0);
+}
+
+#[test]
+fn a_stop_has_its_own_time() {
+    let launch = kit_server().env("SUPERVISOR_DRAIN_TIMEOUT_MS", 60_000).env("SUPERVISOR_STOP_TIMEOUT_MS", 2000);
+    let mut child = started(launch);
+    let mut client = Client::connect(child.ready()).unwrap();
+    client.get(HEALTH).unwrap();
+    client.send(&request("GET", "/slow/60000", "")).unwrap();
+    child.signal(Signal::SIGUSR2);
+    child.logged("draining");
+    let began = Instant::now();
+    child.signal(Signal::SIGTERM);
+    assert_eq!(child.code(), 0);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
