@@ -14,7 +14,7 @@ use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{ForkResult, chdir, execve, fork, setsid};
+use nix::unistd::{ForkResult, chdir, execve, setsid};
 
 use crate::message::{Spawn, Step};
 use crate::{platform, signals};
@@ -78,8 +78,14 @@ impl AsFd for Progress {
     }
 }
 
-/// Forks. `fds` are the child's, as `spawn.fds` numbers them.
-pub(crate) fn launch(spawn: &Spawn, fds: &[BorrowedFd<'_>], origin: &Origin) -> Result<Launched, Failure> {
+/// Forks. `fds` are the child's, as `spawn.fds` numbers them; `group` is where it begins. What the keeper changed for
+/// itself is changed back as `origin` says; `None`: for control, which stays like the keeper.
+pub(crate) fn launch(
+    spawn: &Spawn,
+    fds: &[BorrowedFd<'_>],
+    group: Option<BorrowedFd<'_>>,
+    origin: Option<&Origin>,
+) -> Result<Launched, Failure> {
     let image = Image::of(spawn, fds).ok_or((Step::Exec, Errno::EINVAL))?;
     let forking = |errno| (Step::Fork, errno);
     let (reader, writer) = io::pipe().map_err(|error| forking(errno_of(&error)))?;
@@ -88,7 +94,7 @@ pub(crate) fn launch(spawn: &Spawn, fds: &[BorrowedFd<'_>], origin: &Origin) -> 
     // A signal must find either our handlers in the parent or the defaults in the child.
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(forking)?;
     // SAFETY: the keeper has one thread, so the child's copy of memory and locks is consistent.
-    let forked = unsafe { fork() };
+    let forked = unsafe { platform::fork_into(group) };
     if matches!(forked, Ok(ForkResult::Child)) {
         drop(reader);
         let mut status = writer.into_raw_fd();
@@ -152,12 +158,12 @@ impl Image {
     fn become_program(
         mut self,
         spawn: &Spawn,
-        origin: &Origin,
+        origin: Option<&Origin>,
         status: &mut RawFd,
     ) -> Result<std::convert::Infallible, Failure> {
         setsid().map_err(|errno| (Step::Setsid, errno))?;
         signals::reset_signals();
-        if origin.spared_by_oom_killer {
+        if origin.is_some_and(|origin| origin.spared_by_oom_killer) {
             platform::give_up_oom_protection();
         }
         let mode = libc::mode_t::try_from(spawn.umask).map_err(|_| (Step::Limits, Errno::EINVAL))?;
@@ -166,8 +172,9 @@ impl Image {
             chdir(self.cwd.as_c_str()).map_err(|errno| (Step::Chdir, errno))?;
         }
         place(&mut self.fds, status).map_err(|errno| (Step::Fds, errno))?;
-        let (soft, hard) = spawn.nofile.unwrap_or(origin.nofile);
-        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(|errno| (Step::Limits, errno))?;
+        if let Some((soft, hard)) = spawn.nofile.or(origin.map(|origin| origin.nofile)) {
+            setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(|errno| (Step::Limits, errno))?;
+        }
         if let Some((uid, gid, groups)) = &spawn.user {
             platform::become_user(*uid, *gid, groups)?;
         }

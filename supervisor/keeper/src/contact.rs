@@ -20,7 +20,7 @@ impl Keeper {
             return;
         }
         self.reserve.release();
-        let started = self.control.start(&self.origin, now);
+        let started = self.control.start(now);
         self.reserve.fill();
         let pid = match started {
             Ok(pid) => pid,

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use nix::libc;
 
 use crate::channel::{Channel, Filled, Frame};
-use crate::child::{self, Failure, Origin, Progress};
+use crate::child::{self, Failure, Progress};
 use crate::codec::Message;
 use crate::message::{Notice, Reply, Spawn};
 use crate::{CONTROL_FD, ControlCommand, process, say};
@@ -87,7 +87,7 @@ impl Control {
     }
 
     /// Starts the control of a new epoch.
-    pub(crate) fn start(&mut self, origin: &Origin, now: u64) -> Result<i32, Failure> {
+    pub(crate) fn start(&mut self, now: u64) -> Result<i32, Failure> {
         self.epoch += 1;
         self.since = now;
         let fork = |error: io::Error| {
@@ -97,7 +97,7 @@ impl Control {
         let (ours, theirs) = UnixStream::pair().map_err(fork)?;
         let channel = Channel::new(ours.into()).map_err(fork)?;
         let fds = [self.stdio[0].as_fd(), self.stdio[1].as_fd(), theirs.as_fd()];
-        let launched = child::launch(&self.image, &fds, origin)?;
+        let launched = child::launch(&self.image, &fds, None, None)?;
         self.state = State::Up(Session {
             pid: launched.pid,
             channel,

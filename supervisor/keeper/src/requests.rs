@@ -31,7 +31,7 @@ impl Keeper {
         self.control.has_spawned |= matches!(request, Request::Spawn(_));
         let id = frame.id;
         let expected = match &request {
-            Request::Spawn(spawn) => spawn.fds.len() + spawn.hold.len(),
+            Request::Spawn(spawn) => spawn.fds.len() + spawn.hold.len() + usize::from(spawn.in_group),
             Request::Hold { names } => names.len(),
             Request::Signal { .. }
             | Request::SignalOrphan { .. }
@@ -111,9 +111,11 @@ impl Keeper {
         if let Some((key, value)) = &spawn.record {
             self.table.put_record(key.clone(), value.clone()).map_err(refused)?;
         }
+        let group = if spawn.in_group { fds.pop() } else { None };
         let to_hold = fds.split_off(spawn.fds.len());
         let given: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-        let Launched { pid, progress } = child::launch(spawn, &given, &self.origin)?;
+        let Launched { pid, progress } =
+            child::launch(spawn, &given, group.as_ref().map(AsFd::as_fd), Some(&self.origin))?;
         self.table.owners.insert(pid, Owner::Run(spawn.run));
         let phase = Phase::Launching { progress, by: now + LAUNCH_MS, request: Some(id) };
         self.table.runs.insert(spawn.run, Run::new(spawn, pid, now, phase));

@@ -33,6 +33,10 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
         rows.push(row(&service.launch, service.spec.autostart, &problems));
     }
     let own = problems_of_supervisor(&stack, runs);
+    let trees = match platform::groups::usable() {
+        Ok(home) => format!("control groups in {}", home.display()),
+        Err(error) => format!("sessions and cookies (no control group can be made: {error})"),
+    };
     if screen.json {
         let problems: BTreeMap<&str, &str> = rows
             .iter()
@@ -41,12 +45,13 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
             .collect();
         let document = serde_json::json!({
             "schema_version": crate::api::SCHEMA_VERSION, "file": stack.file, "services": stack.services.len(),
-            "problems": problems, "supervisor": own,
+            "problems": problems, "supervisor": own, "trees": trees,
         });
         screen.data(&format!("{document:#}\n"));
     } else if !screen.quiet {
         screen.data(&format!("{}: the file is right\n\n", clean(&stack.file.display().to_string())));
         screen.data(&render(["NAME", "START", "PROGRAM", "PORT", "CHECK"], &rows, screen.width, screen.colour));
+        screen.data(&format!("\ntrees are known by {}\n", clean(&trees)));
     }
     for service in &stack.services {
         for doubt in doubts(&service.spec.restart) {

@@ -16,7 +16,8 @@ use super::lock::{Before, Lock, LockError};
 use super::terminal::complain;
 use crate::config::Stack;
 use crate::control::{self, ControlArgs};
-use crate::{platform, state};
+use crate::platform::{self, groups};
+use crate::state;
 
 /// What an earlier supervisor left behind gets at most so long to end by itself.
 const LEFTOVERS: Duration = Duration::from_secs(10);
@@ -65,8 +66,10 @@ pub(crate) fn keeper(global: &Global, keeper: Keeper) -> ExitCode {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let begun = begin(global, keeper);
     match begun {
-        Ok((lock, setup)) => {
+        Ok((lock, setup, cookie)) => {
             let code = supervisor_keeper::run(setup);
+            // It fails where something is left, which the next one looks for.
+            groups::remove_all(&cookie);
             if code == 0 {
                 lock.end_cleanly();
             }
@@ -79,8 +82,9 @@ pub(crate) fn keeper(global: &Global, keeper: Keeper) -> ExitCode {
     }
 }
 
-/// Makes sure that this is the only supervisor of its stack, and that nothing of an earlier one lives.
-fn begin(global: &Global, keeper: Keeper) -> Result<(Lock, Setup), Refused> {
+/// Makes sure that this is the only supervisor of its stack, and that nothing of an earlier one lives. Gives the
+/// cookie of the stack, too.
+fn begin(global: &Global, keeper: Keeper) -> Result<(Lock, Setup, String), Refused> {
     let file = global.config.as_ref().ok_or(Refused::NoConfig)?;
     state::private_dir(&keeper.runtime_dir)?;
     state::private_dir(&keeper.state_dir)?;
@@ -97,7 +101,7 @@ fn begin(global: &Global, keeper: Keeper) -> Result<(Lock, Setup), Refused> {
     let program = std::env::current_exe().map_err(Refused::Program)?;
     let control = ControlCommand { program, argv, env: std::env::vars_os().collect() };
     let foreground = keeper.first.foreground;
-    Ok((lock, Setup { control, hold: Vec::new(), shutdown_timeout, stderr: None, foreground }))
+    Ok((lock, Setup { control, hold: Vec::new(), shutdown_timeout, stderr: None, foreground }, cookie))
 }
 
 fn end_leftovers(cookie: &str, timeout: Duration) {

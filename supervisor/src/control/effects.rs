@@ -17,6 +17,7 @@ use super::prepare::{self, Listener, Order, Prepared, held_name, listener_name, 
 use super::probe::{self, Target};
 use super::run_loop::{Control, News, Run};
 use crate::config::{Handoff, Log, ProbeHow};
+use crate::platform::groups;
 
 /// Making ready for a start may take this long: a dead disk or name service is a failed start, no hanging one.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -41,9 +42,13 @@ impl Control {
             Command::Kill { run } => {
                 let request = Request::Signal { run, signal: SIGKILL, and_continue: false, group: true };
                 self.ask_keeper("kill", &request);
+                self.kill_group(run);
             }
             Command::Survey { run } => self.survey(run),
-            Command::SignalRest { run: _, pids, signal } => {
+            Command::SignalRest { run, pids, signal } => {
+                if signal == SIGKILL {
+                    self.kill_group(run);
+                }
                 for pid in pids {
                     let request = Request::SignalOrphan { pid, signal, and_continue: signal != SIGKILL };
                     self.ask_keeper("signal a process of a tree", &request);
@@ -229,6 +234,7 @@ impl Control {
         for path in run.record.notify.iter().chain(&run.record.probe) {
             let _ = std::fs::remove_file(path);
         }
+        run.record.group.iter().for_each(|group| groups::remove(group));
         for index in 0..run.undrained {
             // The pump may say so on any thread, even on this one, which must not wait for itself.
             let (done, drained) = oneshot::channel();

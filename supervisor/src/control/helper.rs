@@ -20,6 +20,7 @@ use super::notify::printable;
 use super::run_loop::{Control, News};
 use super::tree::COOKIE;
 use crate::config::{Launch, Probe, ProbeHow};
+use crate::platform::groups;
 
 /// Helpers are numbered from here, far above every run.
 pub(crate) const FIRST: u64 = 1 << 62;
@@ -81,9 +82,13 @@ impl Control {
         }
     }
 
-    fn begin_helper(&mut self, id: u64, spawn: Spawn, write: OwnedFd, read: OwnedFd) -> io::Result<()> {
+    fn begin_helper(&mut self, id: u64, mut spawn: Spawn, write: OwnedFd, read: OwnedFd) -> io::Result<()> {
         let Some(helper) = self.helpers.get_mut(&id) else { return Ok(()) };
-        let both = [write.try_clone()?, write];
+        let mut fds = vec![write.try_clone()?, write];
+        // What it leaves behind belongs to the service.
+        let group = self.runs.get(&helper.run).and_then(|run| run.record.group.as_deref());
+        fds.extend(group.and_then(|group| groups::open(group).ok()));
+        spawn.in_group = fds.len() > 2;
         let reader = pipe::Receiver::from_owned_fd(read)?;
         let (sender, receiver) = oneshot::channel();
         helper.ended = Some(sender);
@@ -98,7 +103,7 @@ impl Control {
             let _ = news.send(News::Probed { run, check, began, outcome }).await;
             Ok(())
         });
-        self.link.send(Purpose::Helper(id), &Request::Spawn(Box::new(spawn)), &both)
+        self.link.send(Purpose::Helper(id), &Request::Spawn(Box::new(spawn)), &fds)
     }
 
     pub(crate) fn helper_failed(&mut self, id: u64, step: &str, errno: i32) {

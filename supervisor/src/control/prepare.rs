@@ -23,6 +23,7 @@ use super::launch::{self, Identity};
 use super::view::Executable;
 use crate::config::{Handoff, Launch, ProbeHow};
 use crate::platform;
+use crate::platform::groups::{self, Groups};
 
 /// Clients wait in a queue this long while nobody accepts; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -34,6 +35,8 @@ pub(crate) struct Places {
     pub(crate) runtime_dir: PathBuf,
     /// Prefix of every cookie: this stack, this keeper.
     pub(crate) cookie: String,
+    /// Where each run gets a control group, if it can.
+    pub(crate) groups: Option<Groups>,
 }
 
 /// What is asked for.
@@ -68,13 +71,15 @@ pub(crate) struct RunRecord {
     pub(crate) probe: Option<PathBuf>,
     /// Log file of each output pipe, `out` first.
     pub(crate) logs: Vec<PathBuf>,
+    /// The directory of its control group.
+    pub(crate) group: Option<PathBuf>,
 }
 
 /// Ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) spawn: Spawn,
-    /// In the order that `Spawn` asks for: the child's, then the held.
+    /// In the order that `Spawn` asks for: the child's, then the held, then the group.
     pub(crate) fds: Vec<OwnedFd>,
     pub(crate) record: RunRecord,
     /// Read ends, one for each of `record.logs`.
@@ -152,6 +157,7 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
         notify: notify.as_ref().map(|(path, _)| path.clone()),
         probe: probe.map(|(path, _)| path),
         logs: log_paths(launch),
+        group: places.groups.as_ref().map(|groups| groups.of_run(order.run)),
     };
     let listens = !names.is_empty();
     let spawn = spawn_message(order, &program, &argv, &env, identity.as_ref(), &record, listens)?;
@@ -199,6 +205,7 @@ fn spawn_message(
         user: identity.map(|identity| (identity.uid, identity.gid, identity.groups.clone())),
         fds: Vec::new(),
         hold: Vec::new(),
+        in_group: false,
         record: Some((record_key(order.run), value)),
         stop_rank: order.stop_rank,
         stop_signal: order.spec.stop.signal,
@@ -235,6 +242,10 @@ fn finish(
         spawn.hold.push(listener_name(&order.launch.name, &listener.name));
         fds.push(listener.fd.try_clone()?);
     }
+    // Last, so that nothing can fail after it. Without one, sessions and cookies have to do.
+    let group = record.group.as_deref().and_then(|group| groups::make(group).ok());
+    spawn.in_group = group.is_some();
+    fds.extend(group);
     Ok(Prepared { spawn, fds, record, outputs, notify, new_listeners })
 }
 

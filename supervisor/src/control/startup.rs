@@ -22,6 +22,7 @@ use super::prepare::{Listener, Places, RunRecord, record_key};
 use super::run_loop::{Control, Run};
 use super::sockets;
 use crate::config::{self, Diagnostics, Disk, Recorded, Recorder, Stack, Surroundings};
+use crate::platform::groups::Groups;
 use crate::state::{self, StateError};
 
 /// The record that holds what the configuration was read from.
@@ -79,7 +80,10 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     let shutdown_timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     link.send(Purpose::Note("configure"), &Request::Configure { shutdown_timeout_ms }, &[])?;
     let pump = Pump::new();
-    let places = Places { runtime_dir: stack.runtime_dir.clone(), cookie: cookie(&stack, &mut link, &inventory)? };
+    let cookie = cookie(&stack, &mut link, &inventory)?;
+    let groups = Groups::below_ours(&cookie);
+    let trees = trees(&groups);
+    let places = Places { runtime_dir: stack.runtime_dir.clone(), cookie, groups: groups.ok() };
     let first = !inventory.records.keys().any(|key| key.starts_with(MEMORY));
     let (token, trouble) = token(&stack, first)?;
     let sockets = sockets::open(&stack, &mut link, &mut inventory).map_err(StartupError::Sockets)?;
@@ -88,7 +92,13 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
         super::foreground::start(&stack, &pump);
     }
     let _log = ownlog::start(&mut link, &mut inventory, &pump, &stack.logs_dir)?;
-    tracing::info!(epoch = inventory.epoch, pid = std::process::id(), keeper = inventory.keeper_pid, "control starts");
+    tracing::info!(
+        epoch = inventory.epoch,
+        pid = std::process::id(),
+        keeper = inventory.keeper_pid,
+        trees,
+        "control starts"
+    );
     if let Some(error) = trouble {
         tracing::warn!(%error, "the API has a token that nobody can read");
     }
@@ -107,6 +117,14 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
         None => {}
     }
     control.run().await.map_err(StartupError::System)
+}
+
+/// By what trees are known, for the own log.
+fn trees(groups: &io::Result<Groups>) -> String {
+    match groups {
+        Ok(groups) => format!("control groups below {}", groups.dir().display()),
+        Err(error) => format!("sessions and cookies ({error})"),
+    }
 }
 
 /// The configuration that is in force: what an earlier control read, else what the file says now.

@@ -10,6 +10,7 @@ use supervisor_keeper::Request;
 use super::link::Purpose;
 use super::run_loop::{Control, News};
 use super::tree;
+use crate::platform::groups;
 
 const SIGKILL: i32 = 9;
 
@@ -53,6 +54,13 @@ impl Control {
         self.surveys.asked = true;
         if let Err(error) = self.link.send(Purpose::ListOrphans, &Request::ListOrphans, &[]) {
             tracing::error!(%error, "cannot ask the keeper for its orphans");
+        }
+    }
+
+    /// Kills at once whatever is in the control group of a run; it is no other run's, ever.
+    pub(crate) fn kill_group(&self, run: u64) {
+        if let Some(group) = self.runs.get(&run).and_then(|run| run.record.group.as_deref()) {
+            groups::kill(group);
         }
     }
 

@@ -1,4 +1,5 @@
-//! Which process belongs to which run: by its session, else by the random cookie in its environment.
+//! Which process belongs to which run: by its session, else by its control group, else by the random cookie in its
+//! environment.
 //! Not here: signals to services (the keeper sends them), when to look.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::platform;
+use crate::platform::{self, groups};
 
 /// The variable that marks every process of a run.
 pub(crate) const COOKIE: &str = "SUPERVISOR_COOKIE";
@@ -45,6 +46,7 @@ pub(crate) fn sort_by_run(
     let mut sorted: BTreeMap<u64, Vec<i32>> = BTreeMap::new();
     for &(pid, session) in processes {
         let run = mains.get(&session).copied();
+        let run = run.or_else(|| groups::run_of(pid, prefix));
         let run = run.or_else(|| cookie_of(pid).and_then(|cookie| run_of_cookie(&cookie, prefix)));
         if let Some(run) = run {
             sorted.entry(run).or_default().push(pid);
@@ -61,13 +63,14 @@ pub(crate) struct Leftover {
     started: u64,
 }
 
-/// What lives of this stack: everything whose cookie begins with `stack`, and everything in their sessions.
+/// What lives of this stack: everything in its control groups, everything whose cookie begins with `stack`, and
+/// everything in their sessions.
 pub(crate) fn leftovers(stack: &str) -> BTreeSet<Leftover> {
     let all = platform::processes();
     let marked: Vec<i32> = all
         .iter()
         .map(|process| process.pid)
-        .filter(|pid| cookie_of(*pid).is_some_and(|c| c.strip_prefix(stack).is_some_and(|rest| rest.starts_with('.'))))
+        .filter(|pid| groups::is_of_stack(*pid, stack) || bears_cookie_of(*pid, stack))
         .collect();
     let leaders: BTreeSet<i32> =
         all.iter().filter(|p| marked.contains(&p.pid) && p.session == p.pid).map(|p| p.pid).collect();
@@ -75,6 +78,10 @@ pub(crate) fn leftovers(stack: &str) -> BTreeSet<Leftover> {
         .filter(|process| marked.contains(&process.pid) || leaders.contains(&process.session))
         .map(|process| Leftover { pid: process.pid, started: process.started })
         .collect()
+}
+
+fn bears_cookie_of(pid: i32, stack: &str) -> bool {
+    cookie_of(pid).is_some_and(|cookie| cookie.strip_prefix(stack).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// Ends what an earlier supervisor of this stack left behind: `SIGTERM` and `SIGCONT`, then `SIGKILL` after

@@ -1,6 +1,7 @@
 //! What differs between kernels, each with an honest fallback.
 //! Not here: decisions; callers say what to do when nothing is known.
 
+pub(crate) mod groups;
 mod pipes;
 mod port_holder;
 mod processes;

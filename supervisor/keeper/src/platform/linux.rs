@@ -3,13 +3,14 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::mem::zeroed;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl;
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, setgroups, setresgid, setresuid};
 
 use crate::message::Step;
 
@@ -17,6 +18,9 @@ use crate::message::Step;
 pub(crate) const RECEIVE: libc::c_int = libc::MSG_CMSG_CLOEXEC;
 /// Bytes per unit of `ru_maxrss`.
 pub(crate) const MAX_RSS_UNIT: u64 = 1024;
+
+/// `linux/sched.h`; libc's own constant is too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
 
@@ -58,6 +62,35 @@ pub(crate) fn close_range(first: i32, last: i32) -> Result<(), Errno> {
     #[expect(unsafe_code, reason = "nix has no close_range")]
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     Errno::result(result).map(drop)
+}
+
+/// Forks; the child begins in the control group where one is given and we may put it there, else where we are. It is
+/// put there by being made there: moving it afterwards would wait for every processor.
+///
+/// # Safety
+/// That of `fork`: this process has one thread.
+#[expect(unsafe_code, reason = "no wrapper has clone3")]
+pub(crate) unsafe fn fork_into(group: Option<BorrowedFd<'_>>) -> Result<ForkResult, Errno> {
+    if let Some(group) = group {
+        // SAFETY: all zeroes is a valid clone_args: no flags, null pointers.
+        let mut args: libc::clone_args = unsafe { zeroed() };
+        args.flags = CLONE_INTO_CGROUP;
+        args.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+        args.cgroup = u64::from(group.as_raw_fd().unsigned_abs());
+        // SAFETY: the kernel reads `args`. Without CLONE_VM the child has its own copy of everything, as after `fork`.
+        let made = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
+        match Errno::result(made) {
+            Ok(0) => return Ok(ForkResult::Child),
+            Ok(pid) => {
+                return Ok(ForkResult::Parent { child: Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX)) });
+            }
+            Err(errno @ (Errno::EAGAIN | Errno::ENOMEM)) => return Err(errno),
+            // A kernel before 5.7, a sandbox that hides the call, a group that we may make but not fill.
+            Err(_) => {}
+        }
+    }
+    // SAFETY: as the caller promises.
+    unsafe { fork() }
 }
 
 /// Becomes the user for good and checks that the way back is closed.

@@ -2,12 +2,12 @@
 //! Not here: any attempt to find processes that left their group.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
-use nix::unistd::{Gid, Uid, setgid, setuid};
+use nix::unistd::{ForkResult, Gid, Uid, fork, setgid, setuid};
 
 use crate::message::Step;
 
@@ -48,6 +48,16 @@ pub(crate) fn close_range(first: i32, last: i32) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+/// Forks; there are no control groups.
+///
+/// # Safety
+/// That of `fork`: this process has one thread.
+#[expect(unsafe_code, reason = "fork")]
+pub(crate) unsafe fn fork_into(_group: Option<BorrowedFd<'_>>) -> Result<ForkResult, Errno> {
+    // SAFETY: as the caller promises.
+    unsafe { fork() }
 }
 
 /// Becomes the user for good and checks that the way back is closed.

@@ -26,6 +26,7 @@ fn main() -> io::Result<()> {
         "late" => output::late(args),
         "tree" => tree::main(args),
         "tree-part" => tree::part(args),
+        "escape" => tree::escape(args),
         "forkbomb" => tree::forkbomb(args),
         "orphans" => tree::orphans(args),
         "wait" => ends::wait(),

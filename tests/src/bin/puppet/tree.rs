@@ -56,6 +56,25 @@ pub(crate) fn part(mut args: Args) -> io::Result<()> {
     ends::wait()
 }
 
+/// Leaves a process behind that bears no sign of where it comes from: a session of its own, an empty environment, no
+/// output. Prints its pid, then waits, or ends with `--exit N`. It ends by itself after two minutes.
+pub(crate) fn escape(mut args: Args) -> io::Result<()> {
+    let launcher = "setsid env -i sleep 120 >/dev/null 2>&1 </dev/null & echo $!";
+    let told = Command::new("sh").args(["-c", launcher]).output()?;
+    let pid: i32 = String::from_utf8_lossy(&told.stdout).trim().parse().map_err(io::Error::other)?;
+    // Not before it is what it is to be.
+    while std::fs::read(format!("/proc/{pid}/environ"))? != b""
+        || std::fs::read(format!("/proc/{pid}/cmdline"))?[..5] != *b"sleep"
+    {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    say(&format!("escaped: {pid}\n"))?;
+    match args.option_number("exit") {
+        Some(code) => process::exit(code),
+        None => ends::wait(),
+    }
+}
+
 /// That many children, which wait, and which are told apart from nothing.
 pub(crate) fn forkbomb(mut args: Args) -> io::Result<()> {
     let count: usize = args.number("children");
