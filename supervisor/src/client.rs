@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
-use crate::api::{ChangeRequest, ProblemDocument, SignalRequest, StatusDocument};
+use crate::api::{ProblemDocument, ServicesRequest, StatusDocument, StopRequest};
 
 /// Control may be about to be replaced; the keeper holds the socket meanwhile, so waiting is better than failing.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -71,21 +71,21 @@ impl Client {
         self.ask(Method::GET, "/api/v1/status", Bytes::new())
     }
 
-    pub(crate) fn start(&self, change: &ChangeRequest) -> Result<(), ClientError> {
+    pub(crate) fn start(&self, change: &ServicesRequest) -> Result<(), ClientError> {
         self.post("/api/v1/start", change)
     }
 
-    pub(crate) fn stop(&self, change: &ChangeRequest) -> Result<(), ClientError> {
+    pub(crate) fn stop(&self, change: &StopRequest) -> Result<(), ClientError> {
         self.post("/api/v1/stop", change)
     }
 
-    pub(crate) fn restart(&self, change: &ChangeRequest) -> Result<(), ClientError> {
+    pub(crate) fn restart(&self, change: &ServicesRequest) -> Result<(), ClientError> {
         self.post("/api/v1/restart", change)
     }
 
-    pub(crate) fn signal(&self, service: &str, signal: &str) -> Result<(), ClientError> {
-        let request = SignalRequest { signal: signal.to_owned() };
-        self.post(&format!("/api/v1/services/{service}/signal"), &request)
+    pub(crate) fn signal(&self, service: &str, signal: i32) -> Result<(), ClientError> {
+        let path = format!("/api/v1/services/{service}/signal?signal={signal}");
+        self.ask(Method::POST, &path, Bytes::new()).map(drop)
     }
 
     fn post(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {

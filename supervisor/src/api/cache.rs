@@ -4,9 +4,9 @@
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use serde::Serialize;
 
+use super::answer::Document;
+use super::document::{HealthDocument, ServicesDocument, ShortDocument, StatusDocument};
 use super::render;
 use crate::control::View;
 
@@ -14,10 +14,10 @@ use crate::control::View;
 #[derive(Debug)]
 pub(crate) struct Documents {
     pub(crate) view: Arc<View>,
-    status: OnceLock<Bytes>,
-    services: OnceLock<Bytes>,
-    health: OnceLock<Bytes>,
-    short: OnceLock<Bytes>,
+    status: OnceLock<Document<StatusDocument>>,
+    services: OnceLock<Document<ServicesDocument>>,
+    health: OnceLock<Document<HealthDocument>>,
+    short: OnceLock<Document<ShortDocument>>,
 }
 
 impl Documents {
@@ -26,20 +26,20 @@ impl Documents {
         Self { view, status, services, health, short }
     }
 
-    pub(crate) fn status(&self) -> Bytes {
-        self.status.get_or_init(|| json(&render::status(&self.view))).clone()
+    pub(crate) fn status(&self) -> Document<StatusDocument> {
+        self.status.get_or_init(|| Document::of(&render::status(&self.view))).clone()
     }
 
-    pub(crate) fn services(&self) -> Bytes {
-        self.services.get_or_init(|| json(&render::services(&self.view))).clone()
+    pub(crate) fn services(&self) -> Document<ServicesDocument> {
+        self.services.get_or_init(|| Document::of(&render::services(&self.view))).clone()
     }
 
-    pub(crate) fn health(&self) -> Bytes {
-        self.health.get_or_init(|| json(&render::health(&self.view))).clone()
+    pub(crate) fn health(&self) -> Document<HealthDocument> {
+        self.health.get_or_init(|| Document::of(&render::health(&self.view))).clone()
     }
 
-    pub(crate) fn short(&self) -> Bytes {
-        self.short.get_or_init(|| json(&render::short(&self.view))).clone()
+    pub(crate) fn short(&self) -> Document<ShortDocument> {
+        self.short.get_or_init(|| Document::of(&render::short(&self.view))).clone()
     }
 }
 
@@ -77,9 +77,4 @@ impl Cache {
         self.documents.store(Arc::clone(&fresh));
         fresh
     }
-}
-
-/// Serialising our own documents cannot fail: no map has a key that is no text, and nothing is written but memory.
-pub(crate) fn json(document: &impl Serialize) -> Bytes {
-    serde_json::to_vec(document).unwrap_or_default().into()
 }

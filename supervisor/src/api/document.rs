@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use supervisor_core::{HealthStatus, Kind, ServiceName, State};
+
+use super::words::{HealthWord, KindWord, Name, StateWord};
 
 /// Grows when a field changes its meaning or goes away; new fields do not count.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
 
 /// `GET /api/v1/status`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct StatusDocument {
     pub(crate) schema_version: u32,
     #[serde(flatten)]
@@ -21,7 +24,7 @@ pub(crate) struct StatusDocument {
     pub(crate) services: Vec<ServiceDocument>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SupervisorDocument {
     pub(crate) name: String,
     pub(crate) version: String,
@@ -31,18 +34,22 @@ pub(crate) struct SupervisorDocument {
     /// Where `[http] listen` ended up.
     pub(crate) http: Option<SocketAddr>,
     pub(crate) shutting_down: bool,
+    #[schemars(with = "HealthWord")]
     pub(crate) health: HealthStatus,
     /// Grows with every change of anything.
     pub(crate) view: u64,
 }
 
 /// One service: an entry of `services`, and `GET /api/v1/services/NAME`. Times are RFC 3339 in UTC.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ServiceDocument {
+    #[schemars(with = "Name")]
     pub(crate) name: ServiceName,
+    #[schemars(with = "KindWord")]
     pub(crate) kind: Kind,
     pub(crate) critical: bool,
     pub(crate) wanted: bool,
+    #[schemars(with = "StateWord")]
     pub(crate) state: State,
     /// Why, in words.
     pub(crate) cause: String,
@@ -73,7 +80,7 @@ pub(crate) struct ServiceDocument {
 }
 
 /// How the last run ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ExitDocument {
     pub(crate) generation: u64,
     pub(crate) pid: i32,
@@ -91,14 +98,14 @@ pub(crate) struct ExitDocument {
 }
 
 /// A check of the live run whose last try failed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct FailingCheck {
     pub(crate) check: String,
     pub(crate) answer: String,
 }
 
 /// The file that the newest generation was started from, as it was then.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ExecutableDocument {
     pub(crate) path: PathBuf,
     pub(crate) device: u64,
@@ -108,14 +115,14 @@ pub(crate) struct ExecutableDocument {
 }
 
 /// `GET /api/v1/services`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ServicesDocument {
     pub(crate) schema_version: u32,
     pub(crate) services: Vec<ServiceDocument>,
 }
 
 /// `GET /api/v1/services/NAME`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct OneServiceDocument {
     pub(crate) schema_version: u32,
     #[serde(flatten)]
@@ -123,15 +130,18 @@ pub(crate) struct OneServiceDocument {
 }
 
 /// `GET /health`: the services that are wanted up.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct HealthDocument {
     pub(crate) schema_version: u32,
+    #[schemars(with = "HealthWord")]
     pub(crate) status: HealthStatus,
+    #[schemars(with = "BTreeMap<String, HealthEntry>")]
     pub(crate) services: BTreeMap<ServiceName, HealthEntry>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct HealthEntry {
+    #[schemars(with = "StateWord")]
     pub(crate) state: State,
     pub(crate) critical: bool,
     pub(crate) since: String,
@@ -139,16 +149,19 @@ pub(crate) struct HealthEntry {
 }
 
 /// `GET /status`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ShortDocument {
     pub(crate) schema_version: u32,
     pub(crate) name: String,
+    #[schemars(with = "HealthWord")]
     pub(crate) status: HealthStatus,
+    #[schemars(with = "BTreeMap<String, ShortEntry>")]
     pub(crate) services: BTreeMap<ServiceName, ShortEntry>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ShortEntry {
+    #[schemars(with = "StateWord")]
     pub(crate) state: State,
     pub(crate) pid: Option<i32>,
     pub(crate) started: Option<String>,
@@ -156,32 +169,46 @@ pub(crate) struct ShortEntry {
     pub(crate) address: Option<String>,
 }
 
+/// `GET /livez`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct AliveDocument {
+    pub(crate) schema_version: u32,
+    pub(crate) status: Alive,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Alive {
+    Alive,
+}
+
 /// The answer to a change: it has been taken; what comes of it shows in the status.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct AcceptedDocument {
     pub(crate) schema_version: u32,
     pub(crate) accepted: bool,
 }
 
-/// The body of `POST /api/v1/{start,stop,restart}`. No names means all.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// The body of `POST /api/v1/{start,restart}`. No names means all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct ChangeRequest {
+pub(crate) struct ServicesRequest {
+    #[schemars(with = "Vec<Name>")]
     pub(crate) services: Vec<ServiceName>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+}
+
+/// The body of `POST /api/v1/stop`. No names means all, and the supervisor.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StopRequest {
+    #[schemars(with = "Vec<Name>")]
+    pub(crate) services: Vec<ServiceName>,
+    /// Kill at once.
     pub(crate) now: bool,
 }
 
-/// The body of `POST /api/v1/services/NAME/signal`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SignalRequest {
-    /// A name with or without `SIG`, or a number.
-    pub(crate) signal: String,
-}
-
 /// RFC 9457. `type` is always `about:blank`: the title is that of the status code.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ProblemDocument {
     pub(crate) schema_version: u32,
     #[serde(rename = "type")]
@@ -189,4 +216,7 @@ pub(crate) struct ProblemDocument {
     pub(crate) title: String,
     pub(crate) status: u16,
     pub(crate) detail: String,
+    /// The path that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<String>,
 }

@@ -3,17 +3,24 @@
 
 mod access;
 mod act;
+mod answer;
 mod cache;
 mod document;
+mod input;
 mod logs;
+mod openapi;
 mod paced;
 mod problem;
 mod read;
 mod render;
+mod route;
 mod router;
+mod routes;
 mod serve;
+mod site;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::sync::Arc;
 

@@ -6,38 +6,58 @@ use axum::response::{IntoResponse, Response};
 
 use super::document::{ProblemDocument, SCHEMA_VERSION};
 
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+/// A longer path is not repeated.
+const MAX_INSTANCE: usize = 256;
+
 /// What went wrong, for the one who asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
     pub(crate) detail: String,
+    /// In seconds.
+    retry_after: Option<u32>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        Self { status, detail: detail.into(), retry_after }
     }
-}
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    /// As it is sent, to one who asked for this path.
+    pub(super) fn document(&self, path: &str) -> Vec<u8> {
         let document = ProblemDocument {
             schema_version: SCHEMA_VERSION,
             kind: "about:blank".to_owned(),
             title: self.status.canonical_reason().unwrap_or_default().to_owned(),
             status: self.status.as_u16(),
-            detail: self.detail,
+            detail: self.detail.clone(),
+            instance: (!path.is_empty() && path.len() <= MAX_INSTANCE).then(|| path.to_owned()),
         };
-        let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut response = (self.status, body).into_response();
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+/// Puts the document into an answer that has none yet, because who made it did not know what was asked for.
+pub(super) fn fill_in(response: &mut Response, path: &str) {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        *response.body_mut() = problem.document(path).into();
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -1,63 +1,95 @@
-//! Routes that read. They have the latest documents and nothing else, so none of them can change anything.
+//! Handlers that read. They have the latest documents and nothing else, so none of them can change anything.
 //! Not here: logs.
 
-use std::sync::Arc;
+use std::sync::OnceLock;
 
-use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use axum::http::StatusCode;
+use axum::response::Response;
 use supervisor_core::{HealthStatus, ServiceName};
 
-use super::cache::{Cache, json};
-use super::document::{OneServiceDocument, SCHEMA_VERSION};
+use super::answer::{Answer, Document, JSON, Told};
+use super::document::{
+    AliveDocument, HealthDocument, OneServiceDocument, SCHEMA_VERSION, ServicesDocument, ShortDocument, StatusDocument,
+};
+use super::input::{Fixed, Input};
+use super::openapi::{Description, Schemas, describe};
 use super::problem::Problem;
-use super::render;
+use super::site::Reader;
+use super::{render, routes};
 
-pub(crate) async fn livez() -> Response {
-    answer(StatusCode::OK, Bytes::from_static(br#"{"schema_version":1,"status":"alive"}"#))
+pub(super) async fn livez(_: Reader, _: Input<Fixed>) -> Result<Document<AliveDocument>, Problem> {
+    Ok(Document::of(&AliveDocument { schema_version: SCHEMA_VERSION, status: super::document::Alive::Alive }))
 }
 
-pub(crate) async fn health(State(cache): State<Arc<Cache>>) -> Response {
-    let documents = cache.latest();
+/// The health, with the status code that a load balancer goes by.
+pub(super) struct HealthAnswer {
+    status: StatusCode,
+    document: Document<HealthDocument>,
+}
+
+impl Answer for HealthAnswer {
+    const KINDS: &'static [&'static str] = &[JSON];
+
+    fn told(schemas: &mut Schemas) -> Vec<Told> {
+        let mut told = |status, about| Told {
+            status,
+            about,
+            headers: &[],
+            content: vec![(JSON, schemas.given::<HealthDocument>())],
+        };
+        vec![
+            told(StatusCode::OK, "every critical service is ready"),
+            told(StatusCode::SERVICE_UNAVAILABLE, "a critical service is not ready, or all are about to end"),
+        ]
+    }
+
+    fn respond(self) -> Response {
+        self.document.with(self.status)
+    }
+}
+
+pub(super) async fn health(reader: Reader, _: Input<Fixed>) -> Result<HealthAnswer, Problem> {
+    let documents = reader.cache.latest();
     let status = match render::health_status(&documents.view) {
         HealthStatus::Healthy | HealthStatus::Degraded => StatusCode::OK,
         HealthStatus::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
     };
-    answer(status, documents.health())
+    Ok(HealthAnswer { status, document: documents.health() })
 }
 
-pub(crate) async fn short(State(cache): State<Arc<Cache>>) -> Response {
-    answer(StatusCode::OK, cache.latest().short())
+pub(super) async fn short(reader: Reader, _: Input<Fixed>) -> Result<Document<ShortDocument>, Problem> {
+    Ok(reader.cache.latest().short())
 }
 
-pub(crate) async fn status(State(cache): State<Arc<Cache>>) -> Response {
-    answer(StatusCode::OK, cache.latest().status())
+pub(super) async fn status(reader: Reader, _: Input<Fixed>) -> Result<Document<StatusDocument>, Problem> {
+    Ok(reader.cache.latest().status())
 }
 
-pub(crate) async fn services(State(cache): State<Arc<Cache>>) -> Response {
-    answer(StatusCode::OK, cache.latest().services())
+pub(super) async fn services(reader: Reader, _: Input<Fixed>) -> Result<Document<ServicesDocument>, Problem> {
+    Ok(reader.cache.latest().services())
 }
 
-pub(crate) async fn service(State(cache): State<Arc<Cache>>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let documents = cache.latest();
-    let snapshot = documents.view.services.iter().find(|snapshot| snapshot.name.as_str() == name);
-    let snapshot = snapshot.ok_or_else(|| unknown_service(&name))?;
+pub(super) async fn service(
+    reader: Reader,
+    input: Input<ServiceName>,
+) -> Result<Document<OneServiceDocument>, Problem> {
+    let documents = reader.cache.latest();
+    let snapshot = documents.view.services.iter().find(|snapshot| snapshot.name == input.path);
+    let snapshot = snapshot.ok_or_else(|| unknown_service(input.path.as_str()))?;
     let service = render::service(&documents.view, snapshot);
-    Ok(answer(StatusCode::OK, json(&OneServiceDocument { schema_version: SCHEMA_VERSION, service })))
+    Ok(Document::of(&OneServiceDocument { schema_version: SCHEMA_VERSION, service }))
+}
+
+pub(super) async fn openapi(_: Reader, _: Input<Fixed>) -> Result<Document<Description>, Problem> {
+    static DESCRIPTION: OnceLock<Document<Description>> = OnceLock::new();
+    Ok(DESCRIPTION.get_or_init(|| Document::of(&describe(&routes::all()))).clone())
 }
 
 /// A name that cannot be one is not repeated: who knows what reads our answers.
-pub(crate) fn unknown_service(name: &str) -> Problem {
+pub(super) fn unknown_service(name: &str) -> Problem {
     let detail = match ServiceName::new(name) {
         Ok(name) => format!("there is no service `{name}`; see /api/v1/services"),
         Err(error) => format!("this names no service: {error}"),
     };
     Problem::new(StatusCode::NOT_FOUND, detail)
-}
-
-pub(crate) fn answer(status: StatusCode, body: Bytes) -> Response {
-    let mut response = (status, body).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

@@ -1,72 +1,42 @@
-//! Which path leads where, and what it needs.
-//! Not here: connections (`serve`), what the rules are (`access`).
-
-use std::sync::Arc;
+//! The router of one door, made from the table of routes.
+//! Not here: connections (`serve`), the table (`routes`), what the rules are (`access`).
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
-use tokio::sync::mpsc;
+use axum::routing::MethodRouter;
 
 use super::access::{Door, Needs};
-use super::cache::Cache;
-use super::problem::Problem;
-use super::{act, logs, read};
-use crate::config::OpenGroup;
-use crate::control::Ask;
+use super::problem::{Problem, fill_in};
+use super::routes;
+use super::site::Site;
 
 /// Everything, as it is seen through one door.
-pub(crate) fn router(door: &Door, cache: &Arc<Cache>, asks: &mpsc::Sender<Ask>) -> Router {
-    let health = Needs::Group(OpenGroup::Health);
-    let status = Needs::Group(OpenGroup::Status);
-    let reads: [(&str, Needs, MethodRouter<Arc<Cache>>); 9] = [
-        ("/livez", health, get(read::livez)),
-        ("/health", health, get(read::health)),
-        ("/healthz", health, get(read::health)),
-        ("/readyz", health, get(read::health)),
-        ("/status", status, get(read::short)),
-        ("/api/v1/status", status, get(read::status)),
-        ("/api/v1/services", status, get(read::services)),
-        ("/api/v1/services/{name}", status, get(read::service)),
-        ("/api/v1/services/{name}/logs", Needs::Token, get(logs::tail)),
-    ];
-    let acts: [(&str, MethodRouter<mpsc::Sender<Ask>>); 7] = [
-        ("/api/v1/start", post(act::start_all)),
-        ("/api/v1/stop", post(act::stop_all)),
-        ("/api/v1/restart", post(act::restart_all)),
-        ("/api/v1/services/{name}/start", post(act::start)),
-        ("/api/v1/services/{name}/stop", post(act::stop)),
-        ("/api/v1/services/{name}/restart", post(act::restart)),
-        ("/api/v1/services/{name}/signal", post(act::signal)),
-    ];
+pub(super) fn router(door: &Door, site: &Site) -> Router {
     let mut router = Router::new();
-    for (path, needs, handler) in reads {
-        router = router.route(path, guarded(handler, door, needs).with_state(Arc::clone(cache)));
-    }
-    for (path, handler) in acts {
-        router = router.route(path, guarded(handler, door, Needs::Token).with_state(asks.clone()));
+    for route in routes::all() {
+        router = router.route(route.path, guarded(route.serve(site), door, route.needs));
     }
     router
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here; the API is under /api/v1"))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /openapi.json"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; see Allow")
         })
         .layer(from_fn_with_state(door.clone(), admit))
-        .layer(map_response(harden))
+        .layer(from_fn(finish))
 }
 
 /// For those who may ask nothing at all.
-pub(crate) fn forbidden() -> Router {
+pub(super) fn forbidden() -> Router {
     Router::new()
         .fallback(async || Problem::new(StatusCode::FORBIDDEN, "this socket is its owner's, and root's"))
-        .layer(map_response(harden))
+        .layer(from_fn(finish))
 }
 
 /// Only methods that the route has are guarded; for others there is nothing to guard, and they are answered 405.
-fn guarded<S: Clone + Send + Sync + 'static>(handler: MethodRouter<S>, door: &Door, needs: Needs) -> MethodRouter<S> {
+fn guarded(handler: MethodRouter, door: &Door, needs: Needs) -> MethodRouter {
     handler.route_layer(from_fn_with_state((door.clone(), needs), authorise))
 }
 
@@ -88,13 +58,19 @@ async fn authorise(State((door, needs)): State<(Door, Needs)>, request: Request,
     }
 }
 
-/// What every answer says to a browser: do not guess, keep, frame or run anything.
-async fn harden(mut response: Response) -> Response {
-    let headers: &mut HeaderMap = response.headers_mut();
+/// What every answer says: errors about what was asked, and to a browser: do not guess, keep, frame or run anything.
+async fn finish(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    fill_in(&mut response, &path);
+    harden(response.headers_mut());
+    response
+}
+
+pub(super) fn harden(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'");
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    response
 }

@@ -22,6 +22,7 @@ use super::access::{Door, Rules};
 use super::cache::Cache;
 use super::paced::Paced;
 use super::router::{forbidden, router};
+use super::site::{Actor, Reader, Site};
 
 /// Further ones wait in the kernel's queue until one of these ends.
 const TCP_CONNECTIONS: usize = 128;
@@ -47,13 +48,14 @@ pub(crate) struct Listeners {
 pub(crate) async fn serve(listeners: Listeners, api: Api, stop: impl Future<Output = ()>) {
     let cache = Arc::new(Cache::new(Arc::clone(&api.view), api.wall_offset_ms));
     let (ending, ends) = watch::channel(());
-    let insiders = router(&Door::Unix, &cache, &api.asks);
+    let site = Site { reader: Reader { cache }, actor: Arc::new(Actor { asks: api.asks }) };
+    let insiders = router(&Door::Unix, &site);
     let unix = keep_door(UnixDoor { listener: listeners.unix, insiders }, UNIX_CONNECTIONS, ends.clone());
     let tcp = async {
         let Some(listener) = listeners.tcp else { return };
         let Ok(bound) = listener.local_addr() else { return };
         let rules = Rules { bound, view: api.view, token: api.token };
-        let all = router(&Door::Tcp(Arc::new(rules)), &cache, &api.asks);
+        let all = router(&Door::Tcp(Arc::new(rules)), &site);
         keep_door(TcpDoor { listener, all }, TCP_CONNECTIONS, ends).await;
     };
     let end = async {

@@ -50,7 +50,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
             ClientError::NotRunning(_) => Exit::NotRunning,
-            ClientError::Refused { status: 400 | 404, .. } => Exit::Usage,
+            ClientError::Refused { status: 400 | 404 | 422, .. } => Exit::Usage,
             ClientError::Denied(..) | ClientError::Broken(..) | ClientError::Refused { .. } => Exit::Failed,
             ClientError::Timeout(_) => Exit::TimedOut,
         };

@@ -12,7 +12,7 @@ use super::start::{generations, report, verdict};
 use super::status::chosen;
 use super::terminal::Screen;
 use super::{locate, stop};
-use crate::api::{ChangeRequest, ServiceDocument};
+use crate::api::{ServiceDocument, ServicesRequest, StopRequest};
 
 pub(crate) fn restart(global: &Global, screen: Screen, restart: &Restart) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
@@ -26,13 +26,13 @@ pub(crate) fn restart(global: &Global, screen: Screen, restart: &Restart) -> Res
         .map(|service| service.name.to_string())
         .collect();
     let services = locate::names(&meant)?;
-    let change = ChangeRequest { services, now: false };
+    let change = ServicesRequest { services };
     if meant.is_empty() {
         screen.tell("nothing should run, so nothing is restarted\n");
         return Ok(Exit::Done);
     }
     if restart.hard {
-        place.client.stop(&change)?;
+        place.client.stop(&StopRequest { services: change.services.clone(), now: false })?;
         if stop::wait_for(&place.client, screen, restart.timeout.limit, &meant)? == Ending::TimedOut {
             return Err(Failure::new(Exit::TimedOut, "not all stopped in time; nothing was started"));
         }

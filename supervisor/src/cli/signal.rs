@@ -16,7 +16,7 @@ pub(crate) fn signal(global: &Global, screen: Screen, signal: &Signal) -> Result
     let place = locate::place(global)?;
     let names = locate::names(std::slice::from_ref(&signal.service))?;
     for name in &names {
-        place.client.signal(name.as_str(), &signal.signal)?;
+        place.client.signal(name.as_str(), number)?;
         screen.tell(&format!("{} sent to {name}\n", signals::name(number)));
     }
     Ok(Exit::Done)

@@ -17,7 +17,7 @@ use super::progress::{Ending, Verdict, Watch};
 use super::status::{footer, table, why};
 use super::terminal::Screen;
 use super::{foreground, locate, lock, roles};
-use crate::api::{ChangeRequest, ServiceDocument, StatusDocument};
+use crate::api::{ServiceDocument, ServicesRequest, StatusDocument};
 use crate::client::{Client, ClientError};
 use crate::config::Stack;
 use crate::state;
@@ -50,7 +50,7 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
         Err(error) => return Err(error.into()),
     };
     if boot.as_mut().is_none_or(Boot::is_over) {
-        client.start(&ChangeRequest { services: locate::names(&start.services)?, now: false })?;
+        client.start(&ServicesRequest { services: locate::names(&start.services)? })?;
     }
     if start.wait.no_wait {
         return Ok(Exit::Done);

@@ -10,7 +10,7 @@ use super::failure::{Exit, Failure};
 use super::progress::{Ending, Verdict, Watch};
 use super::terminal::Screen;
 use super::{locate, lock};
-use crate::api::{ChangeRequest, ServiceDocument};
+use crate::api::{ServiceDocument, StopRequest};
 use crate::client::{Client, ClientError};
 use crate::platform;
 
@@ -21,7 +21,7 @@ pub(crate) fn stop(global: &Global, screen: Screen, stop: &Stop) -> Result<Exit,
     let services = locate::names(&stop.services)?;
     let began = Instant::now();
     let before = place.client.status()?;
-    let request = ChangeRequest { services, now: stop.now };
+    let request = StopRequest { services, now: stop.now };
     match place.client.stop(&request) {
         // It ended before it could tell us: that is what was asked for.
         Err(ClientError::Broken(..)) if request.services.is_empty() => {}

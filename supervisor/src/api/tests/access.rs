@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use super::{Stand, TOKEN, bearer};
 use crate::api::serve::is_insider;
 
-const READS: [(&str, &str); 9] = [
+const READS: [(&str, &str); 10] = [
     ("/livez", "health"),
     ("/health", "health"),
     ("/healthz", "health"),
     ("/readyz", "health"),
     ("/status", "status"),
+    ("/openapi.json", "status"),
     ("/api/v1/status", "status"),
     ("/api/v1/services", "status"),
     ("/api/v1/services/alpha", "status"),

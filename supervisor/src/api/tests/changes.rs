@@ -1,7 +1,7 @@
 //! What becomes of a change.
 //! Not here: who may ask for it.
 
-use super::{Stand, name};
+use super::{Stand, TOKEN, bearer, name};
 use crate::control::What;
 
 #[test]
@@ -15,13 +15,13 @@ fn each_change_becomes_one_request_to_the_loop() {
         ("restart", "{}", What::Restart(vec![])),
         ("restart", r#"{"services":["alpha","beta"]}"#, What::Restart(vec![name("alpha"), name("beta")])),
         ("stop", "", stop(vec![], false)),
-        ("stop?now=true", "", stop(vec![], true)),
+        ("stop", r#"{"now":true}"#, stop(vec![], true)),
         ("stop", r#"{"now":true,"services":["alpha"]}"#, stop(alpha(), true)),
         ("services/alpha/start", "", What::Start(alpha())),
         ("services/alpha/restart", "", What::Restart(alpha())),
         ("services/alpha/stop", "", stop(alpha(), false)),
         ("services/alpha/stop?now=true", "", stop(alpha(), true)),
-        ("services/alpha/signal", r#"{"signal":"SIGHUP"}"#, What::Signal { service: name("alpha"), signal: 1 }),
+        ("services/alpha/signal?signal=SIGHUP", "", What::Signal { service: name("alpha"), signal: 1 }),
         ("services/alpha/signal?signal=USR1", "", What::Signal { service: name("alpha"), signal: 10 }),
     ] {
         let answer = stand.ask("POST", &format!("/api/v1/{path}"), body);
@@ -54,26 +54,31 @@ fn what_the_loop_refuses_is_a_problem_document() {
 fn what_cannot_be_understood_is_refused_and_not_done() {
     let stand = Stand::new();
     let deep = "[".repeat(100_000);
-    for (path, body) in [
-        ("start", "x"),
-        ("start", r#"{"services":"alpha"}"#),
-        ("start", r#"{"services":["../x"]}"#),
-        ("start", r#"{"services":[],"command":["rm"]}"#),
-        ("start", r#"{"services":[],"services":[]}"#),
-        ("start", r#"{"now":true}"#),
-        ("restart", r#"{"now":true}"#),
-        ("start", &deep),
-        ("stop?now=maybe", ""),
-        ("stop?then=x", ""),
-        ("services/alpha/stop?wat=1", ""),
-        ("services/alpha/signal", ""),
-        ("services/alpha/signal", r#"{"signal":"NOSUCH"}"#),
-        ("services/alpha/signal?signal=0", ""),
-        ("services/alpha/signal?signal=65", ""),
-        ("services/alpha/signal", r#"{"signal":9}"#),
+    for (path, body, status) in [
+        ("start", "x", 400),
+        ("start", r#"{"services":"#, 400),
+        ("start", &deep, 422),
+        ("start", r#"[["alpha"]]"#, 422),
+        ("start", r#"{"services":"alpha"}"#, 422),
+        ("start", r#"{"services":["../x"]}"#, 422),
+        ("start", r#"{"services":[],"command":["rm"]}"#, 422),
+        ("start", r#"{"services":[],"services":[]}"#, 422),
+        ("start", r#"{"now":true}"#, 422),
+        ("restart", r#"{"now":true}"#, 422),
+        ("restart?now=true", "", 400),
+        ("stop?now=true", "", 400),
+        ("services/alpha/stop?now=maybe", "", 400),
+        ("services/alpha/stop?wat=1", "", 400),
+        ("services/alpha/stop?now=true&now=false", "", 400),
+        ("services/alpha/start", "{}", 400),
+        ("services/alpha/signal", "", 400),
+        ("services/alpha/signal", r#"{"signal":"HUP"}"#, 400),
+        ("services/alpha/signal?signal=NOSUCH", "", 400),
+        ("services/alpha/signal?signal=0", "", 400),
+        ("services/alpha/signal?signal=65", "", 400),
     ] {
         let answer = stand.ask("POST", &format!("/api/v1/{path}"), body);
-        assert_eq!(answer.status, 400, "{path} {body:.40}");
+        assert_eq!(answer.status, status, "{path} {body:.40}: {answer:?}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
     }
     for path in ["services/..%2fx/stop", "services/%2e%2e/stop", "services/a%00b/stop", "services/A/stop"] {
@@ -81,4 +86,31 @@ fn what_cannot_be_understood_is_refused_and_not_done() {
         assert_eq!(answer.status, 404, "{path}");
     }
     assert!(stand.asked().is_empty(), "{:?}", stand.asked());
+}
+
+#[test]
+fn a_body_that_says_to_be_something_else_is_refused() {
+    let stand = Stand::new();
+    for (kind, status) in [
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("application/jsonp", 415),
+        ("application/json\r\nContent-Type: text/plain", 415),
+        ("Application/JSON; charset=utf-8", 202),
+    ] {
+        let lines = [&bearer(TOKEN), &format!("Content-Type: {kind}\r\nContent-Length: 2")[..]];
+        let mut head = format!("POST /api/v1/start HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", stand.tcp);
+        head.extend(lines.iter().map(|line| format!("{line}\r\n")));
+        assert_eq!(stand.raw(head + "\r\n{}").unwrap().status, status, "{kind}");
+    }
+}
+
+#[test]
+fn an_answer_that_the_client_does_not_take_is_not_made() {
+    let stand = Stand::new();
+    let accept = |method, path, accept: &str| stand.tcp(method, path, &[accept, &bearer(TOKEN)]).status;
+    assert_eq!(accept("GET", "/api/v1/status", "Accept: text/html"), 406);
+    assert_eq!(accept("POST", "/api/v1/services/alpha/stop", "Accept: image/*"), 406);
+    assert!(stand.asked().is_empty());
+    assert_eq!(accept("GET", "/api/v1/status", "Accept: text/html, */*;q=0.1"), 200);
 }

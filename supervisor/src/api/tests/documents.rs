@@ -130,7 +130,7 @@ fn a_new_view_shows_at_once_and_an_old_one_is_serialised_once() {
     assert_eq!(first.as_ptr(), second.as_ptr(), "the same bytes, not equal ones");
     assert_eq!(stand.ask("GET", "/api/v1/status", "").json()["keeper_pid"], 100);
     stand.publish(|view| view.keeper_pid = 101);
-    assert_ne!(cache.latest().status(), first);
+    assert_ne!(*cache.latest().status(), *first);
     assert_eq!(stand.ask("GET", "/api/v1/status", "").json()["keeper_pid"], 101);
 }
 
@@ -154,7 +154,8 @@ fn every_answer_is_hardened_and_every_error_a_problem_document() {
         ("GET", "/api/v1/stop", 405),
         ("GET", "/api/v1/services/ghost", 404),
         ("GET", "/api/v1/services/alpha/logs?tail=x", 400),
-        ("POST", "/api/v1/start?now=true", 202),
+        ("GET", "/health?x=1", 400),
+        ("POST", "/api/v1/start", 202),
     ] {
         let answer = stand.ask(method, path, "");
         assert_eq!(answer.status, status, "{method} {path}");
@@ -165,7 +166,11 @@ fn every_answer_is_hardened_and_every_error_a_problem_document() {
         assert_eq!(answer.header("set-cookie"), None, "{path}");
         if status >= 400 {
             assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
-            assert_eq!(answer.json()["status"], status, "{path}");
+            let problem = answer.json();
+            assert_eq!(problem["status"], status, "{path}");
+            assert_eq!(problem["instance"], path.split('?').next().unwrap(), "{path}");
+            let title = problem["title"].as_str().unwrap();
+            assert!(!title.is_empty() && !problem["detail"].as_str().unwrap().is_empty(), "{path}");
         }
     }
     let refused = stand.tcp("POST", "/api/v1/stop", &[]);

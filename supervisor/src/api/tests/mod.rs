@@ -5,6 +5,8 @@ mod access;
 mod changes;
 mod documents;
 mod limits;
+mod openapi;
+mod schema;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

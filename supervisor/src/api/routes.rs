@@ -1,0 +1,63 @@
+//! Every route there is. The router and the description of the API are both made from this table.
+//! Not here: what a route needs to be one (`route`).
+
+use super::access::Needs;
+use super::route::Route;
+use super::{act, logs, read};
+use crate::config::OpenGroup;
+
+const HEALTH: Needs = Needs::Group(OpenGroup::Health);
+const STATUS: Needs = Needs::Group(OpenGroup::Status);
+
+pub(super) fn all() -> Vec<Route> {
+    reads().into_iter().chain(changes()).collect()
+}
+
+fn reads() -> Vec<Route> {
+    let health = "whether every critical service is ready";
+    vec![
+        Route::read("/livez", HEALTH, ("livez", "whether the supervisor answers"), read::livez),
+        Route::read("/health", HEALTH, ("health", health), read::health),
+        Route::read("/healthz", HEALTH, ("healthz", health), read::health),
+        Route::read("/readyz", HEALTH, ("readyz", health), read::health),
+        Route::read("/status", STATUS, ("short_status", "each service in a few words"), read::short),
+        Route::read("/openapi.json", STATUS, ("openapi", "this description"), read::openapi),
+        Route::read("/api/v1/status", STATUS, ("status", "the supervisor and its services"), read::status),
+        Route::read("/api/v1/services", STATUS, ("services", "all services"), read::services),
+        Route::read("/api/v1/services/{name}", STATUS, ("service", "one service"), read::service),
+        Route::read(
+            "/api/v1/services/{name}/logs",
+            Needs::Token,
+            ("logs", "the last lines of a service's log"),
+            logs::tail,
+        ),
+    ]
+}
+
+fn changes() -> Vec<Route> {
+    vec![
+        Route::change(
+            "/api/v1/start",
+            ("start_all", "start services; without names all with autostart"),
+            act::start_all,
+        ),
+        Route::change(
+            "/api/v1/stop",
+            ("stop_all", "stop services; without names all, and the supervisor"),
+            act::stop_all,
+        ),
+        Route::change(
+            "/api/v1/restart",
+            ("restart_all", "restart services; without names all that should run"),
+            act::restart_all,
+        ),
+        Route::change("/api/v1/services/{name}/start", ("start", "start a service"), act::start),
+        Route::change("/api/v1/services/{name}/stop", ("stop", "stop a service"), act::stop),
+        Route::change("/api/v1/services/{name}/restart", ("restart", "restart a service"), act::restart),
+        Route::change(
+            "/api/v1/services/{name}/signal",
+            ("signal", "send a signal to a service's main process"),
+            act::signal,
+        ),
+    ]
+}

@@ -1,0 +1,28 @@
+//! What handlers work with: readers see the latest documents, actors can also ask the loop for something.
+//! Not here: which handler is which (`route`).
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::cache::Cache;
+use crate::control::Ask;
+
+/// All that the routes need.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    pub(crate) reader: Reader,
+    pub(crate) actor: Arc<Actor>,
+}
+
+/// For routes that read: nothing in here can change anything.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    pub(crate) cache: Arc<Cache>,
+}
+
+/// For routes that change something.
+#[derive(Debug)]
+pub(crate) struct Actor {
+    pub(crate) asks: mpsc::Sender<Ask>,
+}

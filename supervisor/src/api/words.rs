@@ -1,0 +1,104 @@
+//! Schemas of the core's types, which know nothing of schemas. Each only stands for the type that it describes.
+//! Not here: documents.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+macro_rules! word {
+    ($(#[$about:meta])* $stand_in:ident as $name:literal: $schema:tt) => {
+        $(#[$about])*
+        #[derive(Debug)]
+        pub(crate) enum $stand_in {}
+
+        impl JsonSchema for $stand_in {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+word!(
+    /// For `supervisor_core::ServiceName`.
+    Name as "ServiceName": { "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$" }
+);
+
+word!(
+    /// For `supervisor_core::State`.
+    StateWord as "State": {
+        "type": "string",
+        "enum": [
+            "stopped", "waiting", "starting", "running", "unhealthy", "rolling", "backoff", "crash-loop", "stopping",
+            "completed", "failed",
+        ],
+    }
+);
+
+word!(
+    /// For `supervisor_core::Kind`.
+    KindWord as "Kind": { "type": "string", "enum": ["service", "oneshot"] }
+);
+
+word!(
+    /// For `supervisor_core::HealthStatus`.
+    HealthWord as "Health": { "type": "string", "enum": ["healthy", "degraded", "unhealthy"] }
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+    use supervisor_core::{HealthStatus, Kind, ServiceName, State};
+
+    /// Every word is one of the type's, and `number` (a match without `_`) says that none is missing.
+    fn all<W: JsonSchema, T: DeserializeOwned + Serialize>(number: impl Fn(&T) -> usize, count: usize) {
+        let schema = W::json_schema(&mut SchemaGenerator::default());
+        let words = schema.get("enum").and_then(|words| words.as_array()).unwrap();
+        let mut numbers: Vec<usize> =
+            words.iter().map(|word| number(&serde_json::from_value(word.clone()).unwrap())).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..count).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_core() {
+        all::<StateWord, State>(
+            |state| match state {
+                State::Stopped => 0,
+                State::Waiting => 1,
+                State::Starting => 2,
+                State::Running => 3,
+                State::Unhealthy => 4,
+                State::Rolling => 5,
+                State::Backoff => 6,
+                State::CrashLoop => 7,
+                State::Stopping => 8,
+                State::Completed => 9,
+                State::Failed => 10,
+            },
+            11,
+        );
+        all::<KindWord, Kind>(
+            |kind| match kind {
+                Kind::Service => 0,
+                Kind::Oneshot => 1,
+            },
+            2,
+        );
+        all::<HealthWord, HealthStatus>(
+            |status| match status {
+                HealthStatus::Healthy => 0,
+                HealthStatus::Degraded => 1,
+                HealthStatus::Unhealthy => 2,
+            },
+            3,
+        );
+        assert!(ServiceName::new(&"a".repeat(63)).is_ok() && ServiceName::new(&"a".repeat(64)).is_err());
+    }
+}
