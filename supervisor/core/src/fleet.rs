@@ -172,12 +172,16 @@ impl Fleet {
     fn take(&mut self, event: Event, turn: &mut Turn) {
         let now = turn.now;
         match event {
-            Event::StartRequested(names) => self.start(&names),
+            Event::StartRequested(names) => self.start(&names, turn),
             Event::StopRequested(names) => self.each(&names, |service| service.stop(turn)),
             Event::KillRequested(names) => self.each(&names, |service| service.kill(turn)),
             Event::RestartRequested(names) => {
                 if !self.shutting_down() {
-                    self.each(&names, |service| service.restart("asked to restart", turn));
+                    self.each(&names, |service| {
+                        if !service.leaving {
+                            service.restart("asked to restart", turn);
+                        }
+                    });
                 }
             }
             Event::Replanned(plan) => self.replan(plan, turn),
@@ -236,16 +240,17 @@ impl Fleet {
         due.chain(self.slot_deadline(now)).chain(self.course.deadline()).min()
     }
 
-    pub(crate) fn start(&mut self, names: &[ServiceName]) {
+    pub(crate) fn start(&mut self, names: &[ServiceName], turn: &mut Turn) {
         if self.shutting_down() {
             return;
         }
-        let named: Vec<_> = names.iter().filter_map(|name| self.graph.place(name)).collect();
+        let places = names.iter().filter_map(|name| self.graph.place(name));
+        let named: Vec<_> = places.filter(|&place| !self.services[place].leaving).collect();
         for place in self.graph.below(&named) {
-            self.services[place].need();
+            self.services[place].need(turn);
         }
         for place in named {
-            self.services[place].start();
+            self.services[place].start(turn);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::fleet::Fleet;
 use crate::graph::Graph;
 use crate::phase::Phase;
-use crate::service::{Service, Turn};
+use crate::service::{REPLACED, Service, Turn};
 use crate::spec::{GraphError, ServiceName, ServiceSpec};
 
 /// A new configuration, as far as decisions need it. Services that are not in it any more are stopped and forgotten;
@@ -61,8 +61,14 @@ impl Fleet {
         for spec in specs.into_iter().map(Arc::new) {
             let service = match old.remove(&spec.name) {
                 Some(mut service) => {
+                    let returns = std::mem::take(&mut service.leaving);
                     let change = changes.get(&spec.name).copied().unwrap_or(Change::Keep);
-                    service.change(spec, change, turn);
+                    if returns {
+                        added.push(spec.name.clone());
+                        service.return_as(spec, turn);
+                    } else {
+                        service.change(spec, change, turn);
+                    }
                     service
                 }
                 None => {
@@ -77,17 +83,17 @@ impl Fleet {
             self.services.push(service);
         }
         self.rewire();
-        self.start_added(&added);
+        self.start_added(&added, turn);
     }
 
     /// New ones with `autostart`, and new ones that something wanted depends on.
-    fn start_added(&mut self, added: &[ServiceName]) {
+    fn start_added(&mut self, added: &[ServiceName], turn: &mut Turn) {
         let named: Vec<_> = added.iter().filter(|name| self.spec(name).is_some_and(|spec| spec.autostart)).collect();
-        self.start(&named.into_iter().cloned().collect::<Vec<_>>());
+        self.start(&named.into_iter().cloned().collect::<Vec<_>>(), turn);
         let wanted: Vec<_> = (0..self.services.len()).filter(|&place| self.services[place].wanted()).collect();
         for place in self.graph.below(&wanted) {
             if added.contains(&self.services[place].spec.name) {
-                self.services[place].need();
+                self.services[place].need(turn);
             }
         }
     }
@@ -128,29 +134,33 @@ impl Fleet {
 
 impl Service {
     fn change(&mut self, spec: Arc<ServiceSpec>, change: Change, turn: &mut Turn) {
-        let returns = std::mem::take(&mut self.leaving);
-        let autostart = spec.autostart;
         self.spec = spec;
         self.touch();
         match change {
-            _ if returns => {
-                if autostart {
-                    self.begin_anew();
-                    self.restart("asked to start", turn);
-                }
-            }
             Change::Keep => {}
-            Change::Update => self.update(turn.now),
+            Change::Update => self.update(turn),
             Change::Replace => {
                 if self.wanted() {
-                    self.restart("replaced by a new configuration", turn);
+                    self.restart(REPLACED, turn);
                 }
             }
         }
     }
 
-    /// What runs goes by the new spec from now on.
-    fn update(&mut self, now: crate::time::Time) {
+    /// It was on its way out of the fleet: what still runs of it is not what the plan means.
+    fn return_as(&mut self, spec: Arc<ServiceSpec>, turn: &mut Turn) {
+        let autostart = spec.autostart;
+        self.spec = spec;
+        self.begin_anew();
+        if autostart {
+            self.restart(REPLACED, turn);
+        }
+        self.touch();
+    }
+
+    /// What runs goes by the new spec from now on; what was given up is worth a try.
+    fn update(&mut self, turn: &mut Turn) {
+        let now = turn.now;
         let new = Arc::clone(&self.spec);
         match &mut self.phase {
             Phase::Spawning { spec, .. } => *spec = new,
@@ -163,11 +173,8 @@ impl Service {
                 live.spec = new;
             }
             Phase::Stopping { live, .. } | Phase::Clearing { live, .. } => live.spec = new,
-            Phase::Stopped
-            | Phase::Completed
-            | Phase::Failed { .. }
-            | Phase::Waiting { .. }
-            | Phase::Backoff { .. } => {}
+            Phase::Failed { .. } => self.start(turn),
+            Phase::Stopped | Phase::Completed | Phase::Waiting { .. } | Phase::Backoff { .. } => {}
         }
     }
 

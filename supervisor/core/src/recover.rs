@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::command::{Command, Memory};
 use crate::fleet::Recovered;
 use crate::phase::{Again, Ending, Force, Live, Phase, Rest};
-use crate::service::{Service, Turn, Want};
+use crate::service::{REPLACED, Service, Turn, Want};
 use crate::snapshot::ExitReport;
 use crate::spec::{Kind, Policy, Readiness, RestartPolicy, ServiceName, ServiceSpec, StopPolicy};
 use crate::time::Time;
@@ -38,7 +38,7 @@ impl Service {
                 let live = Live { run, spec, pid, begun: started, started, status: None };
                 self.take_over(live, known && memory.ready, known && memory.ending, turn);
                 if known && self.wanted() && memory.revision != self.spec.revision {
-                    self.restart("replaced by a new configuration", turn);
+                    self.restart(REPLACED, turn);
                 }
             }
             None if self.end_is_unknown() => match memory.clearing {

@@ -27,6 +27,9 @@ pub(crate) struct Turn {
     pub(crate) out: Vec<Command>,
 }
 
+/// Why a service is restarted that nobody asked to.
+pub(crate) const REPLACED: &str = "replaced by a new configuration";
+
 #[derive(Debug)]
 pub(crate) struct Service {
     /// As the plan in force has it; what runs may go by an older one.
@@ -79,7 +82,10 @@ impl Service {
     }
 
     /// Someone named it: its counters begin anew, and no wait holds it.
-    pub(crate) fn start(&mut self) {
+    pub(crate) fn start(&mut self, turn: &mut Turn) {
+        if self.is_outdated() {
+            self.restart(REPLACED, turn);
+        }
         match &mut self.phase {
             Phase::Stopped
             | Phase::Completed
@@ -102,7 +108,10 @@ impl Service {
     }
 
     /// Something that was started depends on it. What has completed stays so.
-    pub(crate) fn need(&mut self) {
+    pub(crate) fn need(&mut self, turn: &mut Turn) {
+        if self.is_outdated() {
+            self.restart(REPLACED, turn);
+        }
         match &mut self.phase {
             Phase::Stopped | Phase::Failed { .. } | Phase::Backoff { .. } => {
                 self.enter(Phase::Waiting { blocker: None }, "needed by another service");
@@ -140,7 +149,7 @@ impl Service {
     /// Someone wants it ended and started again.
     pub(crate) fn restart(&mut self, cause: &str, turn: &mut Turn) {
         match &mut self.phase {
-            Phase::Stopped | Phase::Completed | Phase::Failed { .. } => self.start(),
+            Phase::Stopped | Phase::Completed | Phase::Failed { .. } => self.start(turn),
             Phase::Waiting { .. } => {}
             Phase::Backoff { .. } => {
                 self.failures = 0;
@@ -196,6 +205,11 @@ impl Service {
     pub(crate) fn touch(&mut self) {
         self.changed = true;
         self.view = None;
+    }
+
+    /// What lives was to go, and is not what the plan in force means.
+    fn is_outdated(&self) -> bool {
+        !self.wanted() && self.phase.spec().is_some_and(|spec| spec.revision != self.spec.revision)
     }
 
     pub(crate) fn wanted(&self) -> bool {

@@ -274,3 +274,15 @@ fn a_new_control_ends_and_forgets_what_the_plan_does_not_know() {
     assert_eq!(desk.exited("web", code(0)), ["release web", "close web", "forget web"]);
     assert!(desk.fleet.snapshot().iter().all(|seen| seen.name != name("web")));
 }
+
+#[test]
+fn what_was_to_go_and_is_wanted_again_is_not_taken_for_what_the_plan_means() {
+    let specs = || vec![service("db"), on(service("web"), &["db"])];
+    let mut desk = running(specs());
+    desk.stop(&["web", "db"]);
+    assert_eq!(desk.cause("db"), "waiting for web to stop");
+    desk.replan(vec![newer(service("db")), on(service("web"), &["db"])], &[("db", Change::Replace)]);
+    assert_eq!(desk.start(&["db"]), ["stop db with 15"]);
+    assert_eq!(desk.exited("db", code(0)), ["release db", "spawn db"]);
+    assert_eq!(revisions(&desk.last), [2]);
+}

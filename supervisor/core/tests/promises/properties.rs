@@ -1,10 +1,12 @@
 //! F16: promises that hold over random timelines of requests, deaths, answers, stalls, and new controls.
 //! Not here: the model that they are checked against (see `world`).
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use supervisor_core::{
-    CheckId, Condition, Dependency, Event, Failure, Kind, Liveness, Policy, ProbeOutcome, ServiceName, ServiceSpec,
-    State,
+    Change, CheckId, Condition, Dependency, Event, Failure, Kind, Liveness, Plan, Policy, ProbeOutcome, Readiness,
+    ServiceName, ServiceSpec, State,
 };
 
 use crate::desk::{check, name, service};
@@ -31,6 +33,16 @@ enum Action {
     Stall(u64),
     StaleNews(u8),
     NewControl,
+    Replan(Vec<(Edit, ServiceSpec)>),
+}
+
+/// What a new plan does to one service, if it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Edit {
+    Keep,
+    Update,
+    Replace,
+    Remove,
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -53,7 +65,14 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (0..100_000_u64).prop_map(Action::Stall),
         1 => any::<u8>().prop_map(Action::StaleNews),
         1 => Just(Action::NewControl),
+        2 => edits().prop_map(Action::Replan),
     ]
+}
+
+fn edits() -> impl Strategy<Value = Vec<(Edit, ServiceSpec)>> {
+    let edit = || prop_oneof![4 => Just(Edit::Keep), 2 => Just(Edit::Update), 2 => Just(Edit::Replace), 2 => Just(Edit::Remove)];
+    let edits = prop::collection::vec(edit(), SERVICES);
+    (edits, specs()).prop_map(|(edits, specs)| edits.into_iter().zip(specs).collect())
 }
 
 fn timeline() -> impl Strategy<Value = Vec<Action>> {
@@ -72,6 +91,7 @@ fn spec(place: usize) -> impl Strategy<Value = ServiceSpec> {
         move |(oneshot, below, (notify, delay, gates), live, (policy, delay_of_restart, loops, max), timeout)| {
             let mut spec = service(&format!("s{place}"));
             spec.kind = if oneshot { Kind::Oneshot } else { Kind::Service };
+            spec.autostart = max != 1;
             spec.depends_on = (0..)
                 .zip(below)
                 .filter_map(|(on, condition)| Some(Dependency { on: name(&format!("s{on}")), condition: condition? }))
@@ -132,12 +152,38 @@ impl World {
                 self.tell(Event::DeadlineReached);
             }
             Action::StaleNews(kind) => self.stale_news(kind),
+            Action::Replan(edits) => self.replan(edits),
             Action::NewControl => {
                 if !self.ending {
                     self.replace_control();
                 }
             }
         }
+    }
+
+    fn replan(&mut self, edits: Vec<(Edit, ServiceSpec)>) {
+        let mut plan = Plan { specs: Vec::new(), changes: BTreeMap::new() };
+        self.revision += 1;
+        for (edit, fresh) in edits {
+            let old = self.specs.iter().find(|old| old.name == fresh.name).cloned();
+            let (spec, change) = match (edit, old) {
+                (Edit::Remove, _) => continue,
+                (Edit::Keep, Some(old)) => (old, Change::Keep),
+                // Another kind or another readiness protocol asks for another process.
+                (Edit::Update, Some(old)) => {
+                    let ready = Readiness { notify: old.ready.notify, ..fresh.ready };
+                    (ServiceSpec { revision: old.revision, kind: old.kind, ready, ..fresh }, Change::Update)
+                }
+                (Edit::Replace, _) | (_, None) => (ServiceSpec { revision: self.revision, ..fresh }, Change::Replace),
+            };
+            plan.changes.insert(spec.name.clone(), change);
+            plan.specs.push(spec);
+        }
+        let names: Vec<_> = plan.specs.iter().map(|spec| spec.name.clone()).collect();
+        for spec in &mut plan.specs {
+            spec.depends_on.retain(|dependency| names.contains(&dependency.on));
+        }
+        self.tell(Event::Replanned(plan));
     }
 
     fn fail(&mut self, run: u64, failure: Failure) {
@@ -243,6 +289,16 @@ impl World {
     /// Each service is where it is wanted, as far as its policy and its dependencies allow.
     fn assert_settled(&mut self) {
         let snapshot = self.fleet.snapshot();
+        let names = |mut names: Vec<ServiceName>| {
+            names.sort();
+            names
+        };
+        let shown = names(snapshot.iter().map(|seen| seen.name.clone()).collect());
+        assert_eq!(shown, names(self.specs.iter().map(|spec| spec.name.clone()).collect()), "the plan, the whole plan");
+        for tree in self.trees.values() {
+            let spec = self.specs.iter().find(|spec| spec.name == tree.service).unwrap();
+            assert_eq!(tree.revision, spec.revision, "{}: nothing runs by an old spec", spec.name);
+        }
         let state = |name: &ServiceName| snapshot.iter().find(|seen| seen.name == *name).unwrap().state;
         for (seen, spec) in snapshot.iter().zip(&self.specs) {
             let settled = match (seen.wanted, seen.state) {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use supervisor_core::{
-    CheckId, Command, Condition, Event, ExitReport, Fleet, Kind, Memory, ProbeOutcome, Recovered, ServiceName,
+    CheckId, Command, Condition, Event, ExitReport, Fleet, Kind, Memory, Plan, ProbeOutcome, Recovered, ServiceName,
     ServiceSnapshot, ServiceSpec, Settings, State, Time,
 };
 
@@ -27,12 +27,15 @@ pub(crate) struct World {
     next_pid: i32,
     pub(crate) ending: bool,
     pub(crate) finished: bool,
+    /// Of the newest plan.
+    pub(crate) revision: u64,
 }
 
 /// A run as the world has it.
 pub(crate) struct Tree {
-    service: ServiceName,
+    pub(crate) service: ServiceName,
     generation: u64,
+    pub(crate) revision: u64,
     pub(crate) main: Main,
     /// The rest of it.
     pub(crate) rest: BTreeSet<i32>,
@@ -65,6 +68,7 @@ impl World {
             next_pid: 100,
             ending: false,
             finished: false,
+            revision: 1,
         }
     }
 
@@ -134,14 +138,12 @@ impl World {
 
     fn note_wants(&mut self, event: &Event) {
         match event {
-            Event::StartRequested(names) if !self.ending => {
-                let mut open = names.clone();
-                while let Some(name) = open.pop() {
-                    open.extend(self.spec(&name).depends_on.iter().map(|dependency| dependency.on.clone()));
-                    self.wanted.insert(name);
-                }
+            Event::StartRequested(names) if !self.ending => self.want(names),
+            Event::RestartRequested(names) if !self.ending => {
+                let planned: Vec<_> = names.iter().filter(|name| self.is_planned(name)).cloned().collect();
+                self.wanted.extend(planned);
             }
-            Event::RestartRequested(names) if !self.ending => self.wanted.extend(names.iter().cloned()),
+            Event::Replanned(plan) if !self.ending => self.note_plan(plan),
             Event::StopRequested(names) | Event::KillRequested(names) => {
                 self.wanted.retain(|name| !names.contains(name));
             }
@@ -151,6 +153,34 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    fn note_plan(&mut self, plan: &Plan) {
+        let old = std::mem::replace(&mut self.specs, plan.specs.clone());
+        let is_new = |spec: &&ServiceSpec| old.iter().all(|old| old.name != spec.name);
+        let added: Vec<_> = self.specs.iter().filter(is_new).cloned().collect();
+        self.wanted = self.wanted.iter().filter(|name| self.is_planned(name)).cloned().collect();
+        self.want(&added.iter().filter(|spec| spec.autostart).map(|spec| spec.name.clone()).collect::<Vec<_>>());
+        let needed = self.with_all_below(&self.wanted.iter().cloned().collect::<Vec<_>>());
+        self.wanted.extend(needed.into_iter().filter(|name| added.iter().any(|spec| spec.name == *name)));
+    }
+
+    fn want(&mut self, names: &[ServiceName]) {
+        self.wanted.extend(self.with_all_below(names));
+    }
+
+    fn with_all_below(&self, names: &[ServiceName]) -> BTreeSet<ServiceName> {
+        let mut open: Vec<_> = names.iter().filter(|name| self.is_planned(name)).cloned().collect();
+        let mut all = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            open.extend(self.spec(&name).depends_on.iter().map(|dependency| dependency.on.clone()));
+            all.insert(name);
+        }
+        all
+    }
+
+    pub(crate) fn is_planned(&self, name: &ServiceName) -> bool {
+        self.specs.iter().any(|spec| spec.name == *name)
     }
 
     fn spec(&self, name: &ServiceName) -> &ServiceSpec {
@@ -176,12 +206,14 @@ impl World {
 
     fn carry_out_one(&mut self, command: Command, snapshot: &[std::sync::Arc<ServiceSnapshot>]) {
         match command {
-            Command::Spawn { service, run, generation, .. } => {
+            Command::Spawn { service, run, generation, revision, .. } => {
                 self.check_spawn(&service, run, generation, snapshot);
+                assert_eq!(revision, self.spec(&service).revision, "{service}: a start with an old spec");
                 self.newest_run = run;
                 let tree = Tree {
                     service,
                     generation,
+                    revision,
                     main: Main::Unborn,
                     rest: BTreeSet::new(),
                     asked: false,
@@ -227,7 +259,11 @@ impl World {
                 assert!(old.is_none_or(|old| old.generation <= memory.generation));
             }
             Command::Forget { service } => {
+                assert!(!self.trees.values().any(|tree| tree.service == service), "forgotten while it lives");
+                assert!(!self.specs.iter().any(|spec| spec.name == service), "forgotten though it is in the plan");
+                assert!(snapshot.iter().all(|seen| seen.name != service));
                 self.memories.remove(&service);
+                self.shown.remove(&service);
             }
             Command::Report(transition) => {
                 let told = self.shown.insert(transition.service, transition.to);
