@@ -136,7 +136,7 @@ fn upwards(dependencies: &[Vec<(usize, Condition)>]) -> Result<Vec<usize>, Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{Dependency, Kind, Policy, Readiness, RestartPolicy, StopPolicy};
+    use crate::spec::{Dependency, Kind, Policy, Readiness, RestartPolicy, RolloutPolicy, StopPolicy};
 
     fn name(text: &str) -> ServiceName {
         ServiceName::new(text).unwrap()
@@ -164,6 +164,8 @@ mod tests {
             stop: StopPolicy { signal: 15, timeout: 1 },
             ready: Readiness { notify: false, delay: None, checks: Vec::new(), interval: 1, deadline: 0 },
             live: None,
+            rollout: RolloutPolicy::exclusive(),
+            instances: 1,
         }
     }
 

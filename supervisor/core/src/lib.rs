@@ -32,7 +32,7 @@ pub use health::{Health, HealthStatus};
 pub use plan::{Change, Plan};
 pub use snapshot::{ExitReport, RunSnapshot, ServiceSnapshot, State};
 pub use spec::{
-    Check, CheckId, Condition, Dependency, GraphError, Kind, Liveness, Policy, Readiness, RestartPolicy, ServiceName,
-    ServiceNameError, ServiceSpec, StopPolicy,
+    Check, CheckId, Condition, Dependency, GraphError, Kind, Liveness, Policy, Readiness, RestartPolicy, RolloutPolicy,
+    ServiceName, ServiceNameError, ServiceSpec, StopPolicy,
 };
 pub use time::{Millis, Time};

@@ -8,7 +8,7 @@ use crate::fleet::Recovered;
 use crate::phase::{Again, Ending, Force, Live, Phase, Rest};
 use crate::service::{REPLACED, Service, Turn, Want};
 use crate::snapshot::ExitReport;
-use crate::spec::{Kind, Policy, Readiness, RestartPolicy, ServiceName, ServiceSpec, StopPolicy};
+use crate::spec::{Kind, Policy, Readiness, RestartPolicy, RolloutPolicy, ServiceName, ServiceSpec, StopPolicy};
 use crate::time::Time;
 use crate::words;
 
@@ -154,6 +154,8 @@ pub(crate) fn left_behind(name: ServiceName, memory: &Memory) -> Service {
         stop: memory.stop.clone().unwrap_or(LAST_RESORT),
         ready: Readiness { notify: false, delay: None, checks: Vec::new(), interval: 1, deadline: 0 },
         live: None,
+        rollout: RolloutPolicy::exclusive(),
+        instances: 1,
     };
     Service { leaving: true, ..Service::new(Arc::new(spec)) }
 }

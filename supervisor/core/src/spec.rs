@@ -87,6 +87,10 @@ pub struct ServiceSpec {
     pub ready: Readiness,
     /// When it counts as dead although its process lives.
     pub live: Option<Liveness>,
+    /// How a generation is followed by the next one while it runs.
+    pub rollout: RolloutPolicy,
+    /// How many of it run side by side; at least 1.
+    pub instances: u32,
 }
 
 /// Runs for ever, or to completion.
@@ -162,6 +166,30 @@ pub struct StopPolicy {
     pub signal: i32,
     /// How long until the whole tree is killed.
     pub timeout: Millis,
+}
+
+/// How a generation that runs is followed by the next one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolloutPolicy {
+    /// Two generations may run at once: the old one serves until the new one is ready. Without it, the old one is
+    /// stopped first.
+    pub overlap: bool,
+    /// The number of the signal that tells the old one that another one serves; `None`: the stop signal.
+    pub drain_signal: Option<i32>,
+    /// The new one must be ready for this long before it takes over.
+    pub bake: Millis,
+    /// A new one that fails this soon after it took over is followed by the old spec.
+    pub warm: Millis,
+    /// How long the old one may take to finish what it has begun, before it is stopped.
+    pub drain: Millis,
+}
+
+impl RolloutPolicy {
+    /// Never two at once: stop, then start.
+    #[must_use]
+    pub fn exclusive() -> Self {
+        Self { overlap: false, drain_signal: None, bake: 0, warm: 0, drain: 0 }
+    }
 }
 
 /// A check of one service, by its place in the list of its readiness or liveness checks.

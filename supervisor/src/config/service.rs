@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use supervisor_core::{Condition, Dependency, Kind, ServiceName, ServiceSpec};
+use supervisor_core::{Condition, Dependency, Kind, RolloutPolicy, ServiceName, ServiceSpec};
 
 use super::checks::{self, Reach};
 use super::environment::{self, Desk, EnvFiles};
@@ -89,6 +89,8 @@ fn with_port(
         stop: policy::stop(service, reader),
         ready: checks.ready,
         live: checks.live,
+        rollout: RolloutPolicy::exclusive(),
+        instances: 1,
     };
     let command = service.get("command");
     let base = reader.sources.dir(command.map_or(declared.at, |node| node.span).file).to_owned();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use supervisor_core::{
     Change, Check, CheckId, Command, Condition, Dependency, Event, ExitReport, Failure, Fleet, Health, Kind, Liveness,
-    Memory, Plan, Policy, ProbeOutcome, Readiness, Recovered, RestartPolicy, ServiceName, ServiceSnapshot, ServiceSpec,
-    Settings, State, StopPolicy, Time, Transition,
+    Memory, Plan, Policy, ProbeOutcome, Readiness, Recovered, RestartPolicy, RolloutPolicy, ServiceName,
+    ServiceSnapshot, ServiceSpec, Settings, State, StopPolicy, Time, Transition,
 };
 
 pub(crate) struct Desk {
@@ -46,6 +46,8 @@ pub(crate) fn service(own: &str) -> ServiceSpec {
         stop: StopPolicy { signal: 15, timeout: 10_000 },
         ready: Readiness { notify: false, delay: None, checks: Vec::new(), interval: 100, deadline: 60_000 },
         live: None,
+        rollout: RolloutPolicy::exclusive(),
+        instances: 1,
     }
 }
 
