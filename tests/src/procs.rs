@@ -2,7 +2,7 @@
 //! Not here: which ones a test may end.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One process.
 #[derive(Debug, Clone)]
@@ -12,19 +12,21 @@ pub struct Proc {
     pub session: i32,
     /// `R`, `S`, `T`, `Z` …
     pub state: char,
-    /// Without the note that the file was replaced.
-    pub exe: PathBuf,
     pub command: String,
 }
 
-/// Every process whose environment names `marker`, a directory that only one test uses.
+/// Every process whose environment or command names `marker`, a directory that only one test uses. The supervisor's
+/// roles show their environment to root only.
 #[must_use]
 pub fn processes_of(marker: &Path) -> Vec<Proc> {
     let marker = marker.as_os_str().as_encoded_bytes();
     all_pids()
         .filter(|pid| {
-            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environ.windows(marker.len()).any(|part| part == marker)
+            let names_it = |file: &str| {
+                let words = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+                words.windows(marker.len()).any(|part| part == marker)
+            };
+            names_it("environ") || names_it("cmdline")
         })
         .filter_map(of)
         .collect()
@@ -62,9 +64,7 @@ fn of(pid: i32) -> Option<Proc> {
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
     let session = fields.nth(1)?.parse().ok()?;
-    let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    let exe = exe.to_string_lossy().trim_end_matches(" (deleted)").into();
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned();
-    Some(Proc { pid, parent, session, state, exe, command })
+    Some(Proc { pid, parent, session, state, command })
 }

@@ -263,10 +263,8 @@ impl Stack {
     fn role(&self, role: &str) -> i32 {
         eventually(&format!("a {role} to run"), || {
             let all = self.processes();
-            let roles: Vec<&Proc> = all
-                .iter()
-                .filter(|one| one.exe.file_name().is_some_and(|name| name == "supervisor") && one.state != 'Z')
-                .collect();
+            let roles: Vec<&Proc> =
+                all.iter().filter(|one| one.command.starts_with("supervisor: ") && one.state != 'Z').collect();
             let below = |one: &Proc| roles.iter().any(|other| other.pid == one.parent);
             let control = roles.iter().find(|one| below(one))?;
             Some(if role == "control" { control.pid } else { control.parent })

@@ -21,19 +21,36 @@ use crate::{platform, signals};
 
 pub(crate) type Failure = (Step, Errno);
 
-/// What the keeper was started with and changed for itself; children get the original.
+/// What the keeper was started with and changed for itself and for control; children get the original.
 pub(crate) struct Origin {
     pub(crate) nofile: (u64, u64),
-    spared_by_oom_killer: bool,
+    core: (u64, u64),
+    /// Not the original: the out-of-memory killer is to prefer the children.
+    oom_score_adj: Option<i32>,
 }
 
 impl Origin {
-    /// Notes the originals, then raises the keeper's own limit of open files as far as it goes.
+    /// Notes the originals. From now on the keeper may have as many open files as the kernel grants, leaves no core,
+    /// is closed to others of its user, and is one of the last that the out-of-memory killer takes.
     pub(crate) fn note() -> Self {
         let nofile = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
+        let core = getrlimit(Resource::RLIMIT_CORE).unwrap_or((0, 0));
         // Where the hard limit is more than the kernel grants, the soft one stays as it is.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, nofile.1, nofile.1);
-        Self { nofile, spared_by_oom_killer: platform::is_spared_by_oom_killer() }
+        let _ = setrlimit(Resource::RLIMIT_CORE, 0, core.1);
+        // In this order: a process that is closed to others of its user cannot write what tells the killer.
+        let oom_score_adj = platform::outlive_children();
+        platform::keep_to_ourselves();
+        Self { nofile, core, oom_score_adj }
+    }
+
+    /// In the child, which is like the keeper but for this.
+    fn restore(&self) -> Result<(), Errno> {
+        platform::schedule_plainly();
+        if let Some(adjustment) = self.oom_score_adj {
+            platform::set_oom_score_adj(adjustment);
+        }
+        setrlimit(Resource::RLIMIT_CORE, self.core.0, self.core.1)
     }
 }
 
@@ -163,8 +180,8 @@ impl Image {
     ) -> Result<std::convert::Infallible, Failure> {
         setsid().map_err(|errno| (Step::Setsid, errno))?;
         signals::reset_signals();
-        if origin.is_some_and(|origin| origin.spared_by_oom_killer) {
-            platform::give_up_oom_protection();
+        if let Some(origin) = origin {
+            origin.restore().map_err(|errno| (Step::Limits, errno))?;
         }
         let mode = libc::mode_t::try_from(spawn.umask).map_err(|_| (Step::Limits, Errno::EINVAL))?;
         umask(Mode::from_bits_truncate(mode));
@@ -177,6 +194,9 @@ impl Image {
         }
         if let Some((uid, gid, groups)) = &spawn.user {
             platform::become_user(*uid, *gid, groups)?;
+        }
+        if origin.is_some() {
+            platform::keep_no_capabilities_unless_root().map_err(|errno| (Step::Capabilities, errno))?;
         }
         if spawn.listen_pid {
             self.env.extend(CString::new(format!("LISTEN_PID={}", std::process::id())).ok());

@@ -164,12 +164,14 @@ pub enum Step {
     Setuid,
     /// `PR_SET_NO_NEW_PRIVS`.
     NoNewPrivs,
+    /// Capabilities, which only root keeps.
+    Capabilities,
     /// `execve`.
     Exec,
 }
 
 impl Step {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Fork,
         Self::Setsid,
         Self::Signals,
@@ -180,6 +182,7 @@ impl Step {
         Self::Setgid,
         Self::Setuid,
         Self::NoNewPrivs,
+        Self::Capabilities,
         Self::Exec,
     ];
 
@@ -202,6 +205,7 @@ impl Step {
             Self::Setgid => "setgid",
             Self::Setuid => "setuid",
             Self::NoNewPrivs => "no_new_privs",
+            Self::Capabilities => "capabilities",
             Self::Exec => "exec",
         }
     }

@@ -123,6 +123,7 @@ fn processes(pids: &[i32]) -> String {
 
 pub(crate) fn control(global: &Global, control: Control) -> ExitCode {
     let channel = platform::control_channel();
+    platform::keep_to_ourselves();
     // A client, a notify socket or a pipe that is gone must be an error, not our death; a full file size limit, too.
     for signal in [signal_hook::consts::SIGPIPE, nix::libc::SIGXFSZ] {
         let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));

@@ -35,6 +35,17 @@ pub(crate) fn processes() -> Vec<Process> {
     entries.filter_map(|entry| process(entry.ok()?.file_name().to_str()?.parse().ok()?)).collect()
 }
 
+/// Others of our user can neither trace us nor read our memory. The keeper has seen to it that no core is written.
+#[cfg(target_os = "linux")]
+pub(crate) fn keep_to_ourselves() {
+    // It cannot fail for this value.
+    let _ = nix::sys::prctl::set_dumpable(false);
+}
+
+/// Elsewhere that is the default, or is not to be had.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn keep_to_ourselves() {}
+
 /// Elsewhere nothing is known without further libraries: leftovers are not found there.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn environment_of(_pid: i32) -> Option<Vec<u8>> {

@@ -23,6 +23,12 @@ pub(crate) const MAX_RSS_UNIT: u64 = 1024;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
+/// Half of what would spare us altogether (-1000), which would leave the killer nobody when we are to blame.
+const OOM_SCORE_ADJ_OF_ROLES: i32 = -500;
+/// `linux/ioprio.h`.
+const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+/// `linux/capability.h`.
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 pub(crate) fn close_on_exec(_received: &[OwnedFd]) {}
 
@@ -33,14 +39,62 @@ pub(crate) fn become_reaper() {
     let _ = prctl::set_name(c"keeper");
 }
 
-/// The out-of-memory killer spares this process, which its children must not inherit.
-pub(crate) fn is_spared_by_oom_killer() -> bool {
-    let adjustment = fs::read_to_string(OOM_SCORE_ADJ).ok();
-    adjustment.and_then(|text| text.trim().parse::<i32>().ok()).is_some_and(|value| value < 0)
+/// Makes the out-of-memory killer prefer our children to us, and says what they are to have: as root we go down to
+/// -500 and they have 0; else they have 100 more than we, which everyone may ask for.
+pub(crate) fn outlive_children() -> Option<i32> {
+    let own: i32 = fs::read_to_string(OOM_SCORE_ADJ).ok()?.trim().parse().ok()?;
+    if own <= OOM_SCORE_ADJ_OF_ROLES || fs::write(OOM_SCORE_ADJ, OOM_SCORE_ADJ_OF_ROLES.to_string()).is_ok() {
+        return Some(0);
+    }
+    Some((own.max(0) + 100).min(1000))
 }
 
-pub(crate) fn give_up_oom_protection() {
-    let _ = fs::write(OOM_SCORE_ADJ, "0");
+/// For a child of ours, before it is another program.
+pub(crate) fn set_oom_score_adj(adjustment: i32) {
+    // The file belongs to root as long as we keep to ourselves; `exec` opens the child anyway.
+    let _ = prctl::set_dumpable(true);
+    let _ = fs::write(OOM_SCORE_ADJ, adjustment.to_string());
+}
+
+/// Others of our user can neither trace us nor read our memory, and no core of it is written. Ends with `exec`.
+pub(crate) fn keep_to_ourselves() {
+    let _ = prctl::set_dumpable(false);
+}
+
+/// Ordinary scheduling and priority, whatever we were started with. Only root may raise them, so that is as far as it
+/// goes.
+pub(crate) fn schedule_plainly() {
+    let (itself, plain) = (0, 0);
+    // SAFETY: the kernel reads one sched_param, all zeroes; the other calls take integers.
+    #[expect(unsafe_code, reason = "nix has none of the three")]
+    unsafe {
+        let param: libc::sched_param = zeroed();
+        libc::sched_setscheduler(itself, libc::SCHED_OTHER, &raw const param);
+        libc::setpriority(libc::PRIO_PROCESS, 0, plain);
+        libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, itself, plain);
+    }
+}
+
+/// Only root has capabilities; nobody else can get one back by a program's own.
+pub(crate) fn keep_no_capabilities_unless_root() -> Result<(), Errno> {
+    if Uid::effective().is_root() {
+        return Ok(());
+    }
+    let header: [u32; 2] = [CAPABILITY_VERSION_3, 0];
+    let none = [0_u32; 6];
+    // SAFETY: the kernel reads the header and two triples, as that version has them.
+    #[expect(unsafe_code, reason = "no wrapper has capset")]
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    Errno::result(result).map(drop)
+}
+
+/// No program can give us any of these any more. Needs a capability itself; without it, `no_new_privs` has to do.
+fn drop_bounding_set() {
+    // SAFETY: prctl with this operation takes an integer.
+    #[expect(unsafe_code, reason = "nix has no bounding set")]
+    let drop_one = |capability: libc::c_ulong| unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    // It ends with the first number that the kernel does not know.
+    let _ = (0..64).take_while(|capability| drop_one(*capability) == 0).count();
 }
 
 /// The C library refuses two signals that it uses itself; ignored ones are inherited all the same.
@@ -97,6 +151,9 @@ pub(crate) unsafe fn fork_into(group: Option<BorrowedFd<'_>>) -> Result<ForkResu
 pub(crate) fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), (Step, Errno)> {
     let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
     let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    if !user.is_root() {
+        drop_bounding_set();
+    }
     setgroups(&groups).map_err(|errno| (Step::Setgroups, errno))?;
     setresgid(group, group, group).map_err(|errno| (Step::Setgid, errno))?;
     setresuid(user, user, user).map_err(|errno| (Step::Setuid, errno))?;

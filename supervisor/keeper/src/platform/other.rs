@@ -22,11 +22,19 @@ pub(crate) fn close_on_exec(received: &[OwnedFd]) {
 
 pub(crate) fn become_reaper() {}
 
-pub(crate) fn is_spared_by_oom_killer() -> bool {
-    false
+pub(crate) fn outlive_children() -> Option<i32> {
+    None
 }
 
-pub(crate) fn give_up_oom_protection() {}
+pub(crate) fn set_oom_score_adj(_adjustment: i32) {}
+
+pub(crate) fn keep_to_ourselves() {}
+
+pub(crate) fn schedule_plainly() {}
+
+pub(crate) fn keep_no_capabilities_unless_root() -> Result<(), Errno> {
+    Ok(())
+}
 
 pub(crate) fn set_default_disposition(signal: i32) {
     // SAFETY: the default disposition runs no code of ours.

@@ -25,6 +25,7 @@ pub(crate) fn sigdump(mut args: Args) -> io::Result<()> {
     let env: BTreeMap<String, String> = std::env::vars_os()
         .map(|(key, value)| (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
+    let capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map(status_line);
     let dump = json!({
         "pid": process::id(),
         "sid": getsid(None)?.as_raw(),
@@ -37,6 +38,9 @@ pub(crate) fn sigdump(mut args: Args) -> io::Result<()> {
         "gid": [gids.real.as_raw(), gids.effective.as_raw(), gids.saved.as_raw()],
         "groups": groups,
         "no_new_privs": status_line("NoNewPrivs"),
+        "capabilities": capabilities,
+        "nice": stat_field(19),
+        "policy": stat_field(41),
         "oom_score_adj": fs::read_to_string("/proc/self/oom_score_adj")?.trim(),
         "cwd": std::env::current_dir()?,
         "args": std::env::args().collect::<Vec<_>>(),
@@ -66,6 +70,12 @@ fn status_line(key: &str) -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with(key))?;
     line.split_once(':').map(|(_, value)| value.trim().to_owned())
+}
+
+/// A field of `/proc/self/stat` by its number in proc(5); the second may hold anything, so they are counted after it.
+fn stat_field(number: usize) -> Option<String> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(number - 3).map(str::to_owned)
 }
 
 /// Tries to read from a person who is not there.
