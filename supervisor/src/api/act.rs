@@ -1,21 +1,19 @@
-//! Handlers that change something: each becomes one request to the loop.
-//! Not here: what comes of it; that shows in the status.
+//! Handlers that change something: each becomes one request to the loop, which makes it an operation.
+//! Not here: what becomes of the operation (`operations`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use supervisor_core::ServiceName;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use super::answer::{Answer, Document, JSON, Told};
-use super::document::{AcceptedDocument, SCHEMA_VERSION, ServicesRequest, StopRequest};
-use super::input::{Fixed, Input, Json, NoQuery, Query};
-use super::openapi::Schemas;
+use super::document::{ServicesRequest, StopRequest};
+use super::input::{Fixed, Input, Json, Query};
+use super::operations::{Begun, Wait, WaitQuery};
 use super::problem::Problem;
 use super::read::unknown_service;
 use super::site::Actor;
@@ -30,70 +28,63 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct StopQuery {
     /// Kill at once.
     now: bool,
+    wait: Wait,
 }
 
-impl Query for StopQuery {}
+impl Query for StopQuery {
+    fn patience(&self) -> Duration {
+        self.wait.patience()
+    }
+}
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SignalQuery {
     /// A name with or without `SIG`, or a number.
     signal: String,
+    #[serde(default)]
+    wait: Wait,
 }
 
 impl Query for SignalQuery {}
 
-pub(super) struct Accepted;
+type Done = Result<Begun, Problem>;
 
-impl Answer for Accepted {
-    const KINDS: &'static [&'static str] = &[JSON];
-
-    fn told(schemas: &mut Schemas) -> Vec<Told> {
-        let content = vec![(JSON, schemas.given::<AcceptedDocument>())];
-        vec![Told { status: StatusCode::ACCEPTED, about: "it has been taken", headers: &[], content }]
-    }
-
-    fn respond(self) -> Response {
-        Document::of(&AcceptedDocument { schema_version: SCHEMA_VERSION, accepted: true }).with(StatusCode::ACCEPTED)
-    }
+pub(super) async fn start_all(actor: Arc<Actor>, input: Input<Fixed, WaitQuery, Json<ServicesRequest>>) -> Done {
+    ask(&actor, What::Start(input.body.0.services), input.query.wait).await
 }
 
-type Done = Result<Accepted, Problem>;
-
-pub(super) async fn start_all(actor: Arc<Actor>, input: Input<Fixed, NoQuery, Json<ServicesRequest>>) -> Done {
-    ask(&actor, What::Start(input.body.0.services)).await
+pub(super) async fn restart_all(actor: Arc<Actor>, input: Input<Fixed, WaitQuery, Json<ServicesRequest>>) -> Done {
+    ask(&actor, What::Restart(input.body.0.services), input.query.wait).await
 }
 
-pub(super) async fn restart_all(actor: Arc<Actor>, input: Input<Fixed, NoQuery, Json<ServicesRequest>>) -> Done {
-    ask(&actor, What::Restart(input.body.0.services)).await
-}
-
-pub(super) async fn stop_all(actor: Arc<Actor>, input: Input<Fixed, NoQuery, Json<StopRequest>>) -> Done {
+pub(super) async fn stop_all(actor: Arc<Actor>, input: Input<Fixed, WaitQuery, Json<StopRequest>>) -> Done {
     let StopRequest { services, now } = input.body.0;
-    ask(&actor, What::Stop { services, now }).await
+    ask(&actor, What::Stop { services, now }, input.query.wait).await
 }
 
-pub(super) async fn start(actor: Arc<Actor>, input: Input<ServiceName>) -> Done {
-    ask(&actor, What::Start(vec![input.path])).await
+pub(super) async fn start(actor: Arc<Actor>, input: Input<ServiceName, WaitQuery>) -> Done {
+    ask(&actor, What::Start(vec![input.path]), input.query.wait).await
 }
 
-pub(super) async fn restart(actor: Arc<Actor>, input: Input<ServiceName>) -> Done {
-    ask(&actor, What::Restart(vec![input.path])).await
+pub(super) async fn restart(actor: Arc<Actor>, input: Input<ServiceName, WaitQuery>) -> Done {
+    ask(&actor, What::Restart(vec![input.path]), input.query.wait).await
 }
 
 pub(super) async fn stop(actor: Arc<Actor>, input: Input<ServiceName, StopQuery>) -> Done {
-    ask(&actor, What::Stop { services: vec![input.path], now: input.query.now }).await
+    let StopQuery { now, wait } = input.query;
+    ask(&actor, What::Stop { services: vec![input.path], now }, wait).await
 }
 
 pub(super) async fn signal(actor: Arc<Actor>, input: Input<ServiceName, SignalQuery>) -> Done {
     let signal = signals::parse(&input.query.signal).ok_or_else(|| {
         Problem::new(StatusCode::BAD_REQUEST, "`signal` is no signal; use a name as HUP, or a number")
     })?;
-    ask(&actor, What::Signal { service: input.path, signal }).await
+    ask(&actor, What::Signal { service: input.path, signal }, input.query.wait).await
 }
 
 /// Hands it to the loop and waits until the loop has taken it.
-async fn ask(actor: &Actor, what: What) -> Done {
+async fn ask(actor: &Actor, what: What, wait: Wait) -> Done {
     let unavailable = |detail: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
     let (sender, receiver) = oneshot::channel();
     actor.asks.try_send(Ask { what, answer: sender }).map_err(|error| match error {
@@ -101,7 +92,7 @@ async fn ask(actor: &Actor, what: What) -> Done {
         TrySendError::Closed(_) => unavailable("the supervisor is ending"),
     })?;
     match tokio::time::timeout(ANSWER_TIMEOUT, receiver).await {
-        Ok(Ok(Ok(()))) => Ok(Accepted),
+        Ok(Ok(Ok(operation))) => Ok(Begun::awaited(&actor.reader, operation, wait).await),
         Ok(Ok(Err(refusal))) => Err(refused(&refusal)),
         Ok(Err(_)) => Err(unavailable("the supervisor is ending")),
         Err(_) => Err(unavailable("the supervisor did not answer in time; see its own log")),

@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use supervisor_core::{HealthStatus, Kind, ServiceName, State};
 
-use super::words::{HealthWord, KindWord, Name, StateWord};
+use super::words::{HealthWord, KindWord, Name, OperationNumber, StateWord};
+use crate::control::{OperationKind, Outcome};
 
 /// Grows when a field changes its meaning or goes away; new fields do not count.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -182,11 +183,41 @@ pub(crate) enum Alive {
     Alive,
 }
 
-/// The answer to a change: it has been taken; what comes of it shows in the status.
+/// `GET /api/v1/operations/ID`, and the answer to every change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct AcceptedDocument {
+pub(crate) struct OperationDocument {
     pub(crate) schema_version: u32,
-    pub(crate) accepted: bool,
+    pub(crate) operation: OperationEntry,
+}
+
+/// `GET /api/v1/operations`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct OperationsDocument {
+    pub(crate) schema_version: u32,
+    /// The last ones, the newest first.
+    pub(crate) operations: Vec<OperationEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct OperationEntry {
+    #[schemars(with = "OperationNumber")]
+    pub(crate) id: String,
+    pub(crate) kind: OperationKind,
+    pub(crate) state: Outcome,
+    #[schemars(with = "Vec<Name>")]
+    pub(crate) services: Vec<ServiceName>,
+    pub(crate) started_at: String,
+    pub(crate) ended_at: Option<String>,
+    /// What has become of each service.
+    #[schemars(with = "BTreeMap<String, OutcomeEntry>")]
+    pub(crate) outcomes: BTreeMap<ServiceName, OutcomeEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct OutcomeEntry {
+    pub(crate) outcome: Outcome,
+    /// Why, in words.
+    pub(crate) cause: String,
 }
 
 /// The body of `POST /api/v1/{start,restart}`. No names means all.

@@ -9,6 +9,7 @@ mod document;
 mod input;
 mod logs;
 mod openapi;
+mod operations;
 mod paced;
 mod problem;
 mod read;
@@ -25,7 +26,7 @@ mod words;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub(crate) use access::Token;
 pub(crate) use document::*;
@@ -37,6 +38,8 @@ use crate::control::{Ask, View};
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) view: Arc<ArcSwap<View>>,
+    /// The version of the view, to wait for another one.
+    pub(crate) shown: watch::Receiver<u64>,
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) token: Token,
     /// What to add now to a monotonic time to get milliseconds since 1970.

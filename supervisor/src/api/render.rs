@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use supervisor_core::{ExitReport, Health, HealthStatus, ServiceSnapshot, Time};
 
 use super::document::{
-    ExecutableDocument, ExitDocument, FailingCheck, HealthDocument, HealthEntry, SCHEMA_VERSION, ServiceDocument,
-    ServicesDocument, ShortDocument, ShortEntry, StatusDocument, SupervisorDocument,
+    ExecutableDocument, ExitDocument, FailingCheck, HealthDocument, HealthEntry, OperationEntry, OutcomeEntry,
+    SCHEMA_VERSION, ServiceDocument, ServicesDocument, ShortDocument, ShortEntry, StatusDocument, SupervisorDocument,
 };
 use crate::config::Launch;
-use crate::control::{Executable, View};
+use crate::control::{Executable, Operation, Part, View};
 use crate::{signals, timestamp};
 
 pub(crate) fn status(view: &View) -> StatusDocument {
@@ -95,6 +95,20 @@ pub(crate) fn service(view: &View, snapshot: &ServiceSnapshot) -> ServiceDocumen
         log_dropped_lines: facts.map_or(0, |facts| facts.log_trouble.dropped_lines),
         log_error: facts.and_then(|facts| facts.log_trouble.error.clone()),
         executable: facts.and_then(|facts| facts.executable.as_ref()).map(executable),
+    }
+}
+
+pub(crate) fn operation(view: &View, operation: &Operation) -> OperationEntry {
+    let outcome =
+        |part: &Part| (part.service.clone(), OutcomeEntry { outcome: part.outcome, cause: part.cause.clone() });
+    OperationEntry {
+        id: operation.id.to_string(),
+        kind: operation.kind,
+        state: operation.state,
+        services: operation.parts.iter().map(|part| part.service.clone()).collect(),
+        started_at: wall(view, operation.started),
+        ended_at: operation.ended.map(|at| wall(view, at)),
+        outcomes: operation.parts.iter().map(outcome).collect(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::access::Needs;
 use super::route::Route;
-use super::{act, logs, read};
+use super::{act, logs, operations, read};
 use crate::config::OpenGroup;
 
 const HEALTH: Needs = Needs::Group(OpenGroup::Health);
@@ -30,6 +30,18 @@ fn reads() -> Vec<Route> {
             Needs::Token,
             ("logs", "the last lines of a service's log"),
             logs::tail,
+        ),
+        Route::read(
+            "/api/v1/operations",
+            STATUS,
+            ("operations", "the last changes that were asked for"),
+            operations::operations,
+        ),
+        Route::read(
+            "/api/v1/operations/{id}",
+            STATUS,
+            ("operation", "what has become of one of them"),
+            operations::operation,
         ),
     ]
 }

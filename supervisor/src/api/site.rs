@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::cache::Cache;
 use crate::control::Ask;
@@ -19,10 +19,13 @@ pub(crate) struct Site {
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
     pub(crate) cache: Arc<Cache>,
+    /// The version of the view, to wait for another one.
+    pub(crate) shown: watch::Receiver<u64>,
 }
 
 /// For routes that change something.
 #[derive(Debug)]
 pub(crate) struct Actor {
+    pub(crate) reader: Reader,
     pub(crate) asks: mpsc::Sender<Ask>,
 }

@@ -1,4 +1,4 @@
-//! Schemas of the core's types, which know nothing of schemas. Each only stands for the type that it describes.
+//! Schemas of words. Most stand for types of the core, which knows nothing of schemas.
 //! Not here: documents.
 
 use std::borrow::Cow;
@@ -47,6 +47,11 @@ word!(
 word!(
     /// For `supervisor_core::HealthStatus`.
     HealthWord as "Health": { "type": "string", "enum": ["healthy", "degraded", "unhealthy"] }
+);
+
+word!(
+    /// The number of an operation, as text: a client is not to count with it.
+    OperationNumber as "OperationNumber": { "type": "string", "pattern": "^[0-9]{1,20}$" }
 );
 
 #[cfg(test)]

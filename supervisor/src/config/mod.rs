@@ -35,6 +35,7 @@ pub(crate) use files::Disk;
 pub(crate) use load::{find, load, located};
 pub(crate) use model::*;
 pub(crate) use ownership::check_ownership;
+pub(crate) use quantity::duration;
 pub(crate) use recorded::{Recorded, Recorder};
 pub(crate) use schema::schema;
 pub(crate) use surroundings::Surroundings;

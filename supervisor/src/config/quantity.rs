@@ -23,7 +23,7 @@ const SIZE_UNITS: [(&str, u64); 9] = [
 
 /// `300ms`, `10s`, `1m30s`, `0`: numbers with a unit each, the greater units first. The error says what is wrong
 /// without the text itself.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

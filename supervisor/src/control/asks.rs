@@ -7,6 +7,7 @@ use std::sync::Arc;
 use supervisor_core::{Event, ServiceName};
 use supervisor_keeper::Request;
 
+use super::operations::{Change, Operation, OperationKind, Outcome, Part};
 use super::run_loop::Control;
 use super::view::{Ask, Refusal, What};
 
@@ -72,27 +73,117 @@ impl Control {
         }
     }
 
-    fn grant(&mut self, what: What) {
-        let event = match what {
-            What::Start(services) if services.is_empty() => super::startup::autostart(&self.stack),
-            What::Start(services) => Event::StartRequested(services),
-            What::Stop { services, now } if services.is_empty() => {
-                return self.shut_down(if now { Haste::AtOnce } else { Haste::InOrder });
+    /// Begins an operation, or joins one that is under way. Either way the core is told: it knows best what is left to
+    /// be done.
+    fn grant(&mut self, what: What) -> Arc<Operation> {
+        let everything = || self.stack.services.iter().map(|service| service.spec.name.clone()).collect();
+        let (kind, services) = match what {
+            What::Start(services) if services.is_empty() => {
+                (OperationKind::Start, super::startup::autostart(&self.stack))
             }
-            What::Stop { services, now: false } => Event::StopRequested(services),
-            What::Stop { services, now: true } => Event::KillRequested(services),
-            What::Restart(services) if services.is_empty() => Event::RestartRequested(self.wanted()),
-            What::Restart(services) => Event::RestartRequested(services),
-            What::Signal { service, signal } => {
-                if let Some(run) = self.main_run(&service) {
-                    tracing::info!(%service, signal, "a signal is sent by request");
-                    let request = Request::Signal { run, signal, and_continue: false, group: false };
-                    self.ask_keeper("signal", &request);
+            What::Start(services) => (OperationKind::Start, services),
+            What::Stop { services, now } if services.is_empty() => {
+                let operation = self.begin(if now { OperationKind::Kill } else { OperationKind::Stop }, everything());
+                self.shut_down(if now { Haste::AtOnce } else { Haste::InOrder });
+                return operation;
+            }
+            What::Stop { services, now: false } => (OperationKind::Stop, services),
+            What::Stop { services, now: true } => (OperationKind::Kill, services),
+            What::Restart(services) if services.is_empty() => (OperationKind::Restart, self.wanted()),
+            What::Restart(services) => (OperationKind::Restart, services),
+            What::Signal { service, signal } => return self.signal(service, signal),
+        };
+        let operation = self.begin(kind, services.clone());
+        self.wish(kind, services);
+        operation
+    }
+
+    fn begin(&mut self, kind: OperationKind, mut services: Vec<ServiceName>) -> Arc<Operation> {
+        services.sort();
+        services.dedup();
+        let generations: BTreeMap<ServiceName, u64> =
+            self.fleet.snapshot().iter().map(|one| (one.name.clone(), one.generation)).collect();
+        let from = |service: &ServiceName| generations.get(service).copied().unwrap_or(0);
+        let parts: Vec<Part> = services
+            .into_iter()
+            .map(|service| (from(&service), service))
+            .map(|(from, service)| Part::new(service, from))
+            .collect();
+        if let Some(operation) = self.operations.joinable(kind, &parts) {
+            return operation;
+        }
+        self.add_operation(kind, parts)
+    }
+
+    fn add_operation(&mut self, kind: OperationKind, parts: Vec<Part>) -> Arc<Operation> {
+        let (operation, changes) = self.operations.add(kind, parts, super::now());
+        self.keep_operations(changes);
+        operation
+    }
+
+    fn wish(&mut self, kind: OperationKind, services: Vec<ServiceName>) {
+        self.happen(match kind {
+            OperationKind::Start => Event::StartRequested(services),
+            OperationKind::Stop => Event::StopRequested(services),
+            OperationKind::Kill => Event::KillRequested(services),
+            OperationKind::Restart => Event::RestartRequested(services),
+            OperationKind::Signal => return,
+        });
+    }
+
+    fn signal(&mut self, service: ServiceName, signal: i32) -> Arc<Operation> {
+        let mut part = Part::new(service, 0);
+        if let Some((run, pid)) = self.main_run(&part.service) {
+            tracing::info!(service = %part.service, signal, "a signal is sent by request");
+            let request = Request::Signal { run, signal, and_continue: false, group: false };
+            self.ask_keeper("signal", &request);
+            part.cause = format!("{} sent to pid {pid}", crate::signals::name(signal));
+            part.outcome = Outcome::Succeeded;
+        }
+        self.add_operation(OperationKind::Signal, vec![part])
+    }
+
+    pub(crate) fn keep_operations(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            let (what, request) = match change {
+                Change::Keep(operation) => {
+                    let value = serde_json::to_vec(&*operation).unwrap_or_default();
+                    ("keep an operation", Request::Put { key: operation.record_key(), value })
                 }
+                Change::Forget(operation) => ("forget an operation", Request::Delete { key: operation.record_key() }),
+            };
+            self.ask_keeper(what, &request);
+        }
+    }
+
+    /// Asks again for what an earlier control may have died over. If one has died over that already, it is better left.
+    pub(crate) fn resume_operations(&mut self) {
+        let mut wishes = Vec::new();
+        let snapshots = self.fleet.snapshot();
+        let now = super::now();
+        let changes = self.operations.review(|operation| {
+            if operation.resumed {
+                for part in operation.parts.iter_mut().filter(|part| part.outcome == Outcome::Running) {
+                    part.outcome = Outcome::Unknown;
+                    "the supervisor was replaced more than once meanwhile".clone_into(&mut part.cause);
+                }
+                operation.sum_up(now);
                 return;
             }
-        };
-        self.happen(event);
+            operation.resumed = true;
+            let open = |part: &&Part| {
+                let snapshot = snapshots.iter().find(|one| one.name == part.service);
+                let replaced = snapshot.is_some_and(|one| one.generation > part.from);
+                part.outcome == Outcome::Running && !(operation.kind == OperationKind::Restart && replaced)
+            };
+            let services: Vec<ServiceName> =
+                operation.parts.iter().filter(open).map(|part| part.service.clone()).collect();
+            wishes.push((operation.kind, services));
+        });
+        self.keep_operations(changes);
+        for (kind, services) in wishes {
+            self.wish(kind, services);
+        }
     }
 
     fn wanted(&mut self) -> Vec<ServiceName> {
@@ -100,9 +191,9 @@ impl Control {
         services.iter().filter(|service| service.wanted).map(|service: &Arc<_>| service.name.clone()).collect()
     }
 
-    fn main_run(&self, service: &ServiceName) -> Option<u64> {
+    fn main_run(&self, service: &ServiceName) -> Option<(u64, i32)> {
         let view = self.view.load();
         let found = view.services.iter().find(|one| one.name == *service)?;
-        found.run.as_ref().filter(|run| run.pid.is_some()).map(|run| run.run)
+        found.run.as_ref().and_then(|run| Some((run.run, run.pid?)))
     }
 }

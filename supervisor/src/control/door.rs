@@ -30,6 +30,7 @@ impl Control {
         let token = api::Token::new(&self.token);
         let api = api::Api {
             view: self.view.clone(),
+            shown: self.shown.subscribe(),
             asks: self.asks.0.clone(),
             token,
             wall_offset_ms: super::wall_offset_ms,

@@ -11,6 +11,8 @@ mod inventory;
 pub(crate) mod launch;
 mod link;
 mod notify;
+mod operations;
+mod outcomes;
 mod ownlog;
 mod prepare;
 mod probe;
@@ -28,6 +30,7 @@ use std::process::ExitCode;
 
 use supervisor_core::Time;
 
+pub(crate) use operations::{Operation, OperationKind, Outcome, Part};
 pub(crate) use prepare::log_paths;
 pub(crate) use view::{Ask, Executable, Refusal, View, What};
 #[cfg(test)]

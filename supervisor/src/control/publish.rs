@@ -12,6 +12,7 @@ use supervisor_keeper::Request;
 
 use super::asks::Haste;
 use super::link::{Heard, Purpose};
+use super::operations::Operations;
 use super::prepare::{RunRecord, log_paths};
 use super::run_loop::{Control, News, Run};
 use super::view::{Executable, Facts, LogTrouble, View};
@@ -25,6 +26,7 @@ impl View {
         stack: &Arc<Stack>,
         fleet: &mut Fleet,
         facts: &Arc<BTreeMap<ServiceName, Arc<Facts>>>,
+        operations: &Operations,
         keeper_pid: i32,
         http: Option<SocketAddr>,
     ) -> Self {
@@ -33,6 +35,7 @@ impl View {
             stack: stack.clone(),
             services: fleet.snapshot(),
             facts: facts.clone(),
+            operations: operations.shown(),
             wall_offset_ms: super::wall_offset_ms(),
             keeper_pid,
             http,
@@ -60,13 +63,17 @@ impl Control {
         let same = last.version > 0
             && last.shutting_down == self.fleet.shutting_down()
             && Arc::ptr_eq(&last.facts, &self.facts)
+            && Arc::ptr_eq(&last.operations, &self.operations.shown())
             && last.services.iter().zip(&services).all(|(a, b)| Arc::ptr_eq(a, b));
         if same {
             return;
         }
-        let mut next = View::new(&self.stack, &mut self.fleet, &self.facts, self.keeper_pid, self.http);
-        next.version = last.version + 1;
+        let mut next =
+            View::new(&self.stack, &mut self.fleet, &self.facts, &self.operations, self.keeper_pid, self.http);
+        let version = last.version + 1;
+        next.version = version;
         self.view.store(Arc::new(next));
+        self.shown.send_replace(version);
     }
 
     pub(crate) fn set_executable(&mut self, service: &ServiceName, executable: Option<Executable>) {

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use supervisor_core::{Event, Failure, Fleet, ProbeOutcome, ServiceName, Time};
 use supervisor_keeper::{Exited, Notice, Reply};
 use supervisor_logs::Pump;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use super::ControlArgs;
@@ -22,6 +22,7 @@ use super::asks::Haste;
 use super::helper::Helper;
 use super::inventory::{Inventory, keeper_gone};
 use super::link::{Heard, Link, Purpose};
+use super::operations::Operations;
 use super::prepare::{Listener, Places, Prepared, RunRecord};
 use super::sockets::Sockets;
 use super::survey::Surveys;
@@ -107,7 +108,10 @@ pub(crate) struct Control {
     pub(crate) surveys: Surveys,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
+    pub(crate) operations: Operations,
     pub(crate) view: Arc<ArcSwap<View>>,
+    /// The version of the view, for those who wait for another one.
+    pub(crate) shown: watch::Sender<u64>,
     pub(crate) keeper_pid: i32,
     pub(crate) token: String,
     pub(crate) sockets: Option<Sockets>,
@@ -140,7 +144,8 @@ impl Control {
     ) -> Self {
         let services = stack.services.iter().map(|service| (service.spec.name.clone(), service.clone())).collect();
         let facts = Arc::new(Facts::of_stack(&stack));
-        let view = View::new(&stack, &mut fleet, &facts, inventory.keeper_pid, sockets.address);
+        let operations = Operations::recovered(&inventory.records);
+        let view = View::new(&stack, &mut fleet, &facts, &operations, inventory.keeper_pid, sockets.address);
         Self {
             args,
             services,
@@ -156,6 +161,8 @@ impl Control {
             shutdown_timeout,
             facts,
             view: Arc::new(ArcSwap::from_pointee(view)),
+            shown: watch::Sender::new(0),
+            operations,
             keeper_pid: inventory.keeper_pid,
             token,
             http: sockets.address,
@@ -172,7 +179,7 @@ impl Control {
     }
 
     /// The first wish of a supervisor that has never wished anything.
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin_first(&mut self) {
         let wish = super::startup::first_wish(&self.args, &self.stack);
         self.happen(wish);
     }
@@ -191,6 +198,7 @@ impl Control {
                 }
             }
             self.mirror();
+            self.review_operations();
             self.publish();
             if self.fleet.shutting_down() {
                 // The kernel takes a while to let go of a watch; meanwhile the services stop.

@@ -113,8 +113,8 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     control.hear_early(notices);
     match Haste::recorded(&inventory.records) {
         Some(haste) => control.shut_down(haste),
-        None if first => control.begin(),
-        None => {}
+        None if first => control.begin_first(),
+        None => control.resume_operations(),
     }
     control.run().await.map_err(StartupError::System)
 }
@@ -255,16 +255,16 @@ fn listeners(stack: &Stack, inventory: &mut Inventory) -> BTreeMap<ServiceName, 
 /// The first wish of a fresh supervisor.
 pub(crate) fn first_wish(args: &ControlArgs, stack: &Stack) -> Event {
     if args.only.is_empty() {
-        return autostart(stack);
+        return Event::StartRequested(autostart(stack));
     }
     let named = |name: &&ServiceName| args.only.iter().any(|only| only == name.as_str());
     Event::StartRequested(stack.services.iter().map(|service| &service.spec.name).filter(named).cloned().collect())
 }
 
 /// Everything with `autostart` is wanted.
-pub(crate) fn autostart(stack: &Stack) -> Event {
+pub(crate) fn autostart(stack: &Stack) -> Vec<ServiceName> {
     let wanted = stack.services.iter().filter(|service| service.spec.autostart);
-    Event::StartRequested(wanted.map(|service| service.spec.name.clone()).collect())
+    wanted.map(|service| service.spec.name.clone()).collect()
 }
 
 #[cfg(test)]

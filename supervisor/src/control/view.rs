@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use supervisor_core::{ServiceName, ServiceSnapshot};
 use tokio::sync::oneshot;
 
+use super::operations::Operation;
 use crate::config::Stack;
 
 /// One moment of the whole, published by the loop after each batch of events. Reading it takes no lock.
@@ -21,6 +22,8 @@ pub(crate) struct View {
     /// In the order of the file.
     pub(crate) services: Vec<Arc<ServiceSnapshot>>,
     pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
+    /// The oldest first.
+    pub(crate) operations: Arc<Vec<Arc<Operation>>>,
     /// Add to a monotonic `Time` to get milliseconds since 1970, by the clock as it was then.
     pub(crate) wall_offset_ms: i64,
     pub(crate) keeper_pid: i32,
@@ -64,7 +67,7 @@ pub(crate) struct Executable {
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) what: What,
-    pub(crate) answer: oneshot::Sender<Result<(), Refusal>>,
+    pub(crate) answer: oneshot::Sender<Result<Arc<Operation>, Refusal>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,13 +6,15 @@ use proptest::prelude::*;
 use super::{Stand, TOKEN, bearer};
 use crate::api::serve::is_insider;
 
-const READS: [(&str, &str); 10] = [
+const READS: [(&str, &str); 12] = [
     ("/livez", "health"),
     ("/health", "health"),
     ("/healthz", "health"),
     ("/readyz", "health"),
     ("/status", "status"),
     ("/openapi.json", "status"),
+    ("/api/v1/operations", "status"),
+    ("/api/v1/operations/1", "status"),
     ("/api/v1/status", "status"),
     ("/api/v1/services", "status"),
     ("/api/v1/services/alpha", "status"),

@@ -1,8 +1,13 @@
 //! What becomes of a change.
 //! Not here: who may ask for it.
 
-use super::{Stand, TOKEN, bearer, name};
-use crate::control::What;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use supervisor_core::Time;
+
+use super::{Stand, TOKEN, bearer, name, operation};
+use crate::control::{Operation, Outcome, What};
 
 #[test]
 fn each_change_becomes_one_request_to_the_loop() {
@@ -26,7 +31,9 @@ fn each_change_becomes_one_request_to_the_loop() {
     ] {
         let answer = stand.ask("POST", &format!("/api/v1/{path}"), body);
         assert_eq!(answer.status, 202, "{path} {body}: {answer:?}");
-        assert_eq!(answer.json(), serde_json::json!({ "schema_version": 1, "accepted": true }));
+        let operation = answer.json()["operation"].clone();
+        let at = format!("/api/v1/operations/{}", operation["id"].as_str().unwrap());
+        assert_eq!((&operation["state"], answer.header("location")), (&json!("running"), Some(at.as_str())));
         assert_eq!(stand.asked().last(), Some(&what), "{path} {body}");
     }
     assert_eq!(stand.asked().len(), 13);
@@ -76,6 +83,10 @@ fn what_cannot_be_understood_is_refused_and_not_done() {
         ("services/alpha/signal?signal=NOSUCH", "", 400),
         ("services/alpha/signal?signal=0", "", 400),
         ("services/alpha/signal?signal=65", "", 400),
+        ("services/alpha/start?wait=", "", 400),
+        ("services/alpha/start?wait=30", "", 400),
+        ("services/alpha/start?wait=301s", "", 400),
+        ("services/alpha/start?wait=1s&wait=2s", "", 400),
     ] {
         let answer = stand.ask("POST", &format!("/api/v1/{path}"), body);
         assert_eq!(answer.status, status, "{path} {body:.40}: {answer:?}");
@@ -113,4 +124,62 @@ fn an_answer_that_the_client_does_not_take_is_not_made() {
     assert_eq!(accept("POST", "/api/v1/services/alpha/stop", "Accept: image/*"), 406);
     assert!(stand.asked().is_empty());
     assert_eq!(accept("GET", "/api/v1/status", "Accept: text/html, */*;q=0.1"), 200);
+}
+
+/// Alpha's operation, ended.
+fn end(stand: &Stand, id: u64, outcome: Outcome) {
+    stand.publish(|view| {
+        let mut part = operation(id).parts[0].clone();
+        part.outcome = outcome;
+        let ended = Operation { state: outcome, ended: Some(Time(1_500)), parts: vec![part], ..operation(id) };
+        view.operations = vec![ended.into()].into();
+    });
+}
+
+#[test]
+fn an_operation_can_be_waited_for_and_tells_what_has_become_of_each_service() {
+    let stand = Stand::new();
+    stand.publish(|view| view.operations = vec![operation(2).into()].into());
+    let asking = |path: &'static str, method: &'static str| {
+        std::thread::scope(|scope| {
+            let asker = scope.spawn(|| stand.ask(method, path, ""));
+            while stand.asked().is_empty() && method == "POST" {
+                std::thread::yield_now();
+            }
+            end(&stand, 2, Outcome::Failed);
+            asker.join().unwrap()
+        })
+    };
+    let answer = asking("/api/v1/services/alpha/restart?wait=60s", "POST");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("location"), Some("/api/v1/operations/2"));
+    let whole = json!({
+        "schema_version": 1,
+        "operation": {
+            "id": "2", "kind": "restart", "state": "failed", "services": ["alpha"],
+            "started_at": "2023-11-14T22:13:20.900Z", "ended_at": "2023-11-14T22:13:21.500Z",
+            "outcomes": { "alpha": { "outcome": "failed", "cause": "starting" } },
+        },
+    });
+    assert_eq!(answer.json(), whole);
+    assert_eq!(stand.ask("GET", "/api/v1/operations/2?wait=60s", "").json(), whole, "it has ended already");
+    assert_eq!(stand.ask("GET", "/api/v1/operations", "").json()["operations"], json!([whole["operation"]]));
+}
+
+#[test]
+fn waiting_has_an_end_and_what_is_not_known_is_not_waited_for() {
+    let stand = Stand::new();
+    stand.publish(|view| view.operations = vec![operation(2).into()].into());
+    let began = Instant::now();
+    for (path, method) in [("services/alpha/restart", "POST"), ("operations/2", "GET")] {
+        let answer = stand.ask(method, &format!("/api/v1/{path}?wait=100ms"), "");
+        assert_eq!(answer.status, if method == "GET" { 200 } else { 202 });
+        assert_eq!(answer.json()["operation"]["state"], "running");
+    }
+    assert!(began.elapsed() > Duration::from_millis(200));
+    for id in ["3", "x", "-1", "+2", "99999999999999999999", ""] {
+        let status = stand.ask("GET", &format!("/api/v1/operations/{id}?wait=60s"), "").status;
+        assert_eq!(status, 404, "{id}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(10));
 }

@@ -18,11 +18,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use supervisor_core::{ExitReport, Kind, RunSnapshot, ServiceName, ServiceSnapshot, State, Time};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Api, Listeners, Token, serve};
 use crate::config::{self, Disk, Surroundings};
-use crate::control::{Ask, Executable, Facts, LogTrouble, Refusal, View, What};
+use crate::control::{
+    Ask, Executable, Facts, LogTrouble, Operation, OperationKind, Outcome, Part, Refusal, View, What,
+};
 
 pub(super) const WALL_OFFSET_MS: i64 = 1_700_000_000_000;
 pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -34,6 +36,7 @@ pub(super) struct Stand {
     pub(super) dir: tempfile::TempDir,
     pub(super) tcp: SocketAddr,
     pub(super) view: Arc<ArcSwap<View>>,
+    shown: watch::Sender<u64>,
     pub(super) asked: Arc<Mutex<Vec<What>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -60,7 +63,9 @@ impl Stand {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (stop, stopped) = oneshot::channel();
         let (told, hear) = std::sync::mpsc::sync_channel(1);
-        let (socket, notes, shown) = (dir.path().join("api.sock"), Arc::clone(&asked), Arc::clone(&view));
+        let changes = watch::Sender::new(0);
+        let (socket, notes, seen) = (dir.path().join("api.sock"), Arc::clone(&asked), Arc::clone(&view));
+        let shown = changes.subscribe();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
@@ -68,7 +73,7 @@ impl Stand {
                 let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 told.send(tcp.local_addr().unwrap()).unwrap();
                 let (asks, receiver) = mpsc::channel(8);
-                let api = Api { view: shown, asks, token: Token::new(TOKEN), wall_offset_ms: || WALL_OFFSET_MS };
+                let api = Api { view: seen, shown, asks, token: Token::new(TOKEN), wall_offset_ms: || WALL_OFFSET_MS };
                 let listeners = Listeners { unix, tcp: Some(tcp) };
                 tokio::select! {
                     () = serve(listeners, api, async { let _ = stopped.await; }) => {}
@@ -77,7 +82,7 @@ impl Stand {
             });
         });
         let tcp = hear.recv().unwrap();
-        Self { dir, tcp, view, asked, stop: Some(stop), thread: Some(thread) }
+        Self { dir, tcp, view, shown: changes, asked, stop: Some(stop), thread: Some(thread) }
     }
 
     pub(super) fn socket(&self) -> PathBuf {
@@ -127,10 +132,13 @@ impl Stand {
             stack: last.stack.clone(),
             services: last.services.clone(),
             facts: last.facts.clone(),
+            operations: last.operations.clone(),
             ..*last.as_ref()
         };
         change(&mut next);
+        let version = next.version;
         self.view.store(Arc::new(next));
+        self.shown.send_replace(version);
     }
 }
 
@@ -165,10 +173,10 @@ async fn take_notes(mut asks: mpsc::Receiver<Ask>, notes: Arc<Mutex<Vec<What>>>)
             What::Start(services) | What::Restart(services) | What::Stop { services, .. } => {
                 match services.iter().find(|name| name.as_str() == "ghost") {
                     Some(ghost) => Err(Refusal::UnknownService(ghost.clone())),
-                    None => Ok(()),
+                    None => Ok(Arc::new(operation(services.len() as u64 + 1))),
                 }
             }
-            What::Signal { .. } => Ok(()),
+            What::Signal { .. } => Ok(Arc::new(operation(2))),
         };
         if result.is_ok() {
             notes.lock().unwrap().push(what);
@@ -215,10 +223,25 @@ fn view(dir: &std::path::Path, http: &str) -> View {
         stack: Arc::new(stack),
         services,
         facts: Arc::new(facts(dir)),
+        operations: Arc::new(vec![Arc::new(operation(1))]),
         wall_offset_ms: WALL_OFFSET_MS,
         keeper_pid: 100,
         http: Some("127.0.0.1:9700".parse().unwrap()),
         shutting_down: false,
+    }
+}
+
+/// Of alpha, under way.
+pub(super) fn operation(id: u64) -> Operation {
+    let part = Part { cause: "starting".to_owned(), ..Part::new(name("alpha"), 3) };
+    Operation {
+        id,
+        kind: OperationKind::Restart,
+        state: Outcome::Running,
+        started: Time(900),
+        ended: None,
+        parts: vec![part],
+        resumed: false,
     }
 }
 

@@ -78,6 +78,11 @@ impl Check<'_> {
                     self.fault(at, format!("{value} is no name"));
                 }
             }
+            "pattern" if wanted == "^[0-9]{1,20}$" => {
+                if value.as_str().is_some_and(|digits| digits.parse::<u64>().is_err()) {
+                    self.fault(at, format!("{value} is no number"));
+                }
+            }
             other => self.fault(at, format!("this checker does not know `{other}`")),
         }
     }
