@@ -66,6 +66,12 @@ impl Client {
         self.parsed(&body)
     }
 
+    /// With what each service uses, which costs the supervisor a look at every process.
+    pub(crate) fn status_with_resources(&self) -> Result<StatusDocument, ClientError> {
+        let body = self.ask(Method::GET, "/api/v1/status?resources=true", Bytes::new())?;
+        self.parsed(&body)
+    }
+
     /// As it came.
     pub(crate) fn status_bytes(&self) -> Result<Bytes, ClientError> {
         self.ask(Method::GET, "/api/v1/status", Bytes::new())

@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod control;
 mod platform;
+mod resources;
 mod signals;
 mod state;
 mod timestamp;

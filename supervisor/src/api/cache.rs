@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use super::answer::Document;
 use super::document::{HealthDocument, ServicesDocument, ShortDocument, StatusDocument};
 use super::render;
-use crate::control::View;
+use crate::control::{Instruments, View};
 
 /// The documents of one view, made when first asked for.
 #[derive(Debug)]
@@ -52,12 +52,13 @@ pub(crate) struct Cache {
     view: Arc<ArcSwap<View>>,
     wall_offset_ms: fn() -> i64,
     documents: ArcSwap<Documents>,
+    pub(crate) instruments: Instruments,
 }
 
 impl Cache {
-    pub(crate) fn new(view: Arc<ArcSwap<View>>, wall_offset_ms: fn() -> i64) -> Self {
+    pub(crate) fn new(view: Arc<ArcSwap<View>>, wall_offset_ms: fn() -> i64, instruments: Instruments) -> Self {
         let documents = ArcSwap::from_pointee(Documents::of(view.load_full()));
-        Self { view, wall_offset_ms, documents }
+        Self { view, wall_offset_ms, documents, instruments }
     }
 
     pub(crate) fn latest(&self) -> Arc<Documents> {

@@ -78,6 +78,25 @@ pub(crate) struct ServiceDocument {
     /// What is wrong with the logs now.
     pub(crate) log_error: Option<String>,
     pub(crate) executable: Option<ExecutableDocument>,
+    /// Only with `?resources=true`, and while something of its tree lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resources: Option<ResourcesDocument>,
+}
+
+/// What the whole tree of a service uses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ResourcesDocument {
+    pub(crate) sampled_at: String,
+    /// Cores in use since the sample before, if that was less than a minute ago; else on average since the start.
+    pub(crate) cpu_cores: f64,
+    /// CPU time of all its runs that this control has seen.
+    pub(crate) cpu_ms: u64,
+    /// Resident sets (RSS) added up: shared pages count for each process.
+    pub(crate) memory_bytes: u64,
+    /// `null` where the kernel does not tell.
+    pub(crate) open_fds: Option<u64>,
+    pub(crate) threads: Option<u64>,
+    pub(crate) processes: u64,
 }
 
 /// How the last run ended.

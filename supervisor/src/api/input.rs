@@ -29,7 +29,6 @@ pub(crate) struct Input<P, Q = NoQuery, B = NoBody> {
     pub(crate) path: P,
     pub(crate) query: Q,
     pub(crate) body: B,
-    #[expect(dead_code, reason = "for routes whose answer depends on more than the query")]
     pub(crate) headers: HeaderMap,
 }
 

@@ -6,8 +6,10 @@ mod act;
 mod answer;
 mod cache;
 mod document;
+mod families;
 mod input;
 mod logs;
+mod metrics;
 mod openapi;
 mod operations;
 mod paced;
@@ -32,7 +34,7 @@ pub(crate) use access::Token;
 pub(crate) use document::*;
 pub(crate) use serve::{Listeners, serve};
 
-use crate::control::{Ask, View};
+use crate::control::{Ask, Instruments, View};
 
 /// What the server works with.
 #[derive(Debug)]
@@ -42,6 +44,7 @@ pub(crate) struct Api {
     pub(crate) shown: watch::Receiver<u64>,
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) token: Token,
+    pub(crate) instruments: Instruments,
     /// What to add now to a monotonic time to get milliseconds since 1970.
     pub(crate) wall_offset_ms: fn() -> i64,
 }

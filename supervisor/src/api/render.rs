@@ -3,14 +3,16 @@
 
 use std::net::SocketAddr;
 
-use supervisor_core::{ExitReport, Health, HealthStatus, ServiceSnapshot, Time};
+use supervisor_core::{ExitReport, Health, HealthStatus, ServiceName, ServiceSnapshot, Time};
 
 use super::document::{
     ExecutableDocument, ExitDocument, FailingCheck, HealthDocument, HealthEntry, OperationEntry, OutcomeEntry,
-    SCHEMA_VERSION, ServiceDocument, ServicesDocument, ShortDocument, ShortEntry, StatusDocument, SupervisorDocument,
+    ResourcesDocument, SCHEMA_VERSION, ServiceDocument, ServicesDocument, ShortDocument, ShortEntry, StatusDocument,
+    SupervisorDocument,
 };
 use crate::config::Launch;
 use crate::control::{Executable, Operation, Part, View};
+use crate::resources::Sample;
 use crate::{signals, timestamp};
 
 pub(crate) fn status(view: &View) -> StatusDocument {
@@ -95,6 +97,7 @@ pub(crate) fn service(view: &View, snapshot: &ServiceSnapshot) -> ServiceDocumen
         log_dropped_lines: facts.map_or(0, |facts| facts.log_trouble.dropped_lines),
         log_error: facts.and_then(|facts| facts.log_trouble.error.clone()),
         executable: facts.and_then(|facts| facts.executable.as_ref()).map(executable),
+        resources: None,
     }
 }
 
@@ -110,6 +113,20 @@ pub(crate) fn operation(view: &View, operation: &Operation) -> OperationEntry {
         ended_at: operation.ended.map(|at| wall(view, at)),
         outcomes: operation.parts.iter().map(outcome).collect(),
     }
+}
+
+/// Nothing when nothing of it lives.
+pub(crate) fn resources(view: &View, sample: &Sample, name: &ServiceName) -> Option<ResourcesDocument> {
+    let usage = sample.services.get(name).filter(|usage| usage.processes > 0)?;
+    Some(ResourcesDocument {
+        sampled_at: wall(view, sample.at),
+        cpu_cores: usage.cpu_cores,
+        cpu_ms: usage.cpu_ms,
+        memory_bytes: usage.memory_bytes,
+        open_fds: usage.open_fds,
+        threads: usage.threads,
+        processes: usage.processes,
+    })
 }
 
 fn all(view: &View) -> Vec<ServiceDocument> {

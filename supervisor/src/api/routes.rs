@@ -3,11 +3,12 @@
 
 use super::access::Needs;
 use super::route::Route;
-use super::{act, logs, operations, read};
+use super::{act, logs, metrics, operations, read};
 use crate::config::OpenGroup;
 
 const HEALTH: Needs = Needs::Group(OpenGroup::Health);
 const STATUS: Needs = Needs::Group(OpenGroup::Status);
+const METRICS: Needs = Needs::Group(OpenGroup::Metrics);
 
 pub(super) fn all() -> Vec<Route> {
     reads().into_iter().chain(changes()).collect()
@@ -21,6 +22,7 @@ fn reads() -> Vec<Route> {
         Route::read("/healthz", HEALTH, ("healthz", health), read::health),
         Route::read("/readyz", HEALTH, ("readyz", health), read::health),
         Route::read("/status", STATUS, ("short_status", "each service in a few words"), read::short),
+        Route::read("/metrics", METRICS, ("metrics", "counters and gauges, for Prometheus"), metrics::metrics),
         Route::read("/openapi.json", STATUS, ("openapi", "this description"), read::openapi),
         Route::read("/api/v1/status", STATUS, ("status", "the supervisor and its services"), read::status),
         Route::read("/api/v1/services", STATUS, ("services", "all services"), read::services),

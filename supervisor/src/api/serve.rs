@@ -46,7 +46,7 @@ pub(crate) struct Listeners {
 
 /// Answers until `stop` is ready.
 pub(crate) async fn serve(listeners: Listeners, api: Api, stop: impl Future<Output = ()>) {
-    let cache = Arc::new(Cache::new(Arc::clone(&api.view), api.wall_offset_ms));
+    let cache = Arc::new(Cache::new(Arc::clone(&api.view), api.wall_offset_ms, api.instruments));
     let (ending, ends) = watch::channel(());
     let reader = Reader { cache, shown: api.shown };
     let site = Site { reader: reader.clone(), actor: Arc::new(Actor { reader, asks: api.asks }) };

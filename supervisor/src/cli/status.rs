@@ -12,13 +12,13 @@ use super::locate;
 use super::output::clean;
 use super::table::{Cell, Tone, render};
 use super::terminal::Screen;
-use crate::api::{ExecutableDocument, ServiceDocument, StatusDocument};
+use crate::api::{ExecutableDocument, ResourcesDocument, ServiceDocument, StatusDocument};
 use crate::control::{Executable, launch};
 use crate::timestamp;
 
 pub(crate) fn status(global: &Global, screen: Screen, status: &Status) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
-    let document = place.client.status()?;
+    let document = place.client.status_with_resources()?;
     let services = chosen(&document, &status.services)?;
     place.warn_of_broken_file(screen);
     if screen.json {
@@ -52,7 +52,7 @@ pub(crate) fn table(services: &[&ServiceDocument], screen: Screen) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
     let rows: Vec<_> = services.iter().map(|service| row(service, now_ms)).collect();
-    let head = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "ADDRESS", "WHY"];
+    let head = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "ADDRESS", "WHY"];
     render(head, &rows, screen.width, screen.colour)
 }
 
@@ -66,15 +66,18 @@ pub(crate) fn footer(document: &StatusDocument) -> String {
     }
 }
 
-fn row(service: &ServiceDocument, now_ms: i64) -> [Cell; 7] {
+fn row(service: &ServiceDocument, now_ms: i64) -> [Cell; 9] {
     let started = service.started.as_deref().and_then(timestamp::parse);
     let uptime = started.filter(|_| service.pid.is_some()).map(|started| span(now_ms.saturating_sub(started)));
+    let used = service.resources.as_ref();
     [
         Cell::plain(service.name.as_str()),
         Cell { text: service.state.as_str().to_owned(), tone: tone(service.state) },
         Cell::plain(service.pid.map(|pid| pid.to_string()).unwrap_or_default()),
         Cell::plain(uptime.unwrap_or_default()),
         Cell::plain(service.restarts.to_string()),
+        Cell::plain(used.map(|used| cpu(used.cpu_cores)).unwrap_or_default()),
+        Cell::plain(used.map(|used| bytes(used.memory_bytes)).unwrap_or_default()),
         Cell::plain(clean(service.address.as_deref().unwrap_or_default())),
         Cell::plain(why(service)),
     ]
@@ -133,6 +136,37 @@ pub(crate) fn span(ms: i64) -> String {
     }
 }
 
+/// What a whole tree uses, in one line.
+pub(crate) fn uses(used: &ResourcesDocument) -> String {
+    let counted = |count: Option<u64>, what: &str| count.map(|count| format!(", {count} {what}")).unwrap_or_default();
+    let mut text = format!("{} of a core, {} of memory", cpu(used.cpu_cores), bytes(used.memory_bytes));
+    text.push_str(&counted(used.open_fds, "descriptors"));
+    text.push_str(&counted(used.threads, "threads"));
+    text.push_str(&counted(Some(used.processes).filter(|count| *count > 1), "processes"));
+    text
+}
+
+/// Of one core, as `top` tells it: `0.2%`, `12%`, `250%`.
+pub(crate) fn cpu(cores: f64) -> String {
+    let percent = cores * 100.0;
+    if percent < 9.95 { format!("{percent:.1}%") } else { format!("{percent:.0}%") }
+}
+
+/// Three digits: `512K`, `9.8M`, `120M`, `1.2G`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    // A tenth more or less cannot be seen in three digits.
+    #[expect(clippy::cast_precision_loss, reason = "see above")]
+    let mut shown = bytes as f64 / 1024.0;
+    for unit in ["K", "M", "G"] {
+        if shown < 1023.5 {
+            let digits = usize::from(shown < 9.95 && unit != "K");
+            return format!("{shown:.digits$}{unit}");
+        }
+        shown /= 1024.0;
+    }
+    format!("{shown:.1}T")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +183,25 @@ mod tests {
             (200_000_000, "2d 7h"),
         ] {
             assert_eq!(span(ms), text);
+        }
+    }
+
+    #[test]
+    fn cpu_and_memory_have_few_digits() {
+        for (cores, text) in [(0.0, "0.0%"), (0.002, "0.2%"), (0.0994, "9.9%"), (0.0996, "10%"), (2.5, "250%")] {
+            assert_eq!(cpu(cores), text);
+        }
+        for (of, text) in [
+            (0, "0K"),
+            (512 << 10, "512K"),
+            (1 << 20, "1.0M"),
+            ((10 << 20) - 1, "10M"),
+            (120 << 20, "120M"),
+            ((1 << 30) - 1, "1.0G"),
+            (1229 << 20, "1.2G"),
+            (3 << 40, "3.0T"),
+        ] {
+            assert_eq!(bytes(of), text);
         }
     }
 
@@ -174,13 +227,25 @@ mod tests {
     #[test]
     fn a_row_says_what_is_and_why() {
         let running = line(serde_json::json!({}));
-        assert_eq!(running, ["mail", "running", "42", "1m 01s", "3", "http://127.0.0.1:8002", "ready after 12ms"]);
+        assert_eq!(
+            running,
+            ["mail", "running", "42", "1m 01s", "3", "", "", "http://127.0.0.1:8002", "ready after 12ms"]
+        );
         let down = line(serde_json::json!({
             "state": "backoff", "pid": null, "started": null, "address": null, "cause": "exited with code 1",
         }));
-        assert_eq!(down, ["mail", "backoff", "", "", "3", "", "exited with code 1"]);
+        assert_eq!(down, ["mail", "backoff", "", "", "3", "", "", "", "exited with code 1"]);
         let full = line(serde_json::json!({ "log_dropped_lines": 7, "log_error": "No space left on device" }));
-        assert_eq!(full[6], "its log dropped 7 lines (No space left on device); ready after 12ms");
+        assert_eq!(full[8], "its log dropped 7 lines (No space left on device); ready after 12ms");
+    }
+
+    #[test]
+    fn what_it_uses_is_shown_when_it_was_asked_for() {
+        let used = line(serde_json::json!({ "resources": {
+            "sampled_at": "1970-01-01T00:00:01.000Z", "cpu_cores": 0.25, "cpu_ms": 10, "memory_bytes": 20 << 20,
+            "open_fds": 7, "threads": null, "processes": 2,
+        }}));
+        assert_eq!(used[5..7], ["25%", "20M"]);
     }
 
     #[test]
@@ -188,7 +253,7 @@ mod tests {
         let failing = line(serde_json::json!({
             "failing": [{ "check": "http /health", "answer": "503" }], "status_text": "busy\u{1b}[2J",
         }));
-        assert_eq!(failing[6], "http /health: 503; busy\\x1b[2J; ready after 12ms");
+        assert_eq!(failing[8], "http /health: 503; busy\\x1b[2J; ready after 12ms");
     }
 
     #[test]

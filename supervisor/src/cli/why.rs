@@ -5,7 +5,7 @@ use super::args::Global;
 use super::failure::{Exit, Failure};
 use super::locate;
 use super::output::{clean, sanitised};
-use super::status::{chosen, span, why as in_short};
+use super::status::{chosen, span, uses, why as in_short};
 use super::terminal::Screen;
 use crate::api::{ExitDocument, ServiceDocument};
 
@@ -14,7 +14,7 @@ const MAX_BYTES: usize = 16 * 1024;
 
 pub(crate) fn why(global: &Global, screen: Screen, name: &str) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
-    let document = place.client.status()?;
+    let document = place.client.status_with_resources()?;
     place.warn_of_broken_file(screen);
     let names = [name.to_owned()];
     let Some(service) = chosen(&document, &names)?.into_iter().next() else { return Ok(Exit::Failed) };
@@ -43,6 +43,7 @@ fn explanation(service: &ServiceDocument) -> String {
         ("restarts", format!("{}, failures in a row {}", service.restarts, service.failures)),
         ("next attempt", service.next_attempt.clone().unwrap_or_default()),
         ("address", service.address.clone().unwrap_or_default()),
+        ("uses", service.resources.as_ref().map(uses).unwrap_or_default()),
         ("last exit", service.last_exit.as_ref().map(exit).unwrap_or_default()),
     ];
     for failing in &service.failing {

@@ -33,6 +33,7 @@ impl Control {
             shown: self.shown.subscribe(),
             asks: self.asks.0.clone(),
             token,
+            instruments: self.instruments.clone(),
             wall_offset_ms: super::wall_offset_ms,
         };
         let unix = tokio::net::UnixListener::from_std(unix)?;

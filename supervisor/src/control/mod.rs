@@ -7,6 +7,7 @@ mod door;
 mod effects;
 mod foreground;
 mod helper;
+mod instruments;
 mod inventory;
 pub(crate) mod launch;
 mod link;
@@ -30,6 +31,7 @@ use std::process::ExitCode;
 
 use supervisor_core::Time;
 
+pub(crate) use instruments::{Instruments, PROBE_BUCKETS_MS, Tally};
 pub(crate) use operations::{Operation, OperationKind, Outcome, Part};
 pub(crate) use prepare::log_paths;
 pub(crate) use view::{Ask, Executable, Refusal, View, What};
@@ -79,7 +81,7 @@ pub(crate) fn run(args: ControlArgs, channel: OwnedFd) -> ExitCode {
 }
 
 /// The monotonic clock, in milliseconds.
-fn now() -> Time {
+pub(crate) fn now() -> Time {
     let clock = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
     // The monotonic clock is always there, and never negative.
     Time(clock.map_or(0, |time| {

@@ -20,6 +20,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::ControlArgs;
 use super::asks::Haste;
 use super::helper::Helper;
+use super::instruments::Instruments;
 use super::inventory::{Inventory, keeper_gone};
 use super::link::{Heard, Link, Purpose};
 use super::operations::Operations;
@@ -100,6 +101,7 @@ pub(crate) struct Control {
     pub(crate) fleet: Fleet,
     pub(crate) link: Link,
     pub(crate) pump: Pump,
+    pub(crate) instruments: Instruments,
     pub(crate) places: Places,
     pub(crate) runs: BTreeMap<u64, Run>,
     pub(crate) listeners: BTreeMap<ServiceName, Vec<Arc<Listener>>>,
@@ -151,6 +153,7 @@ impl Control {
             services,
             fleet,
             link,
+            instruments: Instruments::new(&places.cookie, pump.clone()),
             pump,
             places,
             runs: BTreeMap::new(),
@@ -251,6 +254,7 @@ impl Control {
 
     /// Tells the core, and does what it says.
     pub(crate) fn happen(&mut self, event: Event) {
+        self.count(&event);
         let commands = self.fleet.handle(super::now(), event);
         self.carry_out_all(commands);
     }

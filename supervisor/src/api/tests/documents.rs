@@ -125,7 +125,7 @@ fn the_short_form_is_short() {
 #[test]
 fn a_new_view_shows_at_once_and_an_old_one_is_serialised_once() {
     let stand = Stand::new();
-    let cache = Cache::new(Arc::clone(&stand.view), || WALL_OFFSET_MS);
+    let cache = Cache::new(Arc::clone(&stand.view), || WALL_OFFSET_MS, super::instruments());
     let (first, second) = (cache.latest().status(), cache.latest().status());
     assert_eq!(first.as_ptr(), second.as_ptr(), "the same bytes, not equal ones");
     assert_eq!(stand.ask("GET", "/api/v1/status", "").json()["keeper_pid"], 100);
@@ -208,7 +208,7 @@ fn logs_are_found_by_service_and_are_plain_text() {
 fn a_jump_of_the_wall_clock_moves_every_point_of_time_and_changes_nothing_else() {
     static NOW: AtomicI64 = AtomicI64::new(WALL_OFFSET_MS);
     let stand = Stand::new();
-    let cache = Cache::new(Arc::clone(&stand.view), || NOW.load(Ordering::Relaxed));
+    let cache = Cache::new(Arc::clone(&stand.view), || NOW.load(Ordering::Relaxed), super::instruments());
     let before: Value = serde_json::from_slice(&cache.latest().status()).unwrap();
     NOW.fetch_add(7_200_000, Ordering::Relaxed);
     let after: Value = serde_json::from_slice(&cache.latest().status()).unwrap();

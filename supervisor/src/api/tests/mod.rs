@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{Api, Listeners, Token, serve};
 use crate::config::{self, Disk, Surroundings};
 use crate::control::{
-    Ask, Executable, Facts, LogTrouble, Operation, OperationKind, Outcome, Part, Refusal, View, What,
+    Ask, Executable, Facts, Instruments, LogTrouble, Operation, OperationKind, Outcome, Part, Refusal, View, What,
 };
 
 pub(super) const WALL_OFFSET_MS: i64 = 1_700_000_000_000;
@@ -73,7 +73,14 @@ impl Stand {
                 let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 told.send(tcp.local_addr().unwrap()).unwrap();
                 let (asks, receiver) = mpsc::channel(8);
-                let api = Api { view: seen, shown, asks, token: Token::new(TOKEN), wall_offset_ms: || WALL_OFFSET_MS };
+                let api = Api {
+                    view: seen,
+                    shown,
+                    asks,
+                    token: Token::new(TOKEN),
+                    instruments: instruments(),
+                    wall_offset_ms: || WALL_OFFSET_MS,
+                };
                 let listeners = Listeners { unix, tcp: Some(tcp) };
                 tokio::select! {
                     () = serve(listeners, api, async { let _ = stopped.await; }) => {}
@@ -158,6 +165,10 @@ impl Answer {
     pub(super) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
+}
+
+pub(super) fn instruments() -> Instruments {
+    Instruments::new("cookie", supervisor_logs::Pump::new())
 }
 
 pub(super) fn bearer(token: &str) -> String {

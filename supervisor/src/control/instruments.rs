@@ -1,0 +1,180 @@
+//! What the loop counts as it goes, and what can be measured when someone asks.
+//! Not here: how it is shown (`api::metrics`). Nothing here decides anything.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use supervisor_core::{Event, ExitReport, ProbeOutcome, ServiceName};
+use supervisor_logs::Pump;
+
+use super::run_loop::Control;
+use crate::resources::Sampler;
+use crate::signals;
+
+/// Upper bounds in milliseconds of the buckets of a try's duration; a probe's usual timeout is 2 s.
+pub(crate) const PROBE_BUCKETS_MS: [u64; 10] = [1, 5, 10, 50, 100, 250, 500, 1000, 2000, 5000];
+/// So many checks, or ways to end, of one service are told apart; further ones are counted together.
+const MAX_KINDS: usize = 16;
+const FURTHER: &str = "other";
+
+/// Shared by the loop and those who read.
+#[derive(Clone)]
+pub(crate) struct Instruments {
+    pub(crate) sampler: Arc<Sampler>,
+    pub(crate) pump: Pump,
+    tallies: Arc<Mutex<BTreeMap<ServiceName, Tally>>>,
+}
+
+/// What happened to one service since this control began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// By how it ended: an exit code, a signal's name, or that no process came to be.
+    pub(crate) exits: BTreeMap<String, u64>,
+    /// By check.
+    pub(crate) probes: BTreeMap<String, Tries>,
+}
+
+/// Tries of one check.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tries {
+    pub(crate) failed: u64,
+    pub(crate) sum_ms: u64,
+    /// Those that took no longer than the bound in the same place of `PROBE_BUCKETS_MS`, and longer than the one before;
+    /// the last are those that took longer than all bounds.
+    pub(crate) buckets: [u64; PROBE_BUCKETS_MS.len() + 1],
+}
+
+impl Instruments {
+    pub(crate) fn new(cookie: &str, pump: Pump) -> Self {
+        Self { sampler: Arc::new(Sampler::new(cookie.to_owned())), pump, tallies: Arc::default() }
+    }
+
+    /// As they are now; those of services that are not `known` any more are forgotten.
+    pub(crate) fn tallies(&self, known: impl Fn(&ServiceName) -> bool) -> BTreeMap<ServiceName, Tally> {
+        let mut tallies = self.lock();
+        tallies.retain(|name, _| known(name));
+        tallies.clone()
+    }
+
+    /// Counters are right after each statement, whoever panicked.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Tally>> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Instruments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instruments").finish_non_exhaustive()
+    }
+}
+
+impl Tally {
+    pub(crate) fn exited(&mut self, how: &str) {
+        *self.exits.entry(kind(&self.exits, how)).or_default() += 1;
+    }
+
+    pub(crate) fn probed(&mut self, check: &str, took_ms: u64, outcome: &ProbeOutcome) {
+        let tries = self.probes.entry(kind(&self.probes, check)).or_default();
+        let bucket = PROBE_BUCKETS_MS.iter().position(|bound| took_ms <= *bound).unwrap_or(PROBE_BUCKETS_MS.len());
+        tries.buckets[bucket] += 1;
+        tries.sum_ms = tries.sum_ms.saturating_add(took_ms);
+        tries.failed += u64::from(*outcome != ProbeOutcome::Passed);
+    }
+}
+
+fn kind<T>(known: &BTreeMap<String, T>, name: &str) -> String {
+    let room = known.contains_key(name) || known.len() < MAX_KINDS - 1;
+    if room { name.to_owned() } else { FURTHER.to_owned() }
+}
+
+fn how(exit: &ExitReport) -> String {
+    match (exit.code, exit.signal) {
+        (Some(code), _) => code.to_string(),
+        (None, Some(signal)) => format!("SIG{}", signals::name(signal)),
+        (None, None) => "unknown".to_owned(),
+    }
+}
+
+impl Control {
+    /// Before the core deals with it, as its run may be forgotten then.
+    pub(crate) fn count(&self, event: &Event) {
+        match event {
+            Event::Exited { run, exit, .. } => self.tally(*run, |tally| tally.exited(&how(exit))),
+            Event::SpawnFailed { run, .. } => self.tally(*run, |tally| tally.exited("not-started")),
+            Event::Probed { run, check, began, outcome } => {
+                let took = super::now().since(*began);
+                if let Some(title) = self.title(*run, *check) {
+                    self.tally(*run, |tally| tally.probed(&title, took, outcome));
+                }
+            }
+            Event::StartRequested(_)
+            | Event::StopRequested(_)
+            | Event::KillRequested(_)
+            | Event::RestartRequested(_)
+            | Event::Replanned(_)
+            | Event::ShutdownRequested { .. }
+            | Event::ShutdownNowRequested
+            | Event::Spawned { .. }
+            | Event::Surveyed { .. }
+            | Event::NotifiedReady { .. }
+            | Event::NotifiedStatus { .. }
+            | Event::NotifiedWatchdog { .. }
+            | Event::DeadlineReached => {}
+        }
+    }
+
+    fn tally(&self, run: u64, change: impl FnOnce(&mut Tally)) {
+        if let Some(service) = self.service_of(run) {
+            change(self.instruments.lock().entry(service).or_default());
+        }
+    }
+
+    /// Also of one whose process is still being prepared.
+    fn service_of(&self, run: u64) -> Option<ServiceName> {
+        if let Some(run) = self.runs.get(&run) {
+            return Some(run.record.service.clone());
+        }
+        let view = self.view.load();
+        let of = |number: u64| view.services.iter().find(|one| one.run.as_ref().is_some_and(|run| run.run == number));
+        of(run).map(|service| service.name.clone())
+    }
+
+    /// What a person calls a check.
+    fn title(&self, run: u64, check: supervisor_core::CheckId) -> Option<String> {
+        let spec = &self.services.get(&self.service_of(run)?)?.spec;
+        let live = spec.live.iter().flat_map(|live| &live.checks);
+        let mut all = spec.ready.checks.iter().chain(live);
+        all.find(|one| one.id == check).map(|one| one.title.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_ways_to_end_there_are_only_so_many_are_told_apart() {
+        let mut tally = Tally::default();
+        for code in 0..200 {
+            tally.exited(&code.to_string());
+            tally.exited("0");
+        }
+        assert_eq!(tally.exits.len(), MAX_KINDS);
+        assert_eq!(tally.exits["0"], 201);
+        assert_eq!(tally.exits.values().sum::<u64>(), 400);
+        assert!(tally.exits[FURTHER] > 180);
+    }
+
+    #[test]
+    fn a_try_is_counted_in_one_bucket() {
+        let mut tally = Tally::default();
+        for (took, outcome) in
+            [(0, ProbeOutcome::Passed), (5, ProbeOutcome::Failed(String::new())), (99_999, ProbeOutcome::Passed)]
+        {
+            tally.probed("tcp 1", took, &outcome);
+        }
+        let tries = &tally.probes["tcp 1"];
+        assert_eq!((tries.buckets[0], tries.buckets[1], tries.buckets[PROBE_BUCKETS_MS.len()]), (1, 1, 1));
+        assert_eq!((tries.failed, tries.sum_ms), (1, 100_004));
+    }
+}
