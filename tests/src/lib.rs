@@ -10,6 +10,7 @@ mod service;
 mod setup;
 mod signal;
 mod stack;
+mod tracer;
 mod wait;
 
 pub use binaries::{puppet, supervisor};
@@ -21,4 +22,5 @@ pub use service::Service;
 pub use setup::{Setup, User, free_port};
 pub use signal::{kill_together, send};
 pub use stack::{Done, Stack};
+pub use tracer::Tracer;
 pub use wait::{DEADLINE, eventually, holds_for, within};
