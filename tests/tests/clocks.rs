@@ -2,7 +2,7 @@
 //! Not here: time that is lost (`stalls`).
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use e2e::{Cell, Setup, Signal, Stack, eventually, send, skip};
@@ -15,7 +15,7 @@ fn shifting_library() -> Option<PathBuf> {
 }
 
 /// The supervisor's own wall clock is what the file `clock` says, from the start and whenever it is changed.
-fn with_own_clock(setup: Setup, library: &PathBuf) -> Stack {
+fn with_own_clock(setup: Setup, library: &Path) -> Stack {
     let stack = setup
         .env("LD_PRELOAD", &library.display().to_string())
         .env("FAKETIME_TIMESTAMP_FILE", "@root/clock")

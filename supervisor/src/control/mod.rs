@@ -6,6 +6,7 @@ mod asks;
 mod door;
 mod effects;
 mod foreground;
+mod gap;
 mod helper;
 mod instruments;
 mod inventory;

@@ -19,6 +19,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::ControlArgs;
 use super::asks::Haste;
+use super::gap::Gaps;
 use super::helper::Helper;
 use super::instruments::Instruments;
 use super::inventory::{Inventory, keeper_gone};
@@ -126,6 +127,7 @@ pub(crate) struct Control {
     pub(crate) news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     pub(crate) events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     pub(crate) tasks: JoinSet<io::Result<()>>,
+    pub(crate) gaps: Gaps,
     /// The fleet is down: only the last words are left.
     pub(crate) down: bool,
 }
@@ -176,6 +178,7 @@ impl Control {
             news: mpsc::channel(NEWS),
             events: mpsc::channel(NEWS),
             tasks: JoinSet::new(),
+            gaps: Gaps::new(),
             down: false,
             stack,
         }
@@ -221,6 +224,9 @@ impl Control {
             Some(event) = self.events.1.recv() => self.happen(event),
             Some(ended) = self.tasks.join_next() => task_ended(ended)?,
             () = until(deadline) => self.judge().await,
+        }
+        if let Some(gap) = self.gaps.look(deadline, super::now()) {
+            tracing::warn!("resumed after {} s in which nothing of the supervisor ran", gap / 1000);
         }
         Ok(())
     }

@@ -46,6 +46,21 @@ pub(crate) fn keep_to_ourselves() {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn keep_to_ourselves() {}
 
+/// How long the machine has slept since it was started, in milliseconds: the monotonic clock does not count that.
+#[cfg(target_os = "linux")]
+pub(crate) fn slept_ms() -> u64 {
+    use nix::time::{ClockId, clock_gettime};
+    let at = |clock| clock_gettime(clock).map_or(std::time::Duration::ZERO, Into::into);
+    let slept = at(ClockId::CLOCK_BOOTTIME).saturating_sub(at(ClockId::CLOCK_MONOTONIC));
+    u64::try_from(slept.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Elsewhere the monotonic clock counts it, or nobody tells.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn slept_ms() -> u64 {
+    0
+}
+
 /// Elsewhere nothing is known without further libraries: leftovers are not found there.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn environment_of(_pid: i32) -> Option<Vec<u8>> {
