@@ -6,9 +6,11 @@ mod cli;
 mod client;
 mod config;
 mod control;
+mod journal;
 mod platform;
 mod resources;
 mod signals;
+mod sse;
 mod state;
 mod timestamp;
 

@@ -1,8 +1,19 @@
 //! Wall-clock times as text: RFC 3339 in UTC, with milliseconds.
-//! Not here: reading a clock; durations (they are never made from wall-clock times, but by clients for display).
+//! Not here: durations (they are never made from wall-clock times, but by clients for display).
 
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;
+
+/// Milliseconds since 1970, by the wall clock.
+pub(crate) fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// This moment, as `format` tells it.
+pub(crate) fn now() -> String {
+    format(now_ms())
+}
 
 /// `2026-11-23T00:21:01.000Z` of milliseconds since 1970.
 pub(crate) fn format(unix_ms: i64) -> String {
@@ -13,8 +24,11 @@ pub(crate) fn format(unix_ms: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
-/// Milliseconds since 1970 of a text that `format` made; `None` for any other.
+/// Milliseconds since 1970 of a text as `format` makes it, with or without the milliseconds; `None` for any other.
 pub(crate) fn parse(text: &str) -> Option<i64> {
+    if let Some(whole) = text.strip_suffix('Z').filter(|whole| whole.len() == 19) {
+        return parse(&format!("{whole}.000Z"));
+    }
     let bytes = text.as_bytes();
     let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
     if bytes.len() != 24 || marks.iter().any(|(at, mark)| bytes[*at] != *mark) {
@@ -73,7 +87,8 @@ mod tests {
 
     #[test]
     fn other_texts_are_not_parsed() {
-        for text in ["", "2026-11-23", "2026-11-23T00:21:01Z", "2026-11-23T00:21:01.04+Z", "2026-11-23 00:21:01.042Z"] {
+        assert_eq!(parse("2026-11-23T00:21:01Z"), parse("2026-11-23T00:21:01.000Z"));
+        for text in ["", "2026-11-23", "2026-11-23T00:21:01", "2026-11-23T00:21:01.04+Z", "2026-11-23 00:21:01.042Z"] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -6,6 +6,7 @@ mod act;
 mod answer;
 mod cache;
 mod document;
+mod events;
 mod families;
 mod input;
 mod logs;
@@ -21,6 +22,7 @@ mod router;
 mod routes;
 mod serve;
 mod site;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -32,9 +34,12 @@ use tokio::sync::{mpsc, watch};
 
 pub(crate) use access::Token;
 pub(crate) use document::*;
+pub(crate) use events::{EventsDocument, kinds};
 pub(crate) use serve::{Listeners, serve};
+pub(crate) use words::{Name, StateWord};
 
 use crate::control::{Ask, Instruments, View};
+use crate::journal::Reader;
 
 /// What the server works with.
 #[derive(Debug)]
@@ -43,6 +48,7 @@ pub(crate) struct Api {
     /// The version of the view, to wait for another one.
     pub(crate) shown: watch::Receiver<u64>,
     pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) journal: Reader,
     pub(crate) token: Token,
     pub(crate) instruments: Instruments,
     /// What to add now to a monotonic time to get milliseconds since 1970.

@@ -3,7 +3,7 @@
 
 use super::access::Needs;
 use super::route::Route;
-use super::{act, logs, metrics, operations, read};
+use super::{act, events, logs, metrics, operations, read};
 use crate::config::OpenGroup;
 
 const HEALTH: Needs = Needs::Group(OpenGroup::Health);
@@ -45,6 +45,7 @@ fn reads() -> Vec<Route> {
             ("operation", "what has become of one of them"),
             operations::operation,
         ),
+        Route::read("/api/v1/events", Needs::Token, ("events", "what happened, and what happens"), events::events),
     ]
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Listeners {
 pub(crate) async fn serve(listeners: Listeners, api: Api, stop: impl Future<Output = ()>) {
     let cache = Arc::new(Cache::new(Arc::clone(&api.view), api.wall_offset_ms, api.instruments));
     let (ending, ends) = watch::channel(());
-    let reader = Reader { cache, shown: api.shown };
+    let reader = Reader { cache, shown: api.shown, journal: api.journal };
     let site = Site { reader: reader.clone(), actor: Arc::new(Actor { reader, asks: api.asks }) };
     let insiders = router(&Door::Unix, &site);
     let unix = keep_door(UnixDoor { listener: listeners.unix, insiders }, UNIX_CONNECTIONS, ends.clone());

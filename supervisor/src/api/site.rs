@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::cache::Cache;
 use crate::control::Ask;
+use crate::journal;
 
 /// All that the routes need.
 #[derive(Debug, Clone)]
@@ -21,6 +22,7 @@ pub(crate) struct Reader {
     pub(crate) cache: Arc<Cache>,
     /// The version of the view, to wait for another one.
     pub(crate) shown: watch::Receiver<u64>,
+    pub(crate) journal: journal::Reader,
 }
 
 /// For routes that change something.

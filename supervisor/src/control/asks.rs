@@ -28,6 +28,13 @@ impl Haste {
         Some(if recorded == Self::AtOnce.word() { Self::AtOnce } else { Self::InOrder })
     }
 
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::InOrder => "stops everything, in order",
+            Self::AtOnce => "stops everything, at once",
+        }
+    }
+
     fn word(self) -> &'static [u8] {
         match self {
             Self::InOrder => b"in order",
@@ -40,6 +47,7 @@ impl Control {
     /// Everything is to stop. That is kept first: should we die over it, the next control goes on with it.
     pub(crate) fn shut_down(&mut self, haste: Haste) {
         tracing::info!(?haste, "asked to stop everything");
+        self.history.supervisor(haste.in_words());
         let (key, value) = (ENDING.to_owned(), haste.word().to_vec());
         self.ask_keeper("keep that everything is to stop", &Request::Put { key, value });
         let within = u64::try_from(self.shutdown_timeout.as_millis()).unwrap_or(u64::MAX);
@@ -76,6 +84,7 @@ impl Control {
     /// Begins an operation, or joins one that is under way. Either way the core is told: it knows best what is left to
     /// be done.
     fn grant(&mut self, what: What) -> Arc<Operation> {
+        self.note_request(&what);
         let everything = || self.stack.services.iter().map(|service| service.spec.name.clone()).collect();
         let (kind, services) = match what {
             What::Start(services) if services.is_empty() => {

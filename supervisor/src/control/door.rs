@@ -32,6 +32,7 @@ impl Control {
             view: self.view.clone(),
             shown: self.shown.subscribe(),
             asks: self.asks.0.clone(),
+            journal: self.history.journal.reader(),
             token,
             instruments: self.instruments.clone(),
             wall_offset_ms: super::wall_offset_ms,

@@ -63,13 +63,16 @@ impl Control {
                 self.ask_keeper("remember", &Request::Put { key, value });
             }
             Command::Ended { service, exit, cause } => {
-                tracing::debug!(%service, generation = exit.generation, pid = exit.pid, ?cause, "a run is over");
+                self.history.ended(&service, &exit, &cause);
+            }
+            Command::Report(transition) => {
+                report(&transition);
+                self.history.transition(&transition);
             }
             Command::Forget { service } => {
                 let key = format!("{}{service}", super::startup::MEMORY);
                 self.ask_keeper("forget a service", &Request::Delete { key });
             }
-            Command::Report(transition) => report(&transition),
             Command::FinishShutdown => self.down = true,
         }
     }
@@ -227,6 +230,7 @@ impl Control {
 
     /// The run is over. What its pipe still holds is copied first; then the keeper lets go, too.
     pub(crate) fn release(&mut self, number: u64) {
+        self.history.forget(number);
         let Some(run) = self.runs.get_mut(&number) else { return };
         if let Some(listening) = run.listening.take() {
             listening.abort();

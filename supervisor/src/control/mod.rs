@@ -8,6 +8,7 @@ mod effects;
 mod foreground;
 mod gap;
 mod helper;
+mod history;
 mod instruments;
 mod inventory;
 pub(crate) mod launch;

@@ -192,6 +192,8 @@ impl Control {
             self.learn(news);
         }
         tracing::info!("everything is down");
+        self.history.supervisor("stopped; everything is down");
+        let _ = tokio::time::timeout_at(deadline, self.history.journal.written()).await;
         for name in ["api.sock", "token"] {
             let _ = std::fs::remove_file(self.stack.runtime_dir.join(name));
         }

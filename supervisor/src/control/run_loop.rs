@@ -21,6 +21,7 @@ use super::ControlArgs;
 use super::asks::Haste;
 use super::gap::Gaps;
 use super::helper::Helper;
+use super::history::History;
 use super::instruments::Instruments;
 use super::inventory::{Inventory, keeper_gone};
 use super::link::{Heard, Link, Purpose};
@@ -109,6 +110,7 @@ pub(crate) struct Control {
     pub(crate) helpers: BTreeMap<u64, Helper>,
     pub(crate) next_helper: u64,
     pub(crate) surveys: Surveys,
+    pub(crate) history: History,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
     pub(crate) operations: Operations,
@@ -143,6 +145,7 @@ impl Control {
         places: Places,
         sockets: Sockets,
         token: String,
+        history: History,
         shutdown_timeout: Duration,
         inventory: &Inventory,
     ) -> Self {
@@ -163,6 +166,7 @@ impl Control {
             helpers: BTreeMap::new(),
             next_helper: super::helper::FIRST,
             surveys: Surveys::default(),
+            history,
             shutdown_timeout,
             facts,
             view: Arc::new(ArcSwap::from_pointee(view)),
@@ -351,6 +355,7 @@ impl Control {
         match news {
             News::Prepared { run, result } => self.prepared(run, *result),
             News::Probed { run, check, began, outcome } => {
+                self.note_probe(run, check, &outcome);
                 self.happen(Event::Probed { run, check, began, outcome });
             }
             News::HelperReady { id, result, output } => self.helper_ready(id, result, output),

@@ -15,6 +15,7 @@ use supervisor_logs::Pump;
 
 use super::ControlArgs;
 use super::asks::Haste;
+use super::history::History;
 use super::inventory::{self, Inventory};
 use super::link::{Link, Purpose};
 use super::ownlog;
@@ -22,6 +23,7 @@ use super::prepare::{Listener, Places, RunRecord, record_key};
 use super::run_loop::{Control, Run};
 use super::sockets;
 use crate::config::{self, Diagnostics, Disk, Recorded, Recorder, Stack, Surroundings};
+use crate::journal::Journal;
 use crate::platform::groups::Groups;
 use crate::state::{self, StateError};
 
@@ -99,6 +101,8 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
         trees,
         "control starts"
     );
+    let history = History::new(Journal::start(&stack.state_dir)?);
+    history.begins(first, &inventory);
     if let Some(error) = trouble {
         tracing::warn!(%error, "the API has a token that nobody can read");
     }
@@ -107,7 +111,9 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     let (fleet, commands) = fleet(&stack, &inventory).map_err(StartupError::Graph)?;
     let listeners = listeners(&stack, &mut inventory);
     let notices = std::mem::take(&mut inventory.notices);
-    let mut control = Control::new(args, stack, fleet, link, pump, places, sockets, token, timeout, &inventory);
+    let mut control =
+        Control::new(args, stack, fleet, link, pump, places, sockets, token, history, timeout, &inventory);
+    control.note_recorded_ends(&inventory);
     control.take_over(runs, listeners, &commands);
     control.carry_out_all(commands);
     control.hear_early(notices);

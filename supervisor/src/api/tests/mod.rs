@@ -25,6 +25,7 @@ use crate::config::{self, Disk, Surroundings};
 use crate::control::{
     Ask, Executable, Facts, Instruments, LogTrouble, Operation, OperationKind, Outcome, Part, Refusal, View, What,
 };
+use crate::journal::Journal;
 
 pub(super) const WALL_OFFSET_MS: i64 = 1_700_000_000_000;
 pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -38,6 +39,7 @@ pub(super) struct Stand {
     pub(super) view: Arc<ArcSwap<View>>,
     shown: watch::Sender<u64>,
     pub(super) asked: Arc<Mutex<Vec<What>>>,
+    pub(super) journal: Journal,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -61,6 +63,8 @@ impl Stand {
         let dir = tempfile::tempdir().unwrap();
         let view = Arc::new(ArcSwap::from_pointee(view(dir.path(), http)));
         let asked = Arc::new(Mutex::new(Vec::new()));
+        let journal = Journal::start(&dir.path().join("state")).unwrap();
+        let reader = journal.reader();
         let (stop, stopped) = oneshot::channel();
         let (told, hear) = std::sync::mpsc::sync_channel(1);
         let changes = watch::Sender::new(0);
@@ -79,6 +83,7 @@ impl Stand {
                     asks,
                     token: Token::new(TOKEN),
                     instruments: instruments(),
+                    journal: reader,
                     wall_offset_ms: || WALL_OFFSET_MS,
                 };
                 let listeners = Listeners { unix, tcp: Some(tcp) };
@@ -89,7 +94,7 @@ impl Stand {
             });
         });
         let tcp = hear.recv().unwrap();
-        Self { dir, tcp, view, shown: changes, asked, stop: Some(stop), thread: Some(thread) }
+        Self { dir, tcp, view, shown: changes, asked, journal, stop: Some(stop), thread: Some(thread) }
     }
 
     pub(super) fn socket(&self) -> PathBuf {
