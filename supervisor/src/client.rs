@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
@@ -15,13 +16,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
-use crate::api::{ProblemDocument, ServicesRequest, StatusDocument, StopRequest};
+use crate::api::{EventsDocument, ProblemDocument, ServicesRequest, StatusDocument, StopRequest};
+use crate::sse::{Message, Parser};
 
 /// Control may be about to be replaced; the keeper holds the socket meanwhile, so waiting is better than failing.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// For questions that are asked of many, some of which may be dead.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A stream says something every 15 s. One that is silent for so long has nobody behind it.
+const SILENCE: Duration = Duration::from_secs(45);
 /// A status of thousands of services is smaller.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
@@ -94,30 +99,78 @@ impl Client {
         self.ask(Method::POST, &path, Bytes::new()).map(drop)
     }
 
+    /// A page of events; `query` as the API takes it.
+    pub(crate) fn events(&self, query: &str) -> Result<EventsDocument, ClientError> {
+        let body = self.ask(Method::GET, &format!("/api/v1/events?{query}"), Bytes::new())?;
+        self.parsed(&body)
+    }
+
+    /// Shows each event of a stream of events, from behind `since`, until it ends: control may be replaced.
+    pub(crate) fn follow(&self, since: u64, query: &str, mut each: impl FnMut(&Message)) -> Result<(), ClientError> {
+        let path = format!("/api/v1/events?follow=true&since={since}&{query}");
+        let (begun, begins) = oneshot::channel();
+        let read = async |status: StatusCode, mut body: Incoming| {
+            let _ = begun.send(());
+            if !status.is_success() {
+                return Err(self.refused(status, &self.collected(body).await?));
+            }
+            let mut parser = Parser::default();
+            while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await {
+                frame.data_ref().map(|bytes| parser.take(bytes)).unwrap_or_default().iter().for_each(&mut each);
+            }
+            Ok(())
+        };
+        let too_late = async {
+            match tokio::time::timeout(self.timeout, begins).await {
+                Ok(_) => std::future::pending().await,
+                Err(_) => Err(ClientError::Timeout(self.socket.clone())),
+            }
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                read = self.exchange(Method::GET, &path, Bytes::new(), read) => read,
+                late = too_late => late,
+            }
+        })
+    }
+
     fn post(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| self.broken(&error))?;
         self.ask(Method::POST, path, body.into()).map(drop)
     }
 
     fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        let read = async |status, body| Ok((status, self.collected(body).await?));
         let asking = async {
-            match tokio::time::timeout(self.timeout, self.exchange(method, path, body)).await {
+            match tokio::time::timeout(self.timeout, self.exchange(method, path, body, read)).await {
                 Ok(answer) => answer,
                 Err(_) => Err(ClientError::Timeout(self.socket.clone())),
             }
         };
         let (status, body) = self.runtime.block_on(asking)?;
-        if status.is_success() {
-            return Ok(body);
-        }
-        let detail = match serde_json::from_slice::<ProblemDocument>(&body) {
+        if status.is_success() { Ok(body) } else { Err(self.refused(status, &body)) }
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        let detail = match serde_json::from_slice::<ProblemDocument>(body) {
             Ok(problem) => problem.detail,
             Err(_) => status.to_string(),
         };
-        Err(ClientError::Refused { status: status.as_u16(), detail })
+        ClientError::Refused { status: status.as_u16(), detail }
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn collected(&self, body: Incoming) -> Result<Bytes, ClientError> {
+        let body = Limited::new(body, MAX_ANSWER).collect().await;
+        Ok(body.map_err(|error| self.broken(&*error))?.to_bytes())
+    }
+
+    async fn exchange<T>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        read: impl AsyncFnOnce(StatusCode, Incoming) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(error))?;
         let request = Request::builder()
             .method(method)
@@ -130,9 +183,7 @@ impl Client {
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
         let answered = async {
             let answer = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-            Ok((status, body.map_err(|error| self.broken(&*error))?.to_bytes()))
+            read(answer.status(), answer.into_body()).await
         };
         let mut connection = std::pin::pin!(connection);
         let mut answered = std::pin::pin!(answered);

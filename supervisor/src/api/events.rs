@@ -1,7 +1,7 @@
 //! What happened: as a page of JSON, or as it happens.
 //! Not here: where it comes from (`journal`).
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use schemars::{JsonSchema, json_schema};

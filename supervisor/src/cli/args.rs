@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::api;
+use crate::journal::Kind;
+
 /// Starts, restarts, log-rotates and answers for the services of a `supervisor.toml`.
 #[derive(Debug, Parser)]
 #[command(name = "supervisor", version, max_term_width = 100, after_help = AFTER)]
@@ -50,6 +53,8 @@ pub(crate) enum Command {
     Why(Why),
     /// Show what services print; works when nothing runs, too
     Logs(Logs),
+    /// Show what happened, with causes; works when nothing runs, too
+    Events(Events),
     /// Send a signal to the main process of a service
     Signal(Signal),
     /// Run a command in the environment and directory of a service
@@ -155,6 +160,25 @@ pub(crate) struct Logs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Of these services only
+    #[arg(value_name = "NAME")]
+    pub(crate) services: Vec<String>,
+    /// Go on as things happen
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// How many of the last events
+    #[arg(long = "lines", short = 'n', value_name = "EVENTS", default_value = "50", value_parser = events)]
+    pub(crate) lines: usize,
+    /// All from then on: how long ago (10m), a time (2026-11-23T00:21:01Z), or the number of an event
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Of these kinds only
+    #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', value_parser = kind)]
+    pub(crate) kinds: Vec<Kind>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Signal {
     #[arg(value_name = "NAME")]
     pub(crate) service: String,
@@ -207,8 +231,17 @@ pub(crate) struct First {
     pub(crate) mirror: bool,
 }
 
+fn kind(word: &str) -> Result<Kind, String> {
+    Kind::parse(word).ok_or_else(|| format!("the kinds are {}", api::kinds()))
+}
+
+fn events(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number <= 1000);
+    number.ok_or_else(|| "at most 1000; `--since` shows all from some time on".to_owned())
+}
+
 /// `90s`, `1500ms`, `2m`, `1h`, or seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit_ms = match unit {

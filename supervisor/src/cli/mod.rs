@@ -3,6 +3,8 @@
 
 mod args;
 mod check;
+mod ends;
+mod events;
 mod exec;
 mod failure;
 mod follow;
@@ -52,6 +54,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Status(status) => status::status(&global, screen, &status),
         Command::Why(why) => why::why(&global, screen, &why.service),
         Command::Logs(logs) => logs::logs(&global, screen, &logs),
+        Command::Events(events) => events::events(&global, screen, &events),
         Command::Signal(signal) => signal::signal(&global, screen, &signal),
         Command::Exec(exec) => exec::exec(&global, &exec),
         Command::Check => check::check(&global, screen),

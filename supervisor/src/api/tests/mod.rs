@@ -4,6 +4,7 @@
 mod access;
 mod changes;
 mod documents;
+mod events;
 mod limits;
 mod openapi;
 mod schema;
