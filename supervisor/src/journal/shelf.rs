@@ -211,7 +211,7 @@ impl Reader {
             self.told.mark_unchanged();
             match self.shelf.after(cursor) {
                 Found::Lines(lines) => return Ok(lines),
-                Found::Before(before) => return self.from_files(cursor, before).await,
+                Found::Before(before) => return self.older(cursor, before).await,
                 Found::Nothing => {
                     // The sender is ours, too, so it cannot be gone.
                     let _ = self.told.changed().await;
@@ -220,7 +220,7 @@ impl Reader {
         }
     }
 
-    async fn from_files(&self, cursor: u64, before: u64) -> io::Result<Vec<Arc<Line>>> {
+    async fn older(&self, cursor: u64, before: u64) -> io::Result<Vec<Arc<Line>>> {
         let files = self.shelf.files.clone();
         let (oldest, mut lines) = scan(move || {
             let (mut lines, mut bytes) = (Vec::new(), 0);
