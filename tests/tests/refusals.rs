@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{Setup, Signal, Stack, Tracer, eventually, is_root, send, skip};
+use e2e::{Setup, Signal, Stack, Tracer, eventually, holds_for, is_root, send, skip};
 
 /// Every way to make a process.
 const FORKS: &str = "clone,clone3,fork,vfork:error=EAGAIN";
@@ -78,11 +78,27 @@ fn a_step_to_another_user_that_fails_is_named_and_nothing_runs() {
     assert_eq!(stack.wait_log("t", "\n"), "ran as 65534\n");
 }
 
-/// Threads of its runtime that wait for work.
-fn has_idle_threads(pid: i32) -> bool {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let mut names = tasks.map(|task| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default());
-    names.any(|name| name.starts_with("tokio"))
+#[test]
+fn without_room_for_a_thread_control_goes_on_and_does_its_work_later() {
+    let name = "without_room_for_a_thread_control_goes_on_and_does_its_work_later";
+    if !can_trace(name) {
+        return;
+    }
+    let stack = Setup::of("[services.u]\ncommand = './puppet wait'").start();
+    let (pid, control) = (stack.pid("u"), stack.control());
+    let full = Tracer::of(control, "clone,clone3:error=EAGAIN");
+    // Only the one that is kept for this moment.
+    eventually("its idle threads to end", || (runtime_threads(control) <= 1).then_some(()));
+    stack.post("/api/v1/services/u/restart");
+    stack.wait_until("u", "without a process", |service| service.pid() != Some(pid));
+    holds_for(Duration::from_secs(1), "control is up and answers", || {
+        assert_prompt(&stack);
+        stack.control() == control
+    });
+    drop(full);
+    let service = stack.wait_for("u", "running");
+    assert_ne!(service.pid(), Some(pid));
+    assert_eq!(stack.control(), control);
 }
 
 #[test]
@@ -91,21 +107,24 @@ fn a_panic_of_control_costs_no_service_anything() {
     if !can_trace(name) {
         return;
     }
-    let stack =
-        Setup::of("[services.t]\ncommand = './puppet seq --rate 200'\n[services.u]\ncommand = './puppet wait'").start();
+    let stack = Setup::of("[services.t]\ncommand = './puppet seq --rate 200'").start();
     let (pid, old) = (stack.pid("t"), stack.control());
-    // Its runtime panics where no thread can be had and none is left.
-    eventually("its idle threads to end", || (!has_idle_threads(old)).then_some(()));
-    let full = Tracer::of(old, "clone,clone3:error=EAGAIN");
-    stack.post("/api/v1/services/u/restart");
+    // Its runtime panics when it cannot wait.
+    let broken = Tracer::of(old, "epoll_wait,epoll_pwait,epoll_pwait2:error=EBADF");
     eventually("control to panic and to be replaced", || (stack.control() != old).then_some(()));
-    drop(full);
+    drop(broken);
     assert_eq!(stack.get("/livez").status, 200);
-    stack.wait_for("u", "running");
     assert_eq!(stack.pid("t"), pid);
     assert_eq!(stack.service("t").restarts(), 0);
     stack.cli(&["stop", "t"]).succeeded();
     let log = String::from_utf8_lossy(&stack.log("t")).into_owned();
     let numbers: Vec<u64> = log.lines().map(|line| line.parse().expect("a number")).collect();
     assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "a line is lost or doubled");
+}
+
+/// Threads that its runtime keeps for work that blocks.
+fn runtime_threads(pid: i32) -> usize {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let names = tasks.map(|task| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default());
+    names.filter(|name| name.starts_with("tokio")).count()
 }

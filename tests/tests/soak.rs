@@ -34,7 +34,7 @@ fn one_stack(rounds: u64, seed: u64) {
         (0..STEADY).map(|number| format!("[services.s{number}]\ncommand = './puppet wait'\n")).collect();
     let restless = "[services.talking]\ncommand = './puppet seq --rate 200'\n\
          [services.looping]\ncommand = './puppet stamp stamps --exit 1'\n\
-         restart = { delay = '20ms', max_delay = '50ms', crash_loop = 1000000 }\n";
+         restart = { delay = '200ms', max_delay = '200ms', crash_loop = 1000000 }\n";
     let mut stack = Setup::of(&format!("{steady}{restless}")).start_no_wait();
     let names: Vec<String> = (0..STEADY).map(|number| format!("s{number}")).chain(["talking".to_owned()]).collect();
     names.iter().for_each(|name| drop(stack.wait_for(name, "running")));

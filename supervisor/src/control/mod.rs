@@ -66,6 +66,12 @@ pub(crate) fn run(args: ControlArgs, channel: OwnedFd) -> ExitCode {
         .build();
     let result = match runtime {
         Ok(runtime) => {
+            // Where no thread can be had, work waits as long as one is there; without any, the runtime panics.
+            runtime.spawn_blocking(|| {
+                loop {
+                    std::thread::park();
+                }
+            });
             let result = runtime.block_on(startup::run(args, channel));
             // A thread that hangs on a dead disk must not keep us from ending.
             runtime.shutdown_background();
