@@ -147,3 +147,23 @@ fn a_user_who_may_make_none_loses_nothing() {
     stack.wait_until("t", "started again", |service| service.restarts() >= 1);
     stack.stop();
 }
+
+#[test]
+fn where_the_control_groups_are_read_only_sessions_and_cookies_have_to_do() {
+    let name = "where_the_control_groups_are_read_only_sessions_and_cookies_have_to_do";
+    let freeze = "for at in $(awk '$3 == \"cgroup2\" { print $2 }' /proc/mounts); do mount -o remount,bind,ro $at; done; exec \"$@\"";
+    let before = ["unshare", "-m", "sh", "-c", freeze, "sh"];
+    let works =
+        std::process::Command::new(before[0]).args(["-m", "true"]).status().is_ok_and(|status| status.success());
+    if !works {
+        return skip(name, "no mount namespaces here");
+    }
+    let mut stack = Setup::of("[services.t]\ncommand = './puppet tree'").before(&before).start();
+    let told = stack.wait_log("supervisor", "control starts");
+    assert!(told.contains("trees=\"sessions and cookies"), "{told}");
+    stack.wait_log("t", "}");
+    stack.cli(&["stop", "t"]).succeeded();
+    let left: Vec<_> = stack.processes().into_iter().filter(|one| one.command.contains("puppet")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    stack.stop();
+}

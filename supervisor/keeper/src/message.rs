@@ -140,73 +140,57 @@ pub struct Exited {
     pub alone: bool,
 }
 
-/// The steps of a spawn, in order, by the names that `SpawnFailed` uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Step {
-    /// The keeper's own part: pipe, fork, or the deadline of the launch.
-    Fork = 1,
-    /// A session of its own.
-    Setsid,
-    /// Signal dispositions and mask.
-    Signals,
-    /// The working directory.
-    Chdir,
-    /// Placing and closing file descriptors.
-    Fds,
-    /// Resource limits and the file mode creation mask.
-    Limits,
-    /// Supplementary groups.
-    Setgroups,
-    /// Group ids.
-    Setgid,
-    /// User ids.
-    Setuid,
-    /// `PR_SET_NO_NEW_PRIVS`.
-    NoNewPrivs,
-    /// Capabilities, which only root keeps.
-    Capabilities,
-    /// `execve`.
-    Exec,
+/// One list for the steps, their numbers and their names.
+macro_rules! steps {
+    ($($(#[doc = $doc:literal])+ $step:ident = $number:literal $name:literal,)+) => {
+        /// The steps of a spawn, in order.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Step {
+            $($(#[doc = $doc])+ $step = $number,)+
+        }
+
+        impl Step {
+            /// The step with this number: the child reports it as one byte.
+            pub(crate) fn numbered(number: u8) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$step),)+
+                    _ => None,
+                }
+            }
+
+            /// The name that `SpawnFailed` uses.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$step => $name,)+
+                }
+            }
+        }
+    };
 }
 
-impl Step {
-    const ALL: [Self; 12] = [
-        Self::Fork,
-        Self::Setsid,
-        Self::Signals,
-        Self::Limits,
-        Self::Chdir,
-        Self::Fds,
-        Self::Setgroups,
-        Self::Setgid,
-        Self::Setuid,
-        Self::NoNewPrivs,
-        Self::Capabilities,
-        Self::Exec,
-    ];
-
-    /// The step with this number: the child reports it as one byte.
-    pub(crate) fn numbered(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|step| *step as u8 == number)
-    }
-
-    /// The name that `SpawnFailed` uses.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fork => "fork",
-            Self::Setsid => "setsid",
-            Self::Signals => "signals",
-            Self::Limits => "limits",
-            Self::Chdir => "chdir",
-            Self::Fds => "fds",
-            Self::Setgroups => "setgroups",
-            Self::Setgid => "setgid",
-            Self::Setuid => "setuid",
-            Self::NoNewPrivs => "no_new_privs",
-            Self::Capabilities => "capabilities",
-            Self::Exec => "exec",
-        }
-    }
+steps! {
+    /// The keeper's own part: pipe, fork, or the deadline of the launch.
+    Fork = 1 "fork",
+    /// A session of its own.
+    Setsid = 2 "setsid",
+    /// Resource limits, priorities, and the file mode creation mask.
+    Limits = 3 "limits",
+    /// The working directory.
+    Chdir = 4 "chdir",
+    /// Placing and closing file descriptors.
+    Fds = 5 "fds",
+    /// Supplementary groups.
+    Setgroups = 6 "setgroups",
+    /// Group ids.
+    Setgid = 7 "setgid",
+    /// User ids.
+    Setuid = 8 "setuid",
+    /// `PR_SET_NO_NEW_PRIVS`.
+    NoNewPrivs = 9 "no_new_privs",
+    /// Capabilities, which only root keeps.
+    Capabilities = 10 "capabilities",
+    /// `execve`.
+    Exec = 11 "exec",
 }
