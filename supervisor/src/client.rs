@@ -23,6 +23,8 @@ use crate::sse::{Message, Parser};
 
 /// Control may be about to be replaced; the keeper holds the socket meanwhile, so waiting is better than failing.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// Asked too often, it is asked again after this.
+const BREATH: Duration = Duration::from_millis(500);
 /// For questions that are asked of many, some of which may be dead.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A stream says something every 15 s. One that is silent for so long has nobody behind it.
@@ -141,8 +143,17 @@ impl Client {
 
     fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         let read = async |status, body| Ok((status, self.collected(body).await?));
+        let patient = async {
+            loop {
+                let answer = self.exchange(method.clone(), path, body.clone(), read).await?;
+                if answer.0 != StatusCode::TOO_MANY_REQUESTS {
+                    return Ok(answer);
+                }
+                tokio::time::sleep(BREATH).await;
+            }
+        };
         let asking = async {
-            match tokio::time::timeout(self.timeout, self.exchange(method, path, body, read)).await {
+            match tokio::time::timeout(self.timeout, patient).await {
                 Ok(answer) => answer,
                 Err(_) => Err(ClientError::Timeout(self.socket.clone())),
             }

@@ -7,10 +7,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use axum::Extension;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
+use super::rate::Rate;
 use crate::config::OpenGroup;
 use crate::control::View;
 
@@ -42,6 +45,38 @@ impl fmt::Debug for Token {
     }
 }
 
+/// In an answer: it is not to be sent, the connection just ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many wrong tokens")]
+pub(super) struct HungUp;
+
+/// Wrong tokens. So many are answered, then ten a second; whoever guesses faster is hung up on. No token at all is no
+/// guess.
+#[derive(Debug)]
+pub(super) struct Guesses(Rate);
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Self(Rate::new(20, 10))
+    }
+}
+
+/// Why a request goes no further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refused {
+    Told(Problem),
+    HungUp,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Told(problem) => problem.into_response(),
+            Self::HungUp => Extension(HungUp).into_response(),
+        }
+    }
+}
+
 /// What a route needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
@@ -68,7 +103,7 @@ impl Door {
     }
 
     /// May the sender use a route that needs this? A method that the route does not have is answered 405 instead.
-    pub(crate) fn authorise(&self, needs: Needs, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(crate) fn authorise(&self, needs: Needs, method: &Method, headers: &HeaderMap) -> Result<(), Refused> {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match (self, needs) {
             (Self::Unix, _) => Ok(()),
@@ -84,6 +119,7 @@ pub(crate) struct Rules {
     pub(crate) bound: SocketAddr,
     pub(crate) view: Arc<ArcSwap<View>>,
     pub(crate) token: Token,
+    pub(super) guesses: Guesses,
 }
 
 impl Rules {
@@ -133,7 +169,7 @@ impl Rules {
         self.view.load().stack.http.open.contains(&group)
     }
 
-    fn demand_token(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    fn demand_token(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let given = single(headers, &AUTHORIZATION).and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -141,9 +177,12 @@ impl Rules {
         if given.is_some_and(|given| self.token.is(given)) {
             return Ok(());
         }
+        if headers.contains_key(AUTHORIZATION) && !self.guesses.0.take() {
+            return Err(Refused::HungUp);
+        }
         let detail =
             "this needs `Authorization: Bearer TOKEN`; the token is in the file `token` of the runtime directory";
-        Err(Problem::new(StatusCode::UNAUTHORIZED, detail))
+        Err(Refused::Told(Problem::new(StatusCode::UNAUTHORIZED, detail)))
     }
 }
 

@@ -18,14 +18,15 @@ use super::site::Reader;
 const PLAIN: &str = "text/plain";
 const DEFAULT_LINES: usize = 100;
 const MAX_LINES: usize = 10_000;
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// What waits for a slow reader is in memory.
+const MAX_BYTES: usize = 1024 * 1024;
 /// Each occupies a thread that launches need, too, and a dead disk may keep it.
 static READERS: Semaphore = Semaphore::const_new(4);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LogQuery {
-    /// So many lines; at most 10,000.
+    /// So many lines; at most 10,000, and at most 1 MiB.
     tail: Option<usize>,
     stream: Option<Stream>,
 }

@@ -25,6 +25,11 @@ impl Problem {
         Self { status, detail: detail.into(), retry_after }
     }
 
+    /// It was asked too often; a second later it may be asked again.
+    pub(crate) fn too_many(detail: impl Into<String>) -> Self {
+        Self { retry_after: Some(1), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
     /// As it is sent, to one who asked for this path.
     pub(super) fn document(&self, path: &str) -> Vec<u8> {
         let document = ProblemDocument {

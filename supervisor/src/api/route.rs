@@ -90,7 +90,14 @@ impl Route {
     {
         let serve = Box::new(move |site: &Site| {
             let (actor, handler) = (Arc::clone(&site.actor), handler.clone());
-            post(move |params: RawPath, request: Request| answer(params, request, move |input| handler(actor, input)))
+            post(move |params: RawPath, request: Request| {
+                answer(params, request, async move |input| {
+                    if actor.changes.take() {
+                        return handler(actor, input).await;
+                    }
+                    Err(Problem::too_many("more than 20 changes a second; try again"))
+                })
+            })
         });
         Self { method: Method::POST, path, name, about, needs: Needs::Token, shape: Shape::of::<P, Q, B, A>, serve }
     }

@@ -54,7 +54,7 @@ async fn admit(State(door): State<Door>, request: Request, next: Next) -> Respon
 async fn authorise(State((door, needs)): State<(Door, Needs)>, request: Request, next: Next) -> Response {
     match door.authorise(needs, request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Err(refused) => refused.into_response(),
     }
 }
 

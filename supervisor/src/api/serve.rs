@@ -1,39 +1,37 @@
-//! Connections: how many, how long, and of whom.
-//! Not here: what is asked (`router`).
+//! Connections, from the door to their end.
+//! Not here: who comes in (`doors`), what is asked (`router`).
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Api;
-use super::access::{Door, Rules};
+use super::access::{Door as Way, Guesses, HungUp, Rules};
 use super::cache::Cache;
+use super::doors::{ACCEPT_BACKOFF, Door, Guests, TcpDoor, UnixDoor};
+use super::guest::{Answered, Guest, Leave};
 use super::paced::Paced;
-use super::router::{forbidden, router};
+use super::router::router;
 use super::site::{Actor, Reader, Site};
 
-/// Further ones wait in the kernel's queue until one of these ends.
-const TCP_CONNECTIONS: usize = 128;
-/// Its own budget, so that the operator gets in whatever happens on TCP.
-const UNIX_CONNECTIONS: usize = 64;
-/// A head must arrive within this; a kept connection without a next request ends after it, too.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
-/// Without file descriptors or memory, accepting waits this long; trying at once would burn the CPU.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// What is being answered at the end may take so long.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -49,15 +47,16 @@ pub(crate) async fn serve(listeners: Listeners, api: Api, stop: impl Future<Outp
     let cache = Arc::new(Cache::new(Arc::clone(&api.view), api.wall_offset_ms, api.instruments));
     let (ending, ends) = watch::channel(());
     let reader = Reader { cache, shown: api.shown, journal: api.journal };
-    let site = Site { reader: reader.clone(), actor: Arc::new(Actor { reader, asks: api.asks }) };
-    let insiders = router(&Door::Unix, &site);
-    let unix = keep_door(UnixDoor { listener: listeners.unix, insiders }, UNIX_CONNECTIONS, ends.clone());
+    let site = Site { reader: reader.clone(), actor: Arc::new(Actor::new(reader, api.asks)) };
+    let services = api.view.load().services.len();
+    let insiders = router(&Way::Unix, &site);
+    let unix = keep(UnixDoor { listener: listeners.unix, insiders }, services, ends.clone());
     let tcp = async {
         let Some(listener) = listeners.tcp else { return };
         let Ok(bound) = listener.local_addr() else { return };
-        let rules = Rules { bound, view: api.view, token: api.token };
-        let all = router(&Door::Tcp(Arc::new(rules)), &site);
-        keep_door(TcpDoor { listener, all }, TCP_CONNECTIONS, ends).await;
+        let rules = Rules { bound, view: api.view, token: api.token, guesses: Guesses::default() };
+        let all = router(&Way::Tcp(Arc::new(rules)), &site);
+        keep(TcpDoor { listener, all }, services, ends).await;
     };
     let end = async {
         stop.await;
@@ -66,72 +65,26 @@ pub(crate) async fn serve(listeners: Listeners, api: Api, stop: impl Future<Outp
     tokio::join!(unix, tcp, end);
 }
 
-/// A listener, and what those who come through it may see.
-trait Entrance {
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    async fn accept(&self) -> io::Result<(Self::Stream, Router)>;
-}
-
-struct UnixDoor {
-    listener: UnixListener,
-    insiders: Router,
-}
-
-impl Entrance for UnixDoor {
-    type Stream = tokio::net::UnixStream;
-
-    async fn accept(&self) -> io::Result<(Self::Stream, Router)> {
-        let (stream, _) = self.listener.accept().await?;
-        let peer = stream.peer_cred()?.uid();
-        let us = nix::unistd::Uid::effective().as_raw();
-        let router = if is_insider(peer, us) { self.insiders.clone() } else { forbidden() };
-        Ok((stream, router))
-    }
-}
-
-/// Modes may have been loosened by hand: the kernel's word on the peer counts.
-pub(super) fn is_insider(peer: u32, us: u32) -> bool {
-    peer == us || peer == 0
-}
-
-struct TcpDoor {
-    listener: TcpListener,
-    all: Router,
-}
-
-impl Entrance for TcpDoor {
-    type Stream = tokio::net::TcpStream;
-
-    async fn accept(&self) -> io::Result<(Self::Stream, Router)> {
-        let (stream, _peer): (_, SocketAddr) = self.listener.accept().await?;
-        // Answers are small and whole: waiting for more to send only delays them.
-        stream.set_nodelay(true)?;
-        Ok((stream, self.all.clone()))
-    }
-}
-
-async fn keep_door(entrance: impl Entrance, connections: usize, mut ends: watch::Receiver<()>) {
-    let places = Arc::new(Semaphore::new(connections));
+async fn keep<D: Door>(door: D, services: usize, mut ends: watch::Receiver<()>) {
+    let mut guests = Guests::new(D::PLACES, services);
     let mut tasks = JoinSet::new();
     let closed = ends.clone();
     let mut end = pin!(async move { while ends.changed().await.is_ok() {} });
     loop {
-        let next = async {
-            // The semaphore is never closed.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            (entrance.accept().await, place)
-        };
+        let free = guests.have_place();
+        if !free {
+            guests.make_room();
+        }
         tokio::select! {
             () = &mut end => break,
             Some(_) = tasks.join_next() => {}
-            (accepted, place) = next => match accepted {
+            accepted = door.accept(), if free => match accepted {
                 Ok((stream, router)) => {
-                    let closed = closed.clone();
-                    tasks.spawn(async move {
-                        converse(stream, router, closed).await;
-                        drop(place);
-                    });
+                    if let Some(guest) = guests.admit(&stream) {
+                        tasks.spawn(converse(stream, router, guest, closed.clone()));
+                    }
+                    // Those who came say what they want before they are taken for ones who say nothing.
+                    tokio::task::yield_now().await;
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -146,19 +99,49 @@ async fn keep_door(entrance: impl Entrance, connections: usize, mut ends: watch:
     let _ = tokio::time::timeout(GRACE, last_words).await;
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router, mut ends: watch::Receiver<()>) {
+pub(super) async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    guest: Arc<Guest>,
+    mut ends: watch::Receiver<()>,
+) {
+    let service = TowerToHyperService::new(router);
+    let answer = |request| answered(&service, &guest, request);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        // `Paced` tells a slow head from an idle connection.
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEAD)
         .max_header_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(Paced::new(stream)), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Paced::new(stream, Arc::clone(&guest))), service_fn(answer));
     let mut connection = pin!(connection);
+    let mut end = pin!(async move { while ends.changed().await.is_ok() {} });
     // A client that breaks off or talks nonsense is no event of ours.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = async { while ends.changed().await.is_ok() {} } => connection.as_mut().graceful_shutdown(),
+    loop {
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            leave = guest.evicted() => match leave {
+                Leave::AtOnce => return,
+                Leave::Quietly => connection.as_mut().graceful_shutdown(),
+                Leave::NotYet => {}
+            },
+            () = end.as_mut() => break,
+        }
     }
+    connection.as_mut().graceful_shutdown();
     let _ = connection.await;
+}
+
+async fn answered(
+    service: &TowerToHyperService<Router>,
+    guest: &Arc<Guest>,
+    request: Request<Incoming>,
+) -> Result<Response<Answered>, HungUp> {
+    let answering = guest.asked();
+    let Ok(response): Result<Response<Body>, Infallible> = service.call(request).await;
+    match response.extensions().get::<HungUp>() {
+        Some(hung_up) => Err(*hung_up),
+        None => Ok(response.map(|body| answering.with(body))),
+    }
 }

@@ -6,8 +6,13 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::cache::Cache;
+use super::rate::Rate;
 use crate::control::Ask;
 use crate::journal;
+
+/// More are refused with 429: whoever wants that many is out of its mind.
+const CHANGES_PER_SECOND: u64 = 20;
+const BURST: u64 = 20;
 
 /// All that the routes need.
 #[derive(Debug, Clone)]
@@ -30,4 +35,12 @@ pub(crate) struct Reader {
 pub(crate) struct Actor {
     pub(crate) reader: Reader,
     pub(crate) asks: mpsc::Sender<Ask>,
+    /// Over all doors together.
+    pub(super) changes: Rate,
+}
+
+impl Actor {
+    pub(super) fn new(reader: Reader, asks: mpsc::Sender<Ask>) -> Self {
+        Self { reader, asks, changes: Rate::new(BURST, CHANGES_PER_SECOND) }
+    }
 }

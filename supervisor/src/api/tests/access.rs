@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::{Stand, TOKEN, bearer};
-use crate::api::serve::is_insider;
+use crate::api::doors::is_insider;
 
 const READS: [(&str, &str); 12] = [
     ("/livez", "health"),
@@ -136,11 +136,11 @@ fn a_preflight_is_answered_without_permission() {
 
 #[test]
 fn a_change_over_tcp_needs_exactly_the_token() {
-    let stand = Stand::new();
     let [mut longer, mut other] = [TOKEN.to_owned(), TOKEN.to_owned()];
     longer.push('0');
     other.replace_range(63.., "0");
     for path in CHANGES {
+        let stand = Stand::new();
         assert_eq!(stand.tcp("POST", path, &[]).status, 401, "{path}");
         for token in ["", "x", &TOKEN[..63], &longer, &other, &TOKEN.to_uppercase()] {
             assert_eq!(stand.tcp("POST", path, &[&bearer(token)]).status, 401, "{token} {path}");
@@ -148,12 +148,26 @@ fn a_change_over_tcp_needs_exactly_the_token() {
         let basic = format!("Authorization: Basic {TOKEN}");
         assert_eq!(stand.tcp("POST", path, &[&basic]).status, 401);
         assert_eq!(stand.tcp("POST", path, &[&bearer(TOKEN), &bearer(TOKEN)]).status, 401, "twice is not once");
-    }
-    assert!(stand.asked().is_empty());
-    for path in CHANGES {
+        assert!(stand.asked().is_empty());
         assert_eq!(stand.tcp("POST", path, &[&bearer(TOKEN)]).status, 202, "{path}");
+        assert_eq!(stand.asked().len(), 1);
     }
-    assert_eq!(stand.asked().len(), CHANGES.len());
+}
+
+#[test]
+fn who_guesses_tokens_is_hung_up_on_and_who_has_the_right_one_is_served() {
+    let stand = Stand::new();
+    let path = CHANGES[0];
+    let request = |token: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: {}\r\n{}\r\nConnection: close\r\n\r\n", stand.tcp, bearer(token))
+    };
+    let began = std::time::Instant::now();
+    let answered = (0..1000).filter_map(|_| stand.raw(request("wrong"))).map(|answer| assert_eq!(answer.status, 401));
+    let answered = answered.count();
+    let allowed = 20 + usize::try_from(began.elapsed().as_millis()).unwrap() / 100 + 1;
+    assert!((20..=allowed).contains(&answered), "{answered} of 1,000 guesses were answered, {allowed} may be");
+    assert_eq!(stand.raw(request(TOKEN)).unwrap().status, 202);
+    assert_eq!(stand.tcp("POST", path, &[]).status, 401, "no token is no guess, and is told what it needs");
 }
 
 #[test]

@@ -58,6 +58,20 @@ fn what_the_loop_refuses_is_a_problem_document() {
 }
 
 #[test]
+fn more_than_twenty_changes_a_second_are_refused_and_what_reads_is_not() {
+    let stand = Stand::new();
+    let began = Instant::now();
+    let taken = (0..500).map(|_| stand.ask("POST", "/api/v1/services/alpha/restart", "").status);
+    let (taken, refused): (Vec<u16>, Vec<u16>) = taken.partition(|status| *status == 202);
+    let allowed = 20 + usize::try_from(began.elapsed().as_millis()).unwrap() / 50 + 1;
+    assert!((20..=allowed).contains(&taken.len()), "{} changes were taken, {allowed} may be", taken.len());
+    assert!(refused.iter().all(|status| *status == 429), "{refused:?}");
+    let told = (0..30).map(|_| stand.ask("POST", "/api/v1/start", "")).find(|answer| answer.status == 429).unwrap();
+    assert_eq!(told.header("retry-after"), Some("1"));
+    assert_eq!(stand.ask("GET", "/api/v1/status", "").status, 200);
+}
+
+#[test]
 fn what_cannot_be_understood_is_refused_and_not_done() {
     let stand = Stand::new();
     let deep = "[".repeat(100_000);
