@@ -26,6 +26,7 @@ fn five() -> Five {
     for (name, port) in NAMES.iter().zip(&ports) {
         setup = setup.env(&format!("{}_PORT", name.to_uppercase()), &port.to_string());
     }
+    setup = setup.env("OAUTH_PRIVATE_PORT", &free_port().to_string()).env("OAUTH_DATA_DIR", "@root/data");
     let stack = setup.prepare();
     let shipped = fs::read_to_string(repository().join("supervisor.toml")).expect("it is shipped");
     let own = format!("runtime_dir = '{0}/run'\nstate_dir = '{0}/state'\n", stack.root().display());

@@ -33,12 +33,14 @@ use crate::Limits;
 use crate::drain::Drain;
 use crate::observed::{Answer, Question, Watched};
 use crate::presence::Presence;
+use crate::routes::Peer;
 use crate::server::Phase;
 use crate::stage::{self, Protocol, Stage};
 
 /// Serves `stream` until one of the two sides has had enough.
 pub(crate) async fn serve<T>(
     stream: T,
+    peer: Peer,
     presence: Presence,
     router: Router,
     mut phase: watch::Receiver<Phase>,
@@ -50,7 +52,7 @@ pub(crate) async fn serve<T>(
     let stage = Stage::new();
     let io = TokioIo::new(Watched::new(stream, stage.clone(), presence));
     let router = TowerToHyperService::new(router);
-    let answering = Answering { fd, router, phase: phase.clone(), stage: stage.clone() };
+    let answering = Answering { fd, peer, router, phase: phase.clone(), stage: stage.clone() };
     let http = http();
     let mut connection = pin!(http.serve_connection_with_upgrades(io, answering));
     let mut alarm = pin!(sleep_until(Instant::now() + limits.head));
@@ -177,6 +179,7 @@ fn bytes_wait(fd: RawFd) -> bool {
 struct Answering {
     /// Of a socket that lives as long as a request on it may come.
     fd: RawFd,
+    peer: Peer,
     router: TowerToHyperService<Router>,
     phase: watch::Receiver<Phase>,
     stage: Stage,
@@ -192,6 +195,7 @@ impl Service<Request<Incoming>> for Answering {
         let comes = if request.body().is_end_stream() { stage::Body::None } else { stage::Body::Comes };
         self.stage.asked(protocol, comes);
         request.extensions_mut().insert(Drain::new(self.phase.clone()));
+        request.extensions_mut().insert(self.peer);
         let (fd, phase, stage) = (self.fd, self.phase.clone(), self.stage.clone());
         let body_stage = self.stage.clone();
         let answer = self.router.call(request.map(|body| Body::new(Question { body, stage: body_stage })));

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use crate::listen::{Owner, Socket};
 use crate::presence::Inside;
+use crate::routes::Peer;
 use crate::server::Phase;
 use crate::{Limits, connection};
 
@@ -130,10 +131,11 @@ impl Door {
             Stream::Tcp(tcp) => {
                 // Without it a small answer in two parts waits for the client's delayed acknowledgement.
                 let _ = tcp.set_nodelay(true);
-                self.serving.spawn(connection::serve(tcp, presence, router, phase, limits));
+                let peer = Peer(tcp.peer_addr().ok().map(|address| address.ip()));
+                self.serving.spawn(connection::serve(tcp, peer, presence, router, phase, limits));
             }
             Stream::Unix(unix) => {
-                self.serving.spawn(connection::serve(unix, presence, router, phase, limits));
+                self.serving.spawn(connection::serve(unix, Peer(None), presence, router, phase, limits));
             }
         }
     }

@@ -28,12 +28,20 @@ enum Origin {
 #[error("{0}")]
 pub struct ConfigError(String);
 
+impl ConfigError {
+    /// What the configuration leads to cannot be used: a directory, a file.
+    #[must_use]
+    pub fn of(complaint: String) -> Self {
+        Self(complaint)
+    }
+}
+
 impl Env {
     /// The environment of this process; without a supervisor also `.env`, over which the environment wins.
     ///
     /// # Errors
     /// When `.env` is there but cannot be read or understood.
-    pub(crate) fn load() -> Result<Self, ConfigError> {
+    pub fn load() -> Result<Self, ConfigError> {
         let from_outside = Self::of(std::env::vars_os().filter_map(|(name, value)| {
             // A name or value that is not UTF-8 is none of ours.
             Some((name.into_string().ok()?, value.into_string().ok()?))

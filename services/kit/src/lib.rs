@@ -19,18 +19,18 @@ mod platform;
 mod presence;
 pub mod problem;
 pub mod public;
+mod routes;
 mod server;
 mod stage;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use axum::Router;
-
 pub use base_url::{BaseUrl, NotABaseUrl};
 pub use drain::{Drain, Ending, SERVICE_RESTART};
 pub use env::{ConfigError, Env};
 pub use listen::ListenError;
+pub use routes::{Fitness, Peer, Routes, Vital, Vitals};
 
 /// One service: what the kit must know to run it.
 pub struct Service {
@@ -42,6 +42,8 @@ pub struct Service {
     pub version: &'static str,
     /// Its port when nothing else is said.
     pub port: u16,
+    /// The port for programs of this machine when nothing else is said; `None`: there is no such socket.
+    pub private_port: Option<u16>,
     /// What it is meant to do and does not do yet; told by `/health`. Empty: it is whole.
     pub not_yet: &'static [&'static str],
     /// Its bounds.
@@ -106,7 +108,7 @@ pub struct Setup<'a> {
 /// 2 when the command line or the configuration is wrong.
 ///
 /// `routes` builds the service's own routes; `/health` and the problem documents are added to them.
-pub fn run(service: &Service, routes: impl FnOnce(&Setup<'_>) -> Result<Router, ConfigError>) -> ExitCode {
+pub fn run<R: Into<Routes>>(service: &Service, routes: impl FnOnce(&Setup<'_>) -> Result<R, ConfigError>) -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     match (arguments.next().as_deref(), arguments.next()) {
         (None, None) => {}
@@ -124,7 +126,10 @@ pub fn run(service: &Service, routes: impl FnOnce(&Setup<'_>) -> Result<Router, 
 }
 
 /// As `run`, for a program that deals with its command line itself.
-pub fn serve(service: &Service, routes: impl FnOnce(&Setup<'_>) -> Result<Router, ConfigError>) -> ExitCode {
+pub fn serve<R: Into<Routes>>(
+    service: &Service,
+    routes: impl FnOnce(&Setup<'_>) -> Result<R, ConfigError>,
+) -> ExitCode {
     match start(service, routes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ StartError::Config(_)) => complain(service, &error.to_string(), ExitCode::from(2)),
@@ -145,7 +150,10 @@ enum StartError {
     Runtime(std::io::Error),
 }
 
-fn start(service: &Service, routes: impl FnOnce(&Setup<'_>) -> Result<Router, ConfigError>) -> Result<(), StartError> {
+fn start<R: Into<Routes>>(
+    service: &Service,
+    routes: impl FnOnce(&Setup<'_>) -> Result<R, ConfigError>,
+) -> Result<(), StartError> {
     let env = Env::load()?;
     log::start(service.name, &env)?;
     let drain = server::DrainTime::new(&env, &service.limits)?;
@@ -153,7 +161,7 @@ fn start(service: &Service, routes: impl FnOnce(&Setup<'_>) -> Result<Router, Co
     // Sockets come before the runtime: taking them over edits the environment, which needs a single thread.
     let listeners = listen::obtain(service, &env)?;
     let base = BaseUrl::of_listener(service, &env, &listeners.main)?;
-    let router = routes(&Setup { env: &env, base: base.clone() })?;
+    let routes = routes(&Setup { env: &env, base: base.clone() })?.into();
     let notifier = notify::Notifier::from_env();
     let watchdog = notify::watchdog_period(&env)?;
 
@@ -163,7 +171,7 @@ fn start(service: &Service, routes: impl FnOnce(&Setup<'_>) -> Result<Router, Co
         .build()
         .map_err(StartError::Runtime)?;
     let server = server::Server { service, generation, base, drain, notifier, watchdog };
-    let served = runtime.block_on(server.serve(listeners, router));
+    let served = runtime.block_on(server.serve(listeners, routes));
     // A blocking call that hangs (a full disk, a dead mount) must not hold up the exit.
     runtime.shutdown_background();
     served.map_err(StartError::Runtime)

@@ -2,7 +2,7 @@
 //! Not here: accepting from them.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
@@ -15,6 +15,8 @@ use crate::{Service, StartError};
 const MAIN: &str = "http";
 /// A socket that only the supervisor knows: probes on it cannot be answered by another generation.
 const PROBE: &str = "supervisor-probe";
+/// A socket for programs of this machine.
+const PRIVATE: &str = "private";
 /// More inherited descriptors than this are a mistake.
 const MAX_INHERITED: usize = 32;
 /// Connections that may wait in the kernel; `somaxconn` bounds it too.
@@ -23,6 +25,7 @@ const BACKLOG: i32 = 4096;
 /// The sockets of one run.
 pub(crate) struct Listeners {
     pub(crate) main: Main,
+    pub(crate) private: Option<Main>,
     pub(crate) probe: Option<Socket>,
 }
 
@@ -30,6 +33,18 @@ pub(crate) struct Listeners {
 pub(crate) struct Main {
     pub(crate) socket: Socket,
     pub(crate) owner: Owner,
+}
+
+impl Main {
+    fn of(
+        inherited: Option<Socket>,
+        bind: impl FnOnce() -> Result<TcpListener, StartError>,
+    ) -> Result<Self, StartError> {
+        Ok(match inherited {
+            Some(socket) => Self { socket, owner: Owner::Supervisor },
+            None => Self { socket: Socket::Tcp(bind()?), owner: Owner::Us },
+        })
+    }
 }
 
 /// Who keeps the socket open when we close it.
@@ -94,13 +109,14 @@ pub(crate) fn obtain(service: &Service, env: &Env) -> Result<Listeners, StartErr
     let probe = inherited.take(|name| name == PROBE)?;
     let main = match inherited.take(|name| name == MAIN)? {
         Some(socket) => Some(socket),
-        None => inherited.take(|name| name != PROBE)?,
+        None => inherited.take(|name| name != PROBE && name != PRIVATE)?,
     };
-    let main = match main {
-        Some(socket) => Main { socket, owner: Owner::Supervisor },
-        None => Main { socket: Socket::Tcp(bind(service, env)?), owner: Owner::Us },
+    let main = Main::of(main, || bind(service, env))?;
+    let private = match service.private_port {
+        Some(port) => Some(Main::of(inherited.take(|name| name == PRIVATE)?, || bind_private(service, port, env))?),
+        None => None,
     };
-    Ok(Listeners { main, probe })
+    Ok(Listeners { main, private, probe })
 }
 
 /// Descriptors passed as systemd does it: numbers from 3, `LISTEN_FDS` of them, named by `LISTEN_FDNAMES`.
@@ -196,6 +212,15 @@ fn bind(service: &Service, env: &Env) -> Result<TcpListener, StartError> {
         }
     }
     Err(failure)
+}
+
+/// Always on loopback.
+fn bind_private(service: &Service, default: u16, env: &Env) -> Result<TcpListener, StartError> {
+    let own_port = format!("{}_PRIVATE_PORT", service.name.to_uppercase());
+    let variable = if env.text("PORT_PRIVATE").is_some() { "PORT_PRIVATE".to_owned() } else { own_port };
+    let port = env.number(&variable, "a port number from 0 (any free one) to 65535")?.unwrap_or(default);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    bind_one(address).map_err(|source| bind_error(service, address, &variable, "127.0.0.1", source).into())
 }
 
 pub(crate) fn own_host(service: &Service) -> String {

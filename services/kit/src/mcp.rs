@@ -42,6 +42,7 @@ pub fn run(mcp: McpService) -> ExitCode {
         about: "An MCP service of the Microsoft 365 stack. Its discovery documents are served; its tools are not built yet.",
         version: mcp.version,
         port: mcp.port,
+        private_port: None,
         not_yet: NOT_YET,
         limits: Limits::default(),
     };

@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::door::{Door, Guests};
 use crate::env::{ConfigError, Env};
-use crate::listen::{Listeners, Socket};
+use crate::listen::{Listeners, Main, Owner, Socket};
 use crate::notify::Notifier;
+use crate::routes::{Routes, Vitals, only_this_machine};
 use crate::{BaseUrl, Limits, Service, health, problem};
 
 /// Connections on the supervisor's private socket.
@@ -97,6 +98,16 @@ pub(crate) struct Server<'a> {
     pub(crate) watchdog: Option<Duration>,
 }
 
+/// Returns when all are closed and nobody is inside.
+async fn tend_all(doors: &mut [(Door, Owner)]) {
+    match doors {
+        [] => {}
+        [(door, _)] => door.tend().await,
+        // At most two: the public one and the private one.
+        [(door, _), (other, _), ..] => _ = tokio::join!(door.tend(), other.tend()),
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum State {
     Serving,
@@ -127,22 +138,30 @@ impl Server<'_> {
     ///
     /// # Errors
     /// When the runtime cannot take the sockets or the signals.
-    pub(crate) async fn serve(&self, listeners: Listeners, routes: Router) -> io::Result<()> {
+    pub(crate) async fn serve(&self, listeners: Listeners, routes: Routes) -> io::Result<()> {
         let mut signals = Signals::listen()?;
         let (phase, watched) = watch::channel(Phase::Serving);
-        let router = self.complete(routes, watched.clone());
-        let (address, owner) = (listeners.main.socket.tcp_address(), listeners.main.owner);
-        let guests = Guests { router: router.clone(), phase: watched, limits: self.service.limits };
-        let mut door = Door::open(listeners.main.socket, guests)?;
+        let router = self.complete(routes.public, routes.vitals.clone(), watched.clone());
+        let private = routes.private.layer(middleware::from_fn(only_this_machine));
+        let private = self.complete(private, routes.vitals, watched.clone());
+        let address = |main: &Main| main.socket.tcp_address();
+        let (public_at, private_at) = (address(&listeners.main), listeners.private.as_ref().and_then(address));
+        let mut doors = Vec::new();
+        for (main, router) in [(Some(listeners.main), router.clone()), (listeners.private, private)] {
+            if let Some(Main { socket, owner }) = main {
+                let guests = Guests { router, phase: watched.clone(), limits: self.service.limits };
+                doors.push((Door::open(socket, guests)?, owner));
+            }
+        }
         let helpers = self.helpers(listeners.probe, router)?;
-        self.tell_ready(address).await;
+        self.tell_ready(public_at, private_at).await;
 
         let mut state = State::Serving;
         let mut guests = 0;
         loop {
             let until = state.until();
             tokio::select! {
-                () = door.tend() => break,
+                () = tend_all(&mut doors) => break,
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => break,
                 asked = signals.next() => match state.asked(asked, self.drain) {
                     Verdict::Stay => {}
@@ -150,23 +169,24 @@ impl Server<'_> {
                     Verdict::Enter(next) => {
                         state = next;
                         phase.send_replace(state.phase(self.drain));
-                        door.close(owner);
-                        guests = guests.max(door.inside());
-                        self.tell_draining(state, door.inside()).await;
+                        doors.iter_mut().for_each(|(door, owner)| door.close(*owner));
+                        let inside = doors.iter().map(|(door, _)| door.inside()).sum();
+                        guests = guests.max(inside);
+                        self.tell_draining(state, inside).await;
                     }
                 },
             }
         }
-        let cut = door.clear();
+        let cut = doors.iter_mut().map(|(door, _)| door.clear()).sum();
         self.tell_ended(guests, cut).await;
         drop(helpers);
         Ok(())
     }
 
     /// The routes, and what every service has.
-    fn complete(&self, routes: Router, phase: watch::Receiver<Phase>) -> Router {
+    fn complete(&self, routes: Router, vitals: Option<Vitals>, phase: watch::Receiver<Phase>) -> Router {
         routes
-            .merge(health::route(self.service, self.generation, phase))
+            .merge(health::route(self.service, self.generation, vitals, phase))
             .layer(DefaultBodyLimit::max(self.service.limits.body))
             .layer(middleware::map_response(problem::dress))
             .layer(middleware::from_fn(log_request))
@@ -190,11 +210,12 @@ impl Server<'_> {
         Ok(helpers)
     }
 
-    async fn tell_ready(&self, address: Option<SocketAddr>) {
+    async fn tell_ready(&self, address: Option<SocketAddr>, private: Option<SocketAddr>) {
         let address = address.map_or_else(|| "a unix socket".to_owned(), |address| address.to_string());
         let Service { name, version, .. } = self.service;
         let (generation, base_url) = (self.generation, self.base.to_string());
-        tracing::info!(service = name, version, generation, pid = std::process::id(), address, base_url, "ready");
+        let (pid, private) = (std::process::id(), private.map(|address| address.to_string()));
+        tracing::info!(service = name, version, generation, pid, address, private, base_url, "ready");
         self.notifier.send(format!("READY=1\nSTATUS=listening on {address}")).await;
     }
 

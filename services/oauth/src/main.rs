@@ -1,68 +1,75 @@
-//! The oauth service: its metadata is served; its flow is not built yet and says so.
-//! Not here: listening, draining, health; the kit does those.
+//! The command line of the OAuth service.
+//! Not here: what the service does (`lib`).
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::routing::{get, post};
-use serde_json::{Value, json};
-use service_kit::problem::Problem;
-use service_kit::public::{document, open_to_browsers};
-use service_kit::{BaseUrl, Limits, Service, Setup, run};
+use oauth::app::{App, Ground};
+use oauth::clock::Clock;
+use oauth::fetch::{Fetcher, Reach};
+use oauth::place::Place;
+use oauth::settings::Settings;
+use oauth::{MAX_BODY, routes, upkeep};
+use service_kit::{ConfigError, Env, Limits, Routes, Service, Setup, run};
 
-const NOT_YET: &[&str] = &["client registration", "consent and login at Entra", "tokens", "revocation"];
+const ABOUT: &str = "\
+The OAuth service of the Microsoft 365 MCP stack: clients register, users log in at Microsoft Entra.
 
-/// A registration is the largest body that any route takes.
-const MAX_BODY: usize = 16 << 10;
+  oauth backup FILE   copies the database into a new file, while it is in use
+  oauth rotate-key    makes a new key and seals anew what older ones sealed";
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["backup", file] => upkeep(|place| {
+            upkeep::back_up(place, Path::new(file)).map(|()| format!("the database is in `{file}`; the keys are not"))
+        }),
+        ["rotate-key"] => upkeep(|place| {
+            let rotated = upkeep::rotate_key(place);
+            rotated.map(|(id, count)| format!("key {id} seals from now on; {count} logins were sealed anew"))
+        }),
+        _ => serve(),
+    }
+}
+
+fn serve() -> ExitCode {
     let service = Service {
         name: "oauth",
-        about: "The oauth service of the Microsoft 365 MCP stack. Its metadata is served; its flow is not built yet.",
+        about: ABOUT,
         version: env!("CARGO_PKG_VERSION"),
         port: 8001,
-        not_yet: NOT_YET,
+        private_port: Some(8011),
+        not_yet: &[],
         limits: Limits { body: MAX_BODY, ..Limits::default() },
     };
-    run(&service, |setup| Ok(routes(setup)))
+    run(&service, open)
 }
 
-fn routes(setup: &Setup<'_>) -> Router {
-    let metadata = document(metadata(&setup.base));
-    Router::new()
-        .route("/.well-known/oauth-authorization-server", open_to_browsers("GET", metadata))
-        .route("/register", open_to_browsers("POST", post(not_built)))
-        .route("/token", open_to_browsers("POST", post(not_built)))
-        .route("/revoke", open_to_browsers("POST", post(not_built)))
-        .route("/authorize", get(not_built).post(not_built))
-        .route("/azure_callback", get(not_built))
+fn open(setup: &Setup<'_>) -> Result<Routes, ConfigError> {
+    let settings = Settings::read(setup.env, setup.base.clone())?;
+    let place = Place::of(setup.env)?;
+    let ground = Ground { place, fetcher: Fetcher::new(), reach: Reach::Internet, clock: Clock::default() };
+    let app = App::open(settings, ground).map_err(|error| ConfigError::of(error.to_string()))?;
+    Ok(routes(app))
 }
 
-/// Authorization server metadata (RFC 8414): what the service will be. The issuer comes from the configuration,
-/// never from the request's `Host`, which anybody can write.
-fn metadata(base: &BaseUrl) -> Value {
-    json!({
-        "issuer": base.to_string(),
-        "authorization_endpoint": base.join("/authorize"),
-        "token_endpoint": base.join("/token"),
-        "registration_endpoint": base.join("/register"),
-        "revocation_endpoint": base.join("/revoke"),
-        "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
-        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
-        "code_challenge_methods_supported": ["S256"],
-        "scopes_supported": [
-            "mail.read", "mail.write", "mail.send", "notes.read", "notes.write", "files.read", "files.write",
-            "chats.read", "chats.send", "channels.read", "channels.send", "offline_access",
-        ],
-        "authorization_response_iss_parameter_supported": true,
-        "client_id_metadata_document_supported": true,
-    })
-}
-
-/// Reads the body first: an answer that comes before the request has ended may never reach the client.
-async fn not_built(_: Bytes) -> Problem {
-    Problem::not_built("this service is not whole yet: it issues no tokens", NOT_YET)
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the answer to a command")]
+fn upkeep(work: impl FnOnce(&Place) -> Result<String, upkeep::UpkeepError>) -> ExitCode {
+    let place = match Env::load().and_then(|env| Place::of(&env)) {
+        Ok(place) => place,
+        Err(error) => {
+            eprintln!("oauth: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match work(&place) {
+        Ok(done) => {
+            println!("{done}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("oauth: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -47,7 +47,8 @@ fn server() {
         lame: ms("LAME_MS", usual.lame),
         ..usual
     };
-    let service = Service { name: "test", about: "", version: "1.2.3", port: 1, not_yet: &["tea"], limits };
+    let service =
+        Service { name: "test", about: "", version: "1.2.3", port: 1, private_port: None, not_yet: &["tea"], limits };
     let code = service_kit::serve(&service, |setup: &Setup<'_>| {
         let base = setup.base.to_string();
         Ok(Router::new()

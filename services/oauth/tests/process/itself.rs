@@ -1,27 +1,15 @@
-//! The oauth service from outside.
-//! Not here: what it shares with others; `services/kit/tests` says that.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
-
-#[path = "../../kit/tests/kit/child.rs"]
-mod child;
-#[path = "../../kit/tests/kit/client.rs"]
-mod client;
+//! What it says of itself, where nothing is configured.
+//! Not here: what it does when something is.
 
 use serde_json::json;
 
-use child::{Child, Launch};
-use client::{Client, get};
-
-fn oauth(base: &str) -> Child {
-    let program = env!("CARGO_BIN_EXE_oauth");
-    let child = Launch::of(program, &[]).env("OAUTH_PORT", 0).env("OAUTH_BASE_URL", base).start();
-    child.ready();
-    child
-}
+use crate::client::{Client, get};
+use crate::{oauth, private, started};
 
 #[test]
 fn its_metadata_has_the_shape_that_clients_discover() {
-    let child = oauth("https://oauth.example.com/");
+    let data = tempfile::tempdir().unwrap();
+    let child = started(oauth(data.path()).env("OAUTH_BASE_URL", "https://oauth.example.com/"));
     let answer = get(child.ready(), "/.well-known/oauth-authorization-server");
     let golden = json!({
         "issuer": "https://oauth.example.com",
@@ -48,37 +36,36 @@ fn its_metadata_has_the_shape_that_clients_discover() {
 }
 
 #[test]
-fn the_issuer_is_this_machine_when_nothing_is_said() {
-    let child = oauth("");
-    let answer = get(child.ready(), "/.well-known/oauth-authorization-server");
-    assert_eq!(answer.json()["issuer"], format!("http://{}", child.ready()));
+fn without_any_configuration_it_is_healthy_and_says_that_the_login_is_not_set_up() {
+    let data = tempfile::tempdir().unwrap();
+    let child = started(oauth(data.path()));
+    for address in [child.ready(), private(&child)] {
+        let answer = get(address, "/health");
+        let health = answer.json();
+        assert_eq!((answer.status, &health["status"], &health["db"]), (200, &json!("healthy"), &json!("ok")));
+        assert_eq!((&health["entra_configured"], &health["partial"]), (&json!(false), &json!(false)));
+    }
+    let page = get(child.ready(), "/authorize?client_id=x");
+    assert_eq!((page.status, page.header("content-type")), (503, Some("text/html; charset=utf-8")));
+    assert!(page.body.contains("DCR_AZURE_CLIENT_ID") && page.body.contains("docs/entra-setup.md"), "{}", page.body);
+    let issuer = &get(child.ready(), "/.well-known/oauth-authorization-server").json()["issuer"];
+    assert_eq!(*issuer, format!("http://{}", child.ready()));
 }
 
 #[test]
-fn what_is_not_built_says_so() {
-    let child = oauth("");
-    let mut client = Client::connect(child.ready()).unwrap();
-    for (method, path) in [
-        ("POST", "/register"),
-        ("POST", "/token"),
-        ("POST", "/revoke"),
-        ("GET", "/authorize?client_id=x"),
-        ("POST", "/authorize"),
-        ("GET", "/azure_callback?code=x&state=y"),
-    ] {
-        let answer = client.request(method, path, "").unwrap();
-        assert_eq!((answer.status, answer.header("content-type")), (501, Some("application/problem+json")), "{path}");
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
-        let (problem, missing) =
-            (answer.json(), json!(["client registration", "consent and login at Entra", "tokens", "revocation"]));
-        assert_eq!((&problem["partial"], &problem["missing"]), (&json!(true), &missing));
-    }
-    assert_eq!(client.request("POST", "/register", &"x".repeat(16 << 10 | 1)).unwrap().status, 413);
+fn what_is_private_is_not_on_the_public_socket() {
+    let data = tempfile::tempdir().unwrap();
+    let child = started(oauth(data.path()));
+    let status = |address, path| Client::connect(address).unwrap().request("POST", path, "").unwrap().status;
+    assert_eq!(status(child.ready(), "/introspect"), 404);
+    assert_eq!(status(private(&child), "/introspect"), 401);
+    assert_eq!(status(private(&child), "/register"), 404);
 }
 
 #[test]
 fn scripts_of_other_origins_may_use_what_takes_no_cookie() {
-    let child = oauth("");
+    let data = tempfile::tempdir().unwrap();
+    let child = started(oauth(data.path()));
     let mut client = Client::connect(child.ready()).unwrap();
     for (path, methods) in [
         ("/.well-known/oauth-authorization-server", "GET"),
@@ -95,4 +82,6 @@ fn scripts_of_other_origins_may_use_what_takes_no_cookie() {
         let answer = client.request("OPTIONS", path, "").unwrap();
         assert_eq!((answer.status, answer.header("access-control-allow-origin")), (405, None), "{path}");
     }
+    let answer = client.request("PUT", "/token", "").unwrap();
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("POST,OPTIONS")));
 }

@@ -1,0 +1,29 @@
+//! What time it is: seconds since 1970, as tokens and certificates count.
+//! Not here: durations of waits, which are the runtime's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970-01-01T00:00:00Z, or a number of them.
+pub type Seconds = i64;
+
+/// The wall clock, which a test may set forward or back.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    offset: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Seconds {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        i64::try_from(since).unwrap_or(i64::MAX).saturating_add(self.offset.load(Ordering::Relaxed))
+    }
+
+    /// Sets the clock forward, or back where `seconds` is negative.
+    pub fn advance(&self, seconds: Seconds) {
+        self.offset.fetch_add(seconds, Ordering::Relaxed);
+    }
+}

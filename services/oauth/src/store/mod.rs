@@ -1,0 +1,188 @@
+//! The database: one thread writes, a few connections read. Nothing that must outlive a request is kept elsewhere.
+//! Not here: what is stored; each module has its own statements.
+
+mod schema;
+mod sweep;
+mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::spawn_blocking;
+
+use crate::clock::Clock;
+use crate::place;
+use writer::{Queue, Work};
+
+/// Connections that read at once; beyond it a request waits its turn.
+const READERS: usize = 8;
+/// How long a connection waits for another process that writes: the two generations of a rollout share the file.
+const BUSY: Duration = Duration::from_secs(5);
+/// Prepared statements that each connection keeps; there are fewer in the whole program.
+const STATEMENTS: usize = 64;
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    queue: Queue,
+    readers: Arc<Readers>,
+}
+
+/// Connections that only read.
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    permits: Semaphore,
+}
+
+/// Why something could not be stored or read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// More is asked than can be written.
+    #[error("the database is too busy")]
+    Busy,
+    /// What SQLite said.
+    #[error("the database failed: {0}")]
+    Failed(Arc<rusqlite::Error>),
+    /// The thread that writes is gone, or a statement panicked.
+    #[error("the database is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Failed(Arc::new(error))
+    }
+}
+
+/// Why the database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file or its directory.
+    #[error("cannot open the database `{path}`: {source}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What SQLite said.
+    #[error("cannot open the database `{path}`: {source}", path = path.display())]
+    Sqlite {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// It belongs to another program.
+    #[error("`{path}` is a database of another program; set DCR_DATABASE_PATH to a path of its own", path = .0.display())]
+    Foreign(PathBuf),
+    /// It was made by a version that this one cannot follow.
+    #[error("`{path}` has schema {found}, this program knows up to {known}; run the newer program, or restore a backup", path = path.display())]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+}
+
+impl Store {
+    /// Opens the file, makes it where there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is not ours.
+    pub fn open(path: &Path, clock: Clock) -> Result<Self, OpenError> {
+        match place::create_private(path) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(OpenError::File { path: path.to_owned(), source });
+            }
+            Ok(_) | Err(_) => {}
+        }
+        let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+        schema::bring_up_to_date(&mut connection, path)?;
+        let queue =
+            writer::start(connection, clock).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+        let readers = Readers { path: path.to_owned(), idle: Mutex::new(Vec::new()), permits: Semaphore::new(READERS) };
+        Ok(Self { queue, readers: Arc::new(readers) })
+    }
+
+    /// Carries out `work` in a transaction, and returns when the disk has it. An error of SQLite undoes all of it.
+    ///
+    /// # Errors
+    /// When it could not be carried out.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.queue.push(Box::new(Work::new(work, reply)))?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Carries out `work` on a connection that cannot write.
+    ///
+    /// # Errors
+    /// When it could not be carried out.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let readers = Arc::clone(&self.readers);
+        let _permit = self.readers.permits.acquire().await.map_err(|_| StoreError::Closed)?;
+        spawn_blocking(move || {
+            let connection = readers.take()?;
+            let read = work(&connection);
+            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            read.map_err(StoreError::from)
+        })
+        .await
+        .map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Readers {
+    fn take(&self) -> rusqlite::Result<Connection> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY), Ok)
+    }
+}
+
+/// The file as it is, for what an operator does to it.
+pub(crate) fn open_existing(path: &Path) -> Result<Connection, OpenError> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
+}
+
+/// Copies the whole database into a new file, while others use it.
+///
+/// # Errors
+/// When the new file exists or cannot be written.
+pub fn back_up(path: &Path, to: &Path) -> Result<(), OpenError> {
+    // Made first, as SQLite would make it readable for others.
+    place::create_private(to).map_err(|source| OpenError::File { path: to.to_owned(), source })?;
+    let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+    let target = to
+        .to_str()
+        .ok_or_else(|| OpenError::File { path: to.to_owned(), source: io::Error::other("the path is not UTF-8") })?;
+    connection.execute("VACUUM INTO ?1", [target]).map_err(failed)?;
+    Ok(())
+}
+
+fn connect(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA synchronous = FULL;")?;
+    Ok(connection)
+}

@@ -1,0 +1,8 @@
+//! The flow as a whole, in one process: a client, a browser, the service, and a stand-in for Entra.
+//! Not here: what needs a process of its own (`tests/process`).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod entra;
+mod key;
+mod whole;
+mod world;
