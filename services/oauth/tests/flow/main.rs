@@ -4,5 +4,7 @@
 
 mod entra;
 mod key;
+mod limits;
+mod regressions;
 mod whole;
 mod world;

@@ -1,0 +1,77 @@
+//! What is too much: requests, bodies, parameters, clients.
+//! Not here: limits of connections, which are the kit's.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::json;
+
+use crate::world::{CALLBACK, World, authorize, but, post, wish};
+
+fn registration() -> Request<Body> {
+    let body = json!({ "redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none" }).to_string();
+    Request::post("/register").header("content-type", "application/json").body(body.into()).unwrap()
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_again_and_others_notice_nothing() {
+    let world =
+        World::with(&[("OAUTH_RATE_REGISTER", "3"), ("OAUTH_RATE_AUTHORIZE", "3"), ("OAUTH_RATE_TOKEN", "3")]).await;
+    for _ in 0..3 {
+        assert_eq!(world.send_from(registration(), "198.51.100.1").await.status, 201);
+        assert_eq!(world.send_from(post("/token", &[]), "198.51.100.1").await.status, 400);
+        let page = Request::get("/authorize?client_id=x").body(Body::empty()).unwrap();
+        assert_eq!(world.send_from(page, "198.51.100.1").await.status, 400);
+    }
+    let page = Request::get("/authorize?client_id=x").body(Body::empty()).unwrap();
+    for request in [registration(), post("/token", &[]), post("/revoke", &[]), page, post("/authorize", &[])] {
+        let path = request.uri().path().to_owned();
+        let answer = world.send_from(request, "198.51.100.1").await;
+        assert_eq!(answer.status, 429, "{path}");
+        assert!(answer.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);
+    }
+    assert_eq!(world.send_from(registration(), "198.51.100.2").await.status, 201);
+}
+
+#[tokio::test]
+async fn a_body_of_the_wrong_type_or_size_is_refused() {
+    let world = World::new().await;
+    for path in ["/token", "/revoke"] {
+        let request = Request::post(path).header("content-type", "application/json").body("{}".into()).unwrap();
+        assert_eq!(world.send(request).await.status, 415, "{path}");
+    }
+    let request = Request::post("/register").body("{}".into()).unwrap();
+    assert_eq!(world.send(request).await.status, 415);
+    let many: Vec<(String, String)> = (0..51).map(|n| (format!("p{n}"), "x".to_owned())).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(world.post("/token", &many).await.error(), "invalid_request");
+}
+
+#[tokio::test]
+async fn what_is_longer_than_anything_sensible_is_refused() {
+    let world = World::new().await;
+    let client = world.register(CALLBACK).await;
+    let long = "x".repeat(2001);
+    let back = world.get(&authorize(&but(wish(&client), "state", Some(&long)))).await.parameters();
+    assert_eq!((back["error"].as_str(), back.get("state")), ("invalid_request", None));
+    let uri = format!("https://app.example/{long}");
+    let answer = world.register_as(json!({ "redirect_uris": [uri] })).await;
+    assert_eq!((answer.status, answer.error().as_str()), (400, "invalid_redirect_uri"));
+}
+
+#[tokio::test]
+async fn clients_have_a_limit_and_unused_ones_make_room() {
+    let world = World::new().await;
+    world.register(CALLBACK).await;
+    let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4999)
+                INSERT INTO clients (id, name, redirect_uris, refreshes, created_at) SELECT 'x' || i, '', '[]', 1, 0 FROM n";
+    world.database().execute(rows, []).unwrap();
+    let metadata = json!({ "redirect_uris": [CALLBACK] });
+    assert_eq!(world.register_as(metadata.clone()).await.status, 503);
+    let mut world = world;
+    world.restart(&[]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while world.register_as(metadata.clone()).await.status != 201 {
+        assert!(std::time::Instant::now() < deadline, "what was never used for a day is not removed");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
