@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         about: "A service as it should be",
         version: env!("CARGO_PKG_VERSION"),
         port: 8099,
+        private_port: None,
         not_yet: &[],
         limits: Limits::default(),
     };
