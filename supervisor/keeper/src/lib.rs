@@ -6,6 +6,8 @@ mod child;
 mod codec;
 mod contact;
 mod control;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod keeper;
 mod message;
 mod peer;

@@ -37,6 +37,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use access::Token;
+#[cfg(fuzzing)]
+pub(crate) use access::{Door, Rules};
 pub(crate) use document::*;
 pub(crate) use events::{EventsDocument, kinds};
 pub(crate) use serve::{Listeners, serve};

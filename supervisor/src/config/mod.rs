@@ -8,6 +8,8 @@ mod env_file;
 mod environment;
 mod expand;
 mod files;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod glob;
 mod keys;
 mod load;

@@ -13,7 +13,7 @@ mod instruments;
 mod inventory;
 pub(crate) mod launch;
 mod link;
-mod notify;
+pub(crate) mod notify;
 mod operations;
 mod outcomes;
 mod ownlog;
@@ -37,8 +37,10 @@ pub(crate) use instruments::{Instruments, PROBE_BUCKETS_MS, Tally};
 pub(crate) use operations::{Operation, OperationKind, Outcome, Part};
 pub(crate) use prepare::log_paths;
 pub(crate) use view::{Ask, Executable, Refusal, View, What};
+#[cfg(any(test, fuzzing))]
+pub(crate) use view::Facts;
 #[cfg(test)]
-pub(crate) use view::{Facts, LogTrouble};
+pub(crate) use view::LogTrouble;
 
 /// `EX_CONFIG`: the keeper does not try again with a control that says so at its first start.
 const EXIT_CONFIG: u8 = 78;

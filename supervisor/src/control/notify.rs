@@ -100,7 +100,7 @@ fn trusts(sender: &Sender, credentials: &UnixCredentials) -> bool {
 }
 
 /// The events of one message.
-fn parse(message: &str, run: u64) -> Vec<Event> {
+pub(crate) fn parse(message: &str, run: u64) -> Vec<Event> {
     message
         .lines()
         .filter_map(|line| match line.split_once('=')? {

@@ -1,0 +1,7 @@
+//! Feeds `supervisor::fuzz::request`.
+//! Not here: what it checks.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| supervisor::fuzz::request(text));

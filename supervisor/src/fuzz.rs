@@ -1,0 +1,109 @@
+//! The program's entries for fuzzers, one for each kind of text that comes from outside.
+//! Not here: choosing the texts; `supervisor/fuzz` has the targets.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+
+use arc_swap::ArcSwap;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use supervisor_core::{Event, Fleet, ServiceName, ServiceSpec, Settings};
+
+use crate::api::{Door, Rules, Token};
+use crate::config;
+use crate::control::{Facts, View, notify};
+
+/// `supervisor.toml`; what follows the first NUL is its includes and env files.
+pub fn configuration(text: &str) {
+    if let Some(stack) = config::fuzz::configuration(text) {
+        let specs: Vec<ServiceSpec> = stack.services.iter().map(|service| service.spec.clone()).collect();
+        let settings = Settings { max_parallel_starts: stack.max_parallel_starts.max(1), seed: 1 };
+        assert!(Fleet::new(settings, specs).is_ok(), "what is accepted can be started");
+    }
+}
+
+/// An env file.
+pub fn env_file(text: &str) {
+    config::fuzz::env_file(text);
+}
+
+/// A duration or a size.
+pub fn quantity(text: &str) {
+    config::fuzz::quantities(text);
+}
+
+/// A service's name.
+pub fn name(text: &str) {
+    if let Ok(name) = ServiceName::new(text) {
+        let text = name.as_str();
+        assert!(text.len() <= 63 && !text.contains(['/', '.', '\0', '\n', ' ', '%']) && !text.starts_with('-'));
+    }
+}
+
+/// A datagram to a notify socket.
+pub fn notification(text: &str) {
+    for event in notify::parse(text, 1) {
+        if let Event::NotifiedStatus { status, .. } = event {
+            assert!(status.len() <= 256 && !status.chars().any(char::is_control), "{status:?}");
+        }
+    }
+}
+
+/// The output of a service, as a terminal sees it.
+pub fn output(bytes: &[u8]) {
+    let shown = crate::cli::output::sanitised(bytes);
+    let mut rest = shown.as_str();
+    while let Some(at) = rest.find(|c: char| c.is_control() && c != '\t') {
+        // Colours only: ESC [ digits and semicolons m.
+        let sequence = rest[at..].strip_prefix("\x1b[").unwrap_or_else(|| panic!("{shown:?}"));
+        let end = sequence.find('m').unwrap_or_else(|| panic!("{shown:?}"));
+        assert!(sequence[..end].bytes().all(|byte| byte.is_ascii_digit() || byte == b';' || byte == b':'), "{shown:?}");
+        rest = &sequence[end + 1..];
+    }
+}
+
+static VIEW: LazyLock<Arc<ArcSwap<View>>> = LazyLock::new(|| {
+    let text = "[http]\nallowed_hosts = [\"dev.example\"]\n[services.a]\ncommand = \"/bin/true\"\n";
+    let stack = Arc::new(config::fuzz::configuration(text).expect("it is right"));
+    let specs = stack.services.iter().map(|service| service.spec.clone()).collect();
+    let mut fleet = Fleet::new(Settings { max_parallel_starts: 1, seed: 1 }, specs).expect("one service");
+    let facts = Arc::new(Facts::of_stack(&stack));
+    Arc::new(ArcSwap::from_pointee(View::new(&stack, &mut fleet, &facts, 1, None)))
+});
+
+/// The head of a request: its target, then a header on each line. Whoever is let in named us, and nobody else.
+pub fn request(text: &str) {
+    let mut lines = text.lines();
+    let Ok(uri) = lines.next().unwrap_or("/").parse::<Uri>() else { return };
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        let (name, value) = (HeaderName::try_from(name), HeaderValue::from_str(value.trim()));
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    let bound = SocketAddr::from(([127, 0, 0, 1], 9700));
+    let door = Door::Tcp(Arc::new(Rules { bound, view: Arc::clone(&VIEW), token: Token::new("00") }));
+    if door.admit(&uri, &headers).is_err() {
+        return;
+    }
+    let hosts: Vec<&HeaderValue> = headers.get_all("host").iter().collect();
+    let [host] = hosts.as_slice() else { panic!("{} hosts", hosts.len()) };
+    let host = host.to_str().expect("it was understood").to_ascii_lowercase();
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        Some(_) | None => (host.as_str(), None),
+    };
+    match name {
+        "localhost" | "127.0.0.1" | "[::1]" => {
+            assert!(port.is_none_or(|port| port.parse() == Ok(9700u16)), "{host}");
+        }
+        "dev.example" => assert!(port.is_none_or(|port| port.parse::<u16>().is_ok()), "{host}"),
+        _ => panic!("`{host}` was let in"),
+    }
+    for origin in headers.get_all("origin") {
+        let origin = origin.to_str().expect("it was understood").to_ascii_lowercase();
+        assert!(origin == format!("http://{host}") || origin == format!("https://{host}"), "{origin} at {host}");
+    }
+    assert!(headers.get_all("sec-fetch-site").iter().all(|site| site == "none" || site == "same-origin"));
+}

@@ -1,0 +1,27 @@
+//! All of the program but its name: it becomes one of the roles, or carries out a command.
+//! Not here: anything for other programs; what is public is for `main` and for the fuzzers.
+
+mod api;
+mod cli;
+mod client;
+mod config;
+mod control;
+#[cfg(fuzzing)]
+pub mod fuzz;
+mod journal;
+mod platform;
+mod resources;
+mod signals;
+mod sse;
+mod state;
+mod timestamp;
+
+use std::process::ExitCode;
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Whoever started us may have left signals ignored or blocked, and our children would inherit that.
+    supervisor_keeper::reset_signals();
+    cli::main()
+}
