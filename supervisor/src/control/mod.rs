@@ -36,11 +36,11 @@ use supervisor_core::Time;
 pub(crate) use instruments::{Instruments, PROBE_BUCKETS_MS, Tally};
 pub(crate) use operations::{Operation, OperationKind, Outcome, Part};
 pub(crate) use prepare::log_paths;
-pub(crate) use view::{Ask, Executable, Refusal, View, What};
 #[cfg(any(test, fuzzing))]
 pub(crate) use view::Facts;
 #[cfg(test)]
 pub(crate) use view::LogTrouble;
+pub(crate) use view::{Ask, Executable, Refusal, View, What};
 
 /// `EX_CONFIG`: the keeper does not try again with a control that says so at its first start.
 const EXIT_CONFIG: u8 = 78;
