@@ -106,7 +106,7 @@ pub(crate) fn why(service: &ServiceDocument) -> String {
 
 /// The file at the path of the executable is not the one that was started. One that is gone does not count: a build
 /// may be on its way.
-fn has_changed(executable: &ExecutableDocument) -> bool {
+pub(crate) fn has_changed(executable: &ExecutableDocument) -> bool {
     launch::executable(Path::new(&executable.path)).is_some_and(|now: Executable| {
         now.device != executable.device
             || now.inode != executable.inode

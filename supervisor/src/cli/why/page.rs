@@ -1,0 +1,125 @@
+//! The screen of `why`: what matters first, nothing that is empty.
+//! Not here: finding it out (`report`).
+
+use supervisor_core::Condition;
+
+use super::ports::{Holder, Port};
+use super::report::{Dependency, Report};
+use crate::cli::ends::{details, short};
+use crate::cli::output::clean;
+use crate::cli::status::{span, tone, uses};
+use crate::cli::table::{Tone, painted};
+use crate::journal::Entry;
+use crate::timestamp;
+
+pub(super) fn page(report: &Report, colour: bool) -> String {
+    let mut text = heading(report, colour);
+    for (label, value) in facts(report) {
+        text.push_str(&format!("  {} {}\n", painted(&format!("{label:<12}"), Tone::Faint, colour), clean(&value)));
+    }
+    let ends: Vec<String> = report.ends.iter().map(|end| end_line(end, report.now_ms)).collect();
+    for (title, lines) in [("last ends", &ends), ("last words", &report.last_words)] {
+        if !lines.is_empty() {
+            text.push_str(&format!("\n{}\n", painted(title, Tone::Faint, colour)));
+            lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+        }
+    }
+    if let Some(advice) = &report.advice {
+        text.push_str(&format!("\n{} {}\n", painted("→", Tone::Busy, colour), clean(advice)));
+    }
+    text
+}
+
+/// `mail: crash-loop for 12s, and should be up`, and below it why.
+fn heading(report: &Report, colour: bool) -> String {
+    let service = &report.service;
+    let state = painted(service.state.as_str(), tone(service.state), colour);
+    let since = ago(&service.since, report.now_ms).map(|span| format!(" for {span}")).unwrap_or_default();
+    let wanted = if service.wanted && !service.state.is_well() { ", and should be up" } else { "" };
+    let cause = service.cause.strip_prefix(&format!("{}: ", service.state.as_str())).unwrap_or(&service.cause);
+    format!("{}: {state}{since}{wanted}\n{}\n\n", service.name, clean(cause))
+}
+
+fn facts(report: &Report) -> Vec<(&'static str, String)> {
+    let service = &report.service;
+    let mut facts = Vec::new();
+    if let Some(next) = &report.next {
+        let how = if next.how.is_empty() { String::new() } else { format!(" ({})", next.how) };
+        facts.push(("next try", format!("in {}, at {}{how}", short(next.in_ms), next.at)));
+    }
+    // What a start waits for is in its cause already.
+    for failing in service.failing.iter().filter(|failing| !service.cause.contains(&failing.answer)) {
+        facts.push(("check", format!("{}: {}", failing.check, failing.answer)));
+    }
+    if let Some(Entry { note, .. }) = &report.last_failed_check {
+        let when = ago(&note.at, report.now_ms).map(|span| format!(", {span} ago")).unwrap_or_default();
+        facts.push(("check", format!("{}: {}{when}", note.check.as_deref().unwrap_or_default(), note.cause)));
+    }
+    facts.extend(report.dependencies.iter().filter(|dependency| !dependency.holds).map(blocker));
+    facts.extend(report.held_ports.iter().map(|port| ("port", holder(port))));
+    facts.extend(service.status_text.iter().map(|status| ("it says", status.clone())));
+    if service.log_dropped_lines > 0 || service.log_error.is_some() {
+        let now = service.log_error.as_ref().map(|error| format!("; now: {error}")).unwrap_or_default();
+        facts.push(("log trouble", format!("{} lines were dropped{now}", service.log_dropped_lines)));
+    }
+    facts.push(("wanted", if service.wanted { "up" } else { "down" }.to_owned()));
+    facts.extend(process(report));
+    if service.restarts > 0 {
+        facts.push(("restarts", service.restarts.to_string()));
+    }
+    if report.binary_changed {
+        facts.push(("binary", "changed since it was started".to_owned()));
+    }
+    facts.extend(service.resources.iter().filter(|_| service.pid.is_some()).map(|used| ("uses", uses(used))));
+    facts.extend(service.address.iter().map(|address| ("address", address.clone())));
+    facts.extend(service.logs.iter().map(|log| ("log", log.display().to_string())));
+    facts.push(("file", report.file.display().to_string()));
+    facts
+}
+
+fn process(report: &Report) -> Option<(&'static str, String)> {
+    let service = &report.service;
+    let pid = service.pid?;
+    let up = service.started.as_deref().and_then(|at| ago(at, report.now_ms));
+    let up = up.map(|span| format!(", up {span}")).unwrap_or_default();
+    let ready = if service.ready_since.is_some() { "" } else { ", not ready" };
+    Some(("process", format!("pid {pid}, generation {}{up}{ready}", service.generation)))
+}
+
+fn blocker(dependency: &Dependency) -> (&'static str, String) {
+    let Dependency { name, condition, state, cause, .. } = dependency;
+    let condition = match condition {
+        Condition::Started => "started",
+        Condition::Ready => "ready",
+        Condition::Completed => "completed",
+    };
+    ("needs", format!("{name} {condition}; {name} is {}: {cause}", state.as_str()))
+}
+
+fn holder(port: &Port) -> String {
+    let number = port.port;
+    match &port.holder {
+        Holder::Nobody => format!("{number}: nobody listens"),
+        Holder::Itself { pid } => format!("{number}: its own pid {pid} listens"),
+        Holder::Supervisor => format!("{number}: held for it by the supervisor"),
+        Holder::Service { name, pid, command } => {
+            format!("{number}: held by pid {pid} ({command}), which is service `{name}` of this stack")
+        }
+        Holder::Stranger { pid, command } => {
+            format!("{number}: held by pid {pid} ({command}), which is not of this stack")
+        }
+        Holder::Unknown => format!("{number}: held by a process that we may not look into"),
+    }
+}
+
+fn end_line(end: &Entry, now_ms: i64) -> String {
+    let note = &end.note;
+    let when = ago(&note.at, now_ms).map(|span| format!("{span} ago")).unwrap_or_default();
+    let details = note.exit.as_ref().map(|exit| format!(" ({})", details(exit))).unwrap_or_default();
+    let generation = note.generation.map(|generation| format!(" [{generation}]")).unwrap_or_default();
+    clean(&format!("{when:<11} {}{details}{generation}", note.cause))
+}
+
+fn ago(at: &str, now_ms: i64) -> Option<String> {
+    Some(span(now_ms.saturating_sub(timestamp::parse(at)?)))
+}

@@ -1,0 +1,122 @@
+//! What there is to know about one service: of the supervisor, of its journal, of its log and of the machine.
+//! Not here: how it is shown. What cannot be found out is left out.
+
+use serde::Serialize;
+use supervisor_core::{Condition, Kind as ServiceKind, State};
+
+use super::super::failure::Failure;
+use super::super::locate::Place;
+use super::super::output::sanitised;
+use super::super::status::{chosen, has_changed};
+use super::advice::advice;
+use super::next::{self, Next};
+use super::ports::{self, Port};
+use crate::api::{SCHEMA_VERSION, ServiceDocument, StatusDocument};
+use crate::config::Service;
+use crate::journal::{Entry, Kind};
+use crate::timestamp;
+
+/// Of its ends, so many are told.
+const ENDS: usize = 5;
+/// Among so many of its checks' answers the last bad one is looked for.
+const ANSWERS: usize = 50;
+/// Of its log.
+const LAST_LINES: usize = 10;
+const LAST_BYTES: usize = 16 * 1024;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    schema_version: u32,
+    #[serde(flatten)]
+    pub(super) service: ServiceDocument,
+    /// The file of the stack.
+    pub(super) file: std::path::PathBuf,
+    /// Its binary is another one than the one that runs.
+    pub(super) binary_changed: bool,
+    pub(super) next: Option<Next>,
+    pub(super) dependencies: Vec<Dependency>,
+    /// The last check that answered badly, when none fails now and the service is not well.
+    pub(super) last_failed_check: Option<Entry>,
+    pub(super) held_ports: Vec<Port>,
+    /// Of its runs, the newest first.
+    pub(super) ends: Vec<Entry>,
+    /// The end of its log, harmless for a terminal.
+    pub(super) last_words: Vec<String>,
+    pub(super) advice: Option<String>,
+    #[serde(skip)]
+    pub(super) now_ms: i64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Dependency {
+    pub(super) name: String,
+    pub(super) condition: Condition,
+    pub(super) state: State,
+    pub(super) cause: String,
+    /// It is as it must be before this one may start.
+    pub(super) holds: bool,
+}
+
+pub(super) fn gather(place: &Place, name: &str) -> Result<Report, Failure> {
+    let status = place.client.status_with_resources()?;
+    let names = [name.to_owned()];
+    let service = chosen(&status, &names)?[0].clone();
+    // What it says now; what runs may be older.
+    let written =
+        place.stack.as_ref().ok().and_then(|stack| stack.services.iter().find(|one| one.spec.name == service.name));
+    let now_ms = timestamp::now_ms();
+    let mut report = Report {
+        schema_version: SCHEMA_VERSION,
+        file: status.supervisor.file.clone(),
+        binary_changed: service.executable.as_ref().is_some_and(has_changed),
+        next: next::next(&service, written.map(|one| &one.spec.restart), now_ms),
+        dependencies: written.map(|written| dependencies(written, &status)).unwrap_or_default(),
+        last_failed_check: last_failed_check(place, &service),
+        held_ports: ports::ports(&service, &status, place),
+        ends: events(place, &service, Kind::Exit, ENDS),
+        last_words: last_words(&service),
+        advice: None,
+        service,
+        now_ms,
+    };
+    report.ends.reverse();
+    report.advice = advice(&report);
+    Ok(report)
+}
+
+fn dependencies(written: &Service, status: &StatusDocument) -> Vec<Dependency> {
+    let all = written.spec.depends_on.iter().filter_map(|dependency| {
+        let on = status.services.iter().find(|one| one.name == dependency.on)?;
+        let holds = match (dependency.condition, on.kind) {
+            (Condition::Completed, _) | (Condition::Ready, ServiceKind::Oneshot) => on.state == State::Completed,
+            (Condition::Ready, ServiceKind::Service) => matches!(on.state, State::Running | State::Rolling),
+            (Condition::Started, _) => on.pid.is_some() || on.state == State::Completed,
+        };
+        let (name, condition) = (on.name.to_string(), dependency.condition);
+        Some(Dependency { name, condition, state: on.state, cause: on.cause.clone(), holds })
+    });
+    all.collect()
+}
+
+fn last_failed_check(place: &Place, service: &ServiceDocument) -> Option<Entry> {
+    if service.state.is_well() || !service.wanted || !service.failing.is_empty() {
+        return None;
+    }
+    let last = events(place, service, Kind::Probe, ANSWERS).pop()?;
+    let recent = last.note.generation.is_some_and(|generation| generation + 1 >= service.generation);
+    (recent && last.note.passed == Some(false)).then_some(last)
+}
+
+/// A journal that cannot be read has nothing to tell.
+fn events(place: &Place, service: &ServiceDocument, kind: Kind, limit: usize) -> Vec<Entry> {
+    let query = format!("service={}&kind={}&limit={limit}", service.name, kind.as_str());
+    let events = place.client.events(&query).map(|page| page.events).unwrap_or_default();
+    events.into_iter().filter(|entry| entry.note.kind == kind).collect()
+}
+
+/// Of split output the errors: they explain more.
+fn last_words(service: &ServiceDocument) -> Vec<String> {
+    let Some(log) = service.logs.last() else { return Vec::new() };
+    let text = supervisor_logs::tail(log, LAST_LINES, LAST_BYTES).unwrap_or_default();
+    text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(sanitised).collect()
+}
