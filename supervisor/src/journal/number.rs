@@ -51,6 +51,9 @@ impl Numbers {
         let length = file.read_at(&mut text, 0)?;
         let found: Mark = serde_json::from_slice(&text[..length]).unwrap_or_default();
         let certain = found.boot == boot && !boot.is_empty() && !found.adrift;
+        if certain && found.bound > last {
+            return Ok((Self { file, mark: found, last }, false));
+        }
         let last = if certain { last } else { last.max(found.bound) };
         let mark = Mark { boot: boot.to_owned(), bound: last, adrift: false };
         let mut numbers = Self { file, mark, last };
