@@ -24,9 +24,18 @@ pub(crate) struct Segment {
     original: u64,
 }
 
+/// A place in a log that stays what it is when files are rotated and compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The inode of the file when it was written.
+    pub file: u64,
+    /// Bytes before the place, in that file.
+    pub offset: u64,
+}
+
 enum Content {
     Plain { file: File, offset: u64 },
-    Gzip(Box<MultiGzDecoder<BufReader<File>>>),
+    Gzip { decoder: Box<MultiGzDecoder<BufReader<File>>>, offset: u64 },
 }
 
 /// Where a file is in the chain. The live one is number 0.
@@ -85,10 +94,39 @@ impl Segment {
             Form::Plain => (Content::Plain { file, offset: 0 }, inode),
             Form::Gzip => {
                 let decoder = MultiGzDecoder::new(BufReader::new(file));
-                (Content::Gzip(Box::new(decoder)), origin(&path).unwrap_or(inode))
+                (Content::Gzip { decoder: Box::new(decoder), offset: 0 }, origin(&path).unwrap_or(inode))
             }
         };
         Ok(Some(Self { content, archived: number > 0, inode, original }))
+    }
+
+    /// The place right behind what was read last.
+    pub(crate) fn mark(&self) -> Mark {
+        match &self.content {
+            Content::Plain { offset, .. } | Content::Gzip { offset, .. } => {
+                Mark { file: self.original, offset: *offset }
+            }
+        }
+    }
+
+    /// The file that a mark is in, read up to it; `None` when it is no longer kept.
+    pub(crate) fn at(place: &Place, mark: Mark) -> io::Result<Option<Self>> {
+        for _ in 0..TRIES {
+            let all = spots(place)?;
+            let own = all.iter().find(|spot| match spot.form {
+                Form::Plain => spot.inode == mark.file,
+                Form::Gzip => origin(&path_of(place, spot.number, spot.form)) == Some(mark.file),
+            });
+            let Some(own) = own else { return Ok(None) };
+            let Some(mut found) = Self::open(place, own.number, own.form)?.filter(|found| found.inode == own.inode)
+            else {
+                continue;
+            };
+            found.seek(mark.offset)?;
+            // Another file may have got the number of one that was deleted.
+            return Ok(Some(found).filter(|found| found.mark() == mark));
+        }
+        Err(too_fast())
     }
 
     /// The next newer file; `None`: not there yet.
@@ -162,7 +200,11 @@ impl Segment {
     /// Reads on; `Ok(0)`: nothing more for now. A file that was made shorter is read from its start.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.content {
-            Content::Gzip(decoder) => decoder.read(buffer),
+            Content::Gzip { decoder, offset } => {
+                let count = decoder.read(buffer)?;
+                *offset += count as u64;
+                Ok(count)
+            }
             Content::Plain { file, offset } => {
                 let mut count = file.read_at(buffer, *offset)?;
                 if count == 0 && *offset > file.metadata()?.len() {
@@ -179,8 +221,8 @@ impl Segment {
     pub(crate) fn seek(&mut self, to: u64) -> io::Result<()> {
         match &mut self.content {
             Content::Plain { file, offset } => *offset = to.min(file.metadata()?.len()),
-            Content::Gzip(decoder) => {
-                io::copy(&mut decoder.take(to), &mut io::sink())?;
+            Content::Gzip { decoder, offset } => {
+                *offset += io::copy(&mut decoder.take(to), &mut io::sink())?;
             }
         }
         Ok(())
@@ -190,7 +232,7 @@ impl Segment {
     pub(crate) fn plain(&self) -> io::Result<Option<(&File, u64)>> {
         match &self.content {
             Content::Plain { file, .. } => Ok(Some((file, file.metadata()?.len()))),
-            Content::Gzip(_) => Ok(None),
+            Content::Gzip { .. } => Ok(None),
         }
     }
 }

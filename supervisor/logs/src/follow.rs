@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::archives::Place;
-use crate::chain::Segment;
+use crate::chain::{Mark, Segment};
 use crate::platform::DirectoryWatch;
 
 /// How long to wait where the directory cannot be watched (yet).
@@ -59,12 +59,36 @@ impl Follower {
         Self { place, watch: None, at: None, complete: false }
     }
 
+    /// Goes on at a place that `mark` gave, in whatever file that is by now. `None`: it is no longer kept, and so is
+    /// nothing that was before it.
+    ///
+    /// # Errors
+    /// When a file of the log cannot be read.
+    pub fn resume(path: &Path, mark: Mark) -> io::Result<Option<Self>> {
+        let mut follower = Self::nowhere(Place::of(path));
+        follower.at = Segment::at(&follower.place, mark)?;
+        Ok(follower.at.is_some().then_some(follower))
+    }
+
+    /// Begins with the oldest byte that is kept.
+    #[must_use]
+    pub fn of_all(path: &Path) -> Self {
+        Self::nowhere(Place::of(path))
+    }
+
+    /// The place right behind what was read last; `None` before there is a file.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        self.at.as_ref().map(Segment::mark)
+    }
+
     /// Goes on where `at` was left.
     pub(crate) fn go_on(&mut self, at: Segment) {
         self.at = Some(at);
     }
 
-    /// Appends what is there and was not read yet, at most `max` bytes, without waiting. Returns how much.
+    /// Appends what is there and was not read yet, at most `max` bytes and of one file, without waiting. Returns how
+    /// much; 0 when there is nothing more for now.
     ///
     /// # Errors
     /// When a file of the log cannot be read. It may be tried again.
@@ -92,6 +116,10 @@ impl Follower {
                 // It no longer grows, but may have grown since it was read.
                 self.complete = true;
             } else if let Some(next) = at.newer(&self.place)? {
+                // Bytes of two files would have no common mark.
+                if buffer.len() > begin {
+                    break;
+                }
                 self.at = Some(next);
                 self.complete = false;
             } else {

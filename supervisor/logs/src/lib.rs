@@ -20,6 +20,7 @@ mod settings;
 mod tail;
 mod worker;
 
+pub use chain::Mark;
 pub use follow::{Follower, From};
 pub use pump::Pump;
 pub use settings::{Compression, Settings, Stats};

@@ -10,6 +10,7 @@ mod document;
 mod doors;
 mod events;
 mod families;
+mod follow;
 mod guest;
 mod input;
 mod logs;

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ const RETRY: &[u8] = b"retry: 1000\n\n";
 
 static PLACES: Semaphore = Semaphore::const_new(STREAMS);
 
+/// Free again once all who hold it have let go.
+pub(super) type Place = Arc<SemaphorePermit<'static>>;
+
 /// Something that goes on for ever. It is asked for more only when the client has room, so nothing piles up here.
 pub(super) trait Source: Send + Sized + 'static {
     /// The next part, as soon as there is one, and what comes after it.
@@ -41,14 +45,14 @@ pub(super) fn accepted(headers: &HeaderMap) -> bool {
 }
 
 /// A place among the streams, or 503.
-pub(super) fn place() -> Result<SemaphorePermit<'static>, Problem> {
-    PLACES.try_acquire().map_err(|_| {
+pub(super) fn place() -> Result<Place, Problem> {
+    PLACES.try_acquire().map(Arc::new).map_err(|_| {
         let detail = format!("there are {STREAMS} streams already; end one, or ask without `follow`");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     })
 }
 
-pub(super) fn answer(source: impl Source, place: SemaphorePermit<'static>) -> Response {
+pub(super) fn answer(source: impl Source, place: Place) -> Response {
     let stream = Stream {
         next: Box::pin(async move { Some((Bytes::from_static(RETRY), source)) }),
         ping: Box::pin(tokio::time::sleep(PING)),
@@ -64,7 +68,7 @@ type Next<S> = Pin<Box<dyn Future<Output = Option<(Bytes, S)>> + Send>>;
 struct Stream<S> {
     next: Next<S>,
     ping: Pin<Box<Sleep>>,
-    _place: SemaphorePermit<'static>,
+    _place: Place,
 }
 
 impl<S: Source> HttpBody for Stream<S> {

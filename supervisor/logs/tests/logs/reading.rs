@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use supervisor_logs::{Compression, Follower, From, Pump, Settings, tail, tail_then_follow};
+use supervisor_logs::{Compression, Follower, From, Mark, Pump, Settings, tail, tail_then_follow};
 use tempfile::tempdir;
 
 use crate::{assert_same, eventually, feed, finish, keep_all, numbered, pump_through};
@@ -240,4 +240,56 @@ fn is_gapless(seen: &[u8]) -> bool {
     let numbers: Vec<u32> =
         whole.iter().filter_map(|line| line.strip_prefix("line ")?.trim_end().parse().ok()).collect();
     numbers.len() == whole.len() && numbers.windows(2).all(|pair| pair[0] + 1 == pair[1])
+}
+
+fn marks_hold(settings: &Settings) {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let all = numbered(30_000);
+    let (first, rest) = all.split_at(all.len() / 2);
+    let pump = Pump::new();
+    let mut pipe = feed(&pump, 1, &path, settings);
+    pipe.write_all(first).expect("the pump reads");
+    let mut follower = Follower::of_all(&path);
+    let mut seen = Vec::new();
+    let mut marks = Vec::new();
+    while seen.len() < first.len() {
+        let want = (seen.len() + 7_000).min(first.len());
+        follow(&mut follower, &mut seen, want, 900);
+        marks.push((seen.len(), follower.mark().expect("something was read")));
+    }
+    // What was read lies in other files by now.
+    pipe.write_all(rest).expect("the pump reads");
+    drop(pipe);
+    finish(&pump, 1);
+    for (before, mark) in marks {
+        let mut follower = Follower::resume(&path, mark).expect("it can be read").expect("it is kept");
+        let mut seen = Vec::new();
+        follow(&mut follower, &mut seen, all.len() - before, ALL);
+        assert_same(&seen, &all[before..]);
+    }
+}
+
+#[test]
+fn a_mark_leads_back_to_its_place_across_rotations() {
+    marks_hold(&keep_all(20_000));
+}
+
+#[test]
+fn a_mark_leads_back_to_its_place_in_a_compressed_archive() {
+    marks_hold(&Settings { max_size: 20_000, keep: 99, compression: Compression::Gzip });
+}
+
+#[test]
+fn a_mark_in_a_file_that_is_gone_leads_nowhere() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    fs::write(&path, "one\ntwo\n").expect("a file");
+    let mut follower = Follower::new(&path, From::Start);
+    follow(&mut follower, &mut Vec::new(), 8, 100);
+    let mark = follower.mark().expect("something was read");
+    assert!(Follower::resume(&path, Mark { offset: 9, ..mark }).expect("it can be read").is_none(), "beyond the end");
+    assert!(Follower::resume(&path, Mark { file: mark.file + 1, ..mark }).expect("it can be read").is_none());
+    fs::remove_file(&path).expect("it is there");
+    assert!(Follower::resume(&path, mark).expect("it can be read").is_none());
 }

@@ -31,23 +31,27 @@ fn numbers(stand: &Stand, query: &str) -> Vec<u64> {
 }
 
 /// An open stream, line by line.
-struct Listener(BufReader<UnixStream>);
+pub(super) struct Listener(BufReader<UnixStream>);
 
 impl Listener {
     fn new(stand: &Stand, query: &str, header: &str) -> Self {
+        Self::of(stand, &format!("/api/v1/events{query}"), header)
+    }
+
+    pub(super) fn of(stand: &Stand, path: &str, header: &str) -> Self {
         let mut stream = UnixStream::connect(stand.socket()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET /api/v1/events{query} HTTP/1.1\r\nHost: x\r\n{header}\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n").unwrap();
         Self(BufReader::new(stream))
     }
 
-    fn line(&mut self) -> String {
+    pub(super) fn line(&mut self) -> String {
         let mut line = String::new();
         assert!(self.0.read_line(&mut line).unwrap() > 0, "the stream has ended");
         line.trim_end().to_owned()
     }
 
-    fn status(&mut self) -> String {
+    pub(super) fn status(&mut self) -> String {
         self.line().split(' ').nth(1).unwrap().to_owned()
     }
 

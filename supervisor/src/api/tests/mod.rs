@@ -8,6 +8,7 @@ mod events;
 mod limits;
 mod openapi;
 mod schema;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
