@@ -104,6 +104,8 @@ const text = (page) => page.$eval("main", (main) => main.innerText);
 async function open(browser, language = "en-GB,en") {
   const page = await (await browser.createBrowserContext()).newPage();
   await page.setExtraHTTPHeaders({ "Accept-Language": language });
+  // A machine that builds and tests at once is slow.
+  page.setDefaultTimeout(60_000);
   page.complaints = [];
   page.on("console", (message) => {
     // The status of a refusal is told on the console, too; a missing icon is of no interest.
@@ -197,7 +199,10 @@ const scenarios = {
             await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}-${language}-${size}.png`, fullPage: true });
           }
         };
+        await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
         await page.goto(client.authorize());
+        await look("consent-dark");
+        await page.emulateMediaFeatures([]);
         assert.equal(await page.$eval("html", (html) => html.lang), language);
         await look("consent");
         await allow(page);
@@ -218,6 +223,7 @@ const browser = await launch({
   // Chromium refuses its sandbox to root.
   args: ["--disable-gpu", "--disable-dev-shm-usage", ...(process.getuid() === 0 ? ["--no-sandbox"] : [])],
   userDataDir: `${process.env.HOME}/chromium`,
+  timeout: 60_000,
 });
 try {
   const client = await new Client().start();

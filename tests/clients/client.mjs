@@ -1,15 +1,16 @@
-// The TypeScript SDK as a client: discovery, registration, login, a tool, refresh, revocation.
-// Usage: client.mjs MCP_URL PYTHON VISIT, in the directory where the packages are installed. Prints what happened as JSON.
+// The TypeScript SDK, generation 1 or 2, as a client: discovery, registration, login, a tool, refresh, revocation.
+// Usage: client.mjs GENERATION MCP_URL PYTHON VISIT, in the directory where the packages are installed. Prints what happened as JSON.
 
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 
 const installed = createRequire(`${process.cwd()}/`);
-const { Client } = installed("@modelcontextprotocol/sdk/client/index.js");
-const { UnauthorizedError, discoverOAuthServerInfo } = installed("@modelcontextprotocol/sdk/client/auth.js");
-const { StreamableHTTPClientTransport } = installed("@modelcontextprotocol/sdk/client/streamableHttp.js");
-
-const [url, python, visit] = process.argv.slice(2);
+const parts = {
+  1: ["sdk/client/index.js", "sdk/client/auth.js", "sdk/client/streamableHttp.js"],
+  2: ["client"],
+};
+const [generation, url, python, visit] = process.argv.slice(2);
+const sdk = Object.assign({}, ...parts[generation].map((part) => installed(`@modelcontextprotocol/${part}`)));
 const CALLBACK = "http://127.0.0.1:41998/callback";
 
 class Provider {
@@ -50,22 +51,25 @@ class Provider {
     this.logins += 1;
     const came = new URL(execFileSync(python, [visit, address.href, CALLBACK], { encoding: "utf8" }).trim());
     if (came.searchParams.get("state") !== this.sent) throw new Error("another state came back");
-    this.code = came.searchParams.get("code");
+    // Generation 2 looks at the issuer in it, too.
+    this.answer = generation === "1" ? came.searchParams.get("code") : came.searchParams;
   }
 }
 
+let protocol;
 async function whoami(provider) {
   const session = async () => {
-    const transport = new StreamableHTTPClientTransport(new URL(url), { authProvider: provider });
-    const client = new Client({ name: "typescript", version: "1" });
+    const transport = new sdk.StreamableHTTPClientTransport(new URL(url), { authProvider: provider });
+    const client = new sdk.Client({ name: "typescript", version: "1" }, { versionNegotiation: { mode: "auto" } });
     try {
       await client.connect(transport);
     } catch (error) {
-      if (!(error instanceof UnauthorizedError) || !provider.code) throw error;
-      await transport.finishAuth(provider.code);
-      provider.code = undefined;
+      if (!(error instanceof sdk.UnauthorizedError) || !provider.answer) throw error;
+      await transport.finishAuth(provider.answer);
+      provider.answer = undefined;
       return undefined;
     }
+    protocol = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion;
     const answer = await client.callTool({ name: "whoami", arguments: {} });
     await client.close();
     return answer.content[0].text;
@@ -82,7 +86,7 @@ provider.kept = { ...first, access_token: "expired" };
 const still = await whoami(provider);
 const second = provider.kept;
 
-const { authorizationServerMetadata: metadata } = await discoverOAuthServerInfo(url);
+const { authorizationServerMetadata: metadata } = await sdk.discoverOAuthServerInfo(url);
 const credentials = { client_id: provider.client.client_id };
 if (provider.client.client_secret) credentials.client_secret = provider.client.client_secret;
 const post = (address, fields) => fetch(address, { method: "POST", body: new URLSearchParams({ ...fields, ...credentials }) });
@@ -95,6 +99,7 @@ const after = await fetch(url, {
 const spent = await post(metadata.token_endpoint, { grant_type: "refresh_token", refresh_token: second.refresh_token });
 console.log(
   JSON.stringify({
+    protocol,
     person,
     still,
     logins: provider.logins,

@@ -17,6 +17,17 @@ pub(crate) fn token() -> String {
     URL_SAFE_NO_PAD.encode(bytes::<32>())
 }
 
+/// As long as what Entra issues: codes have about 1,200 characters, refresh tokens 1,700, tokens of Graph 2,400. A client
+/// that has room for less fails there.
+pub(crate) fn long(characters: usize) -> String {
+    let mut text = String::new();
+    while text.len() < characters {
+        text.push_str(&token());
+    }
+    text.truncate(characters);
+    text
+}
+
 /// A random identifier in the usual form (RFC 9562, version 4).
 pub(crate) fn guid() -> String {
     let mut bytes = bytes::<16>();

@@ -83,6 +83,8 @@ impl Stand {
         let (out, err) = (self.stack.path("client.out"), self.stack.path("client.err"));
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).envs(env.iter().copied()).env("PYTHONDONTWRITEBYTECODE", "1");
+        // Everything is on this machine: no proxy of the surroundings has a part in it.
+        command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
         // Both mark every process that comes of it as ours, also what a browser leaves.
         command.env("HOME", self.stack.root()).env("TMPDIR", self.stack.root());
         command.env("OAUTH_PRIVATE_PORT", self.port("OAUTH_PRIVATE").to_string());

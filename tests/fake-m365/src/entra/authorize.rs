@@ -241,7 +241,7 @@ pub(super) fn chosen(world: &mut World, call: &Call) -> Reply {
 
 /// Back to the client, with a code.
 fn finish(world: &mut World, call: &Call, request: &Request, user_id: &str) -> Reply {
-    let (code, session) = (format!("1.{}", random::token()), random::token());
+    let (code, session) = (format!("1.{}", random::long(1_200)), random::token());
     let consented = world.consents.entry((request.client_id.clone(), user_id.to_owned())).or_default();
     consented.extend(request.scopes.iter().cloned());
     let grant = Grant {

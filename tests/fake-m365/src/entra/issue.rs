@@ -30,7 +30,7 @@ pub(super) fn reply(world: &mut World, tenant: &str, issue: &Issue) -> Reply {
     let now = world.now();
     let lives_s = world.settings.access_token_s;
     let scopes = covered(issue);
-    let access = format!("fake-graph.{}", random::token());
+    let access = format!("fake-graph.{}", random::long(2_400));
     let grant = |scopes: Vec<String>, expires: i64| Grant {
         client_id: issue.client_id.clone(),
         user_id: issue.user.id.clone(),
@@ -47,7 +47,7 @@ pub(super) fn reply(world: &mut World, tenant: &str, issue: &Issue) -> Reply {
     });
     let asked_for = |scope: &str| issue.asked.iter().any(|one| one == scope);
     if asked_for("offline_access") {
-        let refresh = format!("1.{}{}", random::token(), random::token());
+        let refresh = format!("1.{}", random::long(1_700));
         let expires = now + i64::from(world.settings.refresh_token_s);
         let kept = Refresh { grant: grant(issue.asked.clone(), expires), revoked: false };
         world.refreshes.insert(refresh.clone(), kept);
