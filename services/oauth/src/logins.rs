@@ -2,8 +2,10 @@
 //! Not here: talking to Entra (`entra`), what users of ours may do (`grants`).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
+use tokio::time::{Instant, sleep};
 
 use crate::answer::Refusal;
 use crate::app::App;
@@ -46,14 +48,17 @@ pub(crate) fn store(
         .execute((who.id(), &who.tid, &who.oid, &who.upn, &who.name, now))?;
     connection
         .prepare_cached(
-            "INSERT INTO entra_tokens (user_id, app, sealed, version, updated_at) VALUES (?1, ?2, ?3, 1, ?4)
-             ON CONFLICT (user_id, app) DO UPDATE SET sealed = ?3, version = version + 1, updated_at = ?4",
+            "INSERT INTO entra_tokens (user_id, app, sealed, version, busy_until, updated_at)
+             VALUES (?1, ?2, ?3, 1, 0, ?4)
+             ON CONFLICT (user_id, app) DO UPDATE
+             SET sealed = ?3, version = version + 1, busy_until = 0, updated_at = ?4",
         )?
         .execute((who.id(), app, sealed, now))?;
     Ok(())
 }
 
-/// An access token for Graph, for a user who logged in once. Entra may replace the refresh token in passing.
+/// An access token for Graph, for a user who logged in once. Entra may replace the refresh token in passing, so one
+/// request at a time uses it, of all processes: a second one would bring the old one, and look like a thief.
 ///
 /// # Errors
 /// `interaction_required` when the login is worth nothing any more: then everything that rested on it is gone. 503 when
@@ -67,9 +72,9 @@ pub(crate) async fn graph_token(
 ) -> Result<Tokens, Refusal> {
     let entra_app = entra.settings.app_of(service);
     let mut tried = None;
-    // Another process may have replaced the token while Entra looked at ours: then that one is tried, once.
+    // A login in between brings another token: then that one is tried, once.
     for _ in 0..2 {
-        let stored = load(app, user, &entra_app).await?;
+        let stored = borrow(app, user, &entra_app).await?;
         let Some(stored) = stored.filter(|stored| tried != Some(stored.version)) else {
             break;
         };
@@ -81,7 +86,7 @@ pub(crate) async fn graph_token(
         };
         match entra.refresh(service, graph, &token).await {
             Ok(tokens) => {
-                replace(app, user, &entra_app, &stored, &tokens).await?;
+                give_back(app, user, &entra_app, &stored, tokens.refresh_token.as_deref()).await?;
                 return Ok(tokens);
             }
             Err(EntraError::LoginNeeded(codes)) => {
@@ -90,6 +95,7 @@ pub(crate) async fn graph_token(
             }
             Err(error @ (EntraError::Unavailable(_) | EntraError::Misconfigured(_) | EntraError::Unusable(_))) => {
                 tracing::error!(%error, "no token from Entra");
+                give_back(app, user, &entra_app, &stored, None).await?;
                 return Err(Refusal::unavailable("Microsoft Entra cannot be asked at the moment"));
             }
         }
@@ -98,39 +104,78 @@ pub(crate) async fn graph_token(
     Err(Refusal::bad("interaction_required", "the user must log in again"))
 }
 
-async fn load(app: &App, user: &str, entra_app: &str) -> Result<Option<Stored>, Refusal> {
-    let key = (user.to_owned(), entra_app.to_owned());
-    let load = app.store.read(move |connection| {
+/// Who borrows a token must give it back by then: longer than a question to Entra takes. Who is killed meanwhile
+/// holds up nobody for longer.
+const LOAN: Seconds = 12;
+/// Between two looks whether it is back.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+/// Takes the refresh token for oneself, as soon as nobody else has it. Nothing when there is none.
+async fn borrow(app: &App, user: &str, entra_app: &str) -> Result<Option<Stored>, Refusal> {
+    let late = Instant::now() + Duration::from_secs(2 * LOAN.unsigned_abs());
+    loop {
+        let (key, now) = ((user.to_owned(), entra_app.to_owned()), app.clock.now());
+        match app.store.write(move |connection| borrow_now(connection, now, &key)).await? {
+            Loan::Made(stored) => return Ok(Some(stored)),
+            Loan::Nothing => return Ok(None),
+            Loan::Elsewhere if Instant::now() < late => sleep(LOOK_AGAIN).await,
+            Loan::Elsewhere => return Err(Refusal::unavailable("others are asking Microsoft Entra for the same user")),
+        }
+    }
+}
+
+enum Loan {
+    Made(Stored),
+    Elsewhere,
+    Nothing,
+}
+
+fn borrow_now(connection: &Connection, now: Seconds, key: &(String, String)) -> rusqlite::Result<Loan> {
+    let (user, app) = key;
+    let found = connection
+        .prepare_cached("SELECT sealed, version, busy_until FROM entra_tokens WHERE user_id = ?1 AND app = ?2")?
+        .query_row((user, app), |row| {
+            let busy_until: Seconds = row.get(2)?;
+            Ok((Stored { sealed: row.get(0)?, version: row.get(1)? }, busy_until))
+        })
+        .optional()?;
+    Ok(match found {
+        None => Loan::Nothing,
+        // A clock that was set back must not lend it for ever.
+        Some((_, busy_until)) if (now..=now + LOAN).contains(&busy_until) => Loan::Elsewhere,
+        Some((stored, _)) => {
+            connection
+                .prepare_cached("UPDATE entra_tokens SET busy_until = ?3 WHERE user_id = ?1 AND app = ?2")?
+                .execute((user, app, now + LOAN))?;
+            Loan::Made(stored)
+        }
+    })
+}
+
+/// Gives it back, or the one that Entra gave in its place.
+async fn give_back(app: &App, user: &str, entra_app: &str, stored: &Stored, new: Option<&str>) -> Result<(), Refusal> {
+    let sealed = match new {
+        Some(token) => Some(app.keys.seal(&place(user, entra_app), token.as_bytes())?),
+        None => None,
+    };
+    let (user, entra_app, version, now) = (user.to_owned(), entra_app.to_owned(), stored.version, app.clock.now());
+    let give_back = app.store.write(move |connection| {
+        // Only what was borrowed is replaced: a login in between has brought a better one.
         connection
-            .prepare_cached("SELECT sealed, version FROM entra_tokens WHERE user_id = ?1 AND app = ?2")?
-            .query_row(key, |row| Ok(Stored { sealed: row.get(0)?, version: row.get(1)? }))
-            .optional()
+            .prepare_cached(
+                "UPDATE entra_tokens SET sealed = coalesce(?4, sealed), version = version + 1, busy_until = 0,
+                                         updated_at = ?5
+                 WHERE user_id = ?1 AND app = ?2 AND version = ?3",
+            )?
+            .execute((user, entra_app, version, sealed, now))
     });
-    Ok(load.await?)
+    give_back.await?;
+    Ok(())
 }
 
 fn open(app: &App, user: &str, entra_app: &str, sealed: &[u8]) -> Result<Secret, KeyError> {
     let plain = app.keys.open_sealed(&place(user, entra_app), sealed)?;
     Ok(Secret::new(String::from_utf8_lossy(&plain)))
-}
-
-async fn replace(app: &App, user: &str, entra_app: &str, stored: &Stored, tokens: &Tokens) -> Result<(), Refusal> {
-    let Some(token) = &tokens.refresh_token else {
-        return Ok(());
-    };
-    let sealed = app.keys.seal(&place(user, entra_app), token.as_bytes())?;
-    let (user, entra_app, version, now) = (user.to_owned(), entra_app.to_owned(), stored.version, app.clock.now());
-    let replace = app.store.write(move |connection| {
-        // Only what was used is replaced: a login in between has brought a better one.
-        connection
-            .prepare_cached(
-                "UPDATE entra_tokens SET sealed = ?4, version = version + 1, updated_at = ?5
-                 WHERE user_id = ?1 AND app = ?2 AND version = ?3",
-            )?
-            .execute((user, entra_app, version, sealed, now))
-    });
-    replace.await?;
-    Ok(())
 }
 
 async fn give_up(app: &App, user: &str, entra_app: &str, tried: Option<i64>) -> Result<(), Refusal> {

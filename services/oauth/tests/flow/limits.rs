@@ -60,14 +60,14 @@ async fn what_is_longer_than_anything_sensible_is_refused() {
 
 #[tokio::test]
 async fn clients_have_a_limit_and_unused_ones_make_room() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     world.register(CALLBACK).await;
     let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4999)
-                INSERT INTO clients (id, name, redirect_uris, refreshes, created_at) SELECT 'x' || i, '', '[]', 1, 0 FROM n";
-    world.database().execute(rows, []).unwrap();
+                INSERT INTO clients (id, name, redirect_uris, refreshes, created_at) SELECT 'x' || i, '', '[]', 1, ?1 FROM n";
+    world.database().execute(rows, [world.clock.now()]).unwrap();
     let metadata = json!({ "redirect_uris": [CALLBACK] });
     assert_eq!(world.register_as(metadata.clone()).await.status, 503);
-    let mut world = world;
+    world.clock.advance(24 * 3600 + 1);
     world.restart(&[]);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while world.register_as(metadata.clone()).await.status != 201 {
