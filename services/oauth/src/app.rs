@@ -14,6 +14,7 @@ use crate::place::Place;
 use crate::private::Callers;
 use crate::settings::Settings;
 use crate::store::{OpenError, Store};
+use crate::turns::Turns;
 
 /// As handlers get it.
 pub type Shared = Arc<App>;
@@ -38,6 +39,8 @@ pub struct App {
     pub callers: Callers,
     /// The time.
     pub clock: Clock,
+    /// One request to Entra at a time, for each user.
+    pub(crate) turns: Turns,
 }
 
 /// One gate for each kind of request.
@@ -94,7 +97,7 @@ impl App {
             token: Gate::new(rates.token),
         };
         let entra = settings.entra.take().map(|entra| Entra::new(entra, fetcher.clone()));
-        Ok(Self { settings, store, keys, entra, fetcher, reach, gates, callers, clock })
+        Ok(Self { settings, store, keys, entra, fetcher, reach, gates, callers, clock, turns: Turns::default() })
     }
 
     /// How long tokens are good.

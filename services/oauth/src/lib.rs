@@ -33,6 +33,7 @@ pub mod secret;
 pub mod settings;
 pub mod store;
 mod token;
+mod turns;
 pub mod upkeep;
 
 use std::sync::Arc;

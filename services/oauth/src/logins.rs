@@ -48,17 +48,21 @@ pub(crate) fn store(
         .execute((who.id(), &who.tid, &who.oid, &who.upn, &who.name, now))?;
     connection
         .prepare_cached(
-            "INSERT INTO entra_tokens (user_id, app, sealed, version, busy_until, updated_at)
-             VALUES (?1, ?2, ?3, 1, 0, ?4)
-             ON CONFLICT (user_id, app) DO UPDATE
-             SET sealed = ?3, version = version + 1, busy_until = 0, updated_at = ?4",
+            "INSERT INTO entra_tokens (user_id, app, sealed, version, updated_at) VALUES (?1, ?2, ?3, 1, ?4)
+             ON CONFLICT (user_id, app) DO UPDATE SET sealed = ?3, version = version + 1, updated_at = ?4",
         )?
         .execute((who.id(), app, sealed, now))?;
     Ok(())
 }
 
+/// How often a token is tried: once for each process that may be using it, and once more.
+const TRIES: usize = 3;
+/// How long another process may take to store what Entra gave it.
+const STORED_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
 /// An access token for Graph, for a user who logged in once. Entra may replace the refresh token in passing, so one
-/// request at a time uses it, of all processes: a second one would bring the old one, and look like a thief.
+/// request at a time uses it; and where another process used it at the same time, what that one got is used.
 ///
 /// # Errors
 /// `interaction_required` when the login is worth nothing any more: then everything that rested on it is gone. 503 when
@@ -71,11 +75,11 @@ pub(crate) async fn graph_token(
     graph: &BTreeSet<&str>,
 ) -> Result<Tokens, Refusal> {
     let entra_app = entra.settings.app_of(service);
+    let turn = app.turns.wait(&place(user, &entra_app)).await;
+    let _turn = turn.ok_or_else(|| Refusal::unavailable("others are asking Microsoft Entra for the same user"))?;
     let mut tried = None;
-    // A login in between brings another token: then that one is tried, once.
-    for _ in 0..2 {
-        let stored = borrow(app, user, &entra_app).await?;
-        let Some(stored) = stored.filter(|stored| tried != Some(stored.version)) else {
+    for _ in 0..TRIES {
+        let Some(stored) = load_other_than(app, user, &entra_app, tried).await? else {
             break;
         };
         let token = match open(app, user, &entra_app, &stored.sealed) {
@@ -86,7 +90,7 @@ pub(crate) async fn graph_token(
         };
         match entra.refresh(service, graph, &token).await {
             Ok(tokens) => {
-                give_back(app, user, &entra_app, &stored, tokens.refresh_token.as_deref()).await?;
+                replace(app, user, &entra_app, &stored, &tokens).await?;
                 return Ok(tokens);
             }
             Err(EntraError::LoginNeeded(codes)) => {
@@ -95,7 +99,6 @@ pub(crate) async fn graph_token(
             }
             Err(error @ (EntraError::Unavailable(_) | EntraError::Misconfigured(_) | EntraError::Unusable(_))) => {
                 tracing::error!(%error, "no token from Entra");
-                give_back(app, user, &entra_app, &stored, None).await?;
                 return Err(Refusal::unavailable("Microsoft Entra cannot be asked at the moment"));
             }
         }
@@ -104,72 +107,50 @@ pub(crate) async fn graph_token(
     Err(Refusal::bad("interaction_required", "the user must log in again"))
 }
 
-/// Who borrows a token must give it back by then: longer than a question to Entra takes. Who is killed meanwhile
-/// holds up nobody for longer.
-const LOAN: Seconds = 12;
-/// Between two looks whether it is back.
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
-
-/// Takes the refresh token for oneself, as soon as nobody else has it. Nothing when there is none.
-async fn borrow(app: &App, user: &str, entra_app: &str) -> Result<Option<Stored>, Refusal> {
-    let late = Instant::now() + Duration::from_secs(2 * LOAN.unsigned_abs());
+/// The token, if it is another than the one that was tried; waits a moment for that.
+async fn load_other_than(
+    app: &App,
+    user: &str,
+    entra_app: &str,
+    tried: Option<i64>,
+) -> Result<Option<Stored>, Refusal> {
+    let late = Instant::now() + STORED_WITHIN;
     loop {
-        let (key, now) = ((user.to_owned(), entra_app.to_owned()), app.clock.now());
-        match app.store.write(move |connection| borrow_now(connection, now, &key)).await? {
-            Loan::Made(stored) => return Ok(Some(stored)),
-            Loan::Nothing => return Ok(None),
-            Loan::Elsewhere if Instant::now() < late => sleep(LOOK_AGAIN).await,
-            Loan::Elsewhere => return Err(Refusal::unavailable("others are asking Microsoft Entra for the same user")),
+        match load(app, user, entra_app).await? {
+            Some(stored) if tried != Some(stored.version) => return Ok(Some(stored)),
+            Some(_) if Instant::now() < late => sleep(LOOK_AGAIN).await,
+            Some(_) | None => return Ok(None),
         }
     }
 }
 
-enum Loan {
-    Made(Stored),
-    Elsewhere,
-    Nothing,
+async fn load(app: &App, user: &str, entra_app: &str) -> Result<Option<Stored>, Refusal> {
+    let key = (user.to_owned(), entra_app.to_owned());
+    let load = app.store.read(move |connection| {
+        connection
+            .prepare_cached("SELECT sealed, version FROM entra_tokens WHERE user_id = ?1 AND app = ?2")?
+            .query_row(key, |row| Ok(Stored { sealed: row.get(0)?, version: row.get(1)? }))
+            .optional()
+    });
+    Ok(load.await?)
 }
 
-fn borrow_now(connection: &Connection, now: Seconds, key: &(String, String)) -> rusqlite::Result<Loan> {
-    let (user, app) = key;
-    let found = connection
-        .prepare_cached("SELECT sealed, version, busy_until FROM entra_tokens WHERE user_id = ?1 AND app = ?2")?
-        .query_row((user, app), |row| {
-            let busy_until: Seconds = row.get(2)?;
-            Ok((Stored { sealed: row.get(0)?, version: row.get(1)? }, busy_until))
-        })
-        .optional()?;
-    Ok(match found {
-        None => Loan::Nothing,
-        // A clock that was set back must not lend it for ever.
-        Some((_, busy_until)) if (now..=now + LOAN).contains(&busy_until) => Loan::Elsewhere,
-        Some((stored, _)) => {
-            connection
-                .prepare_cached("UPDATE entra_tokens SET busy_until = ?3 WHERE user_id = ?1 AND app = ?2")?
-                .execute((user, app, now + LOAN))?;
-            Loan::Made(stored)
-        }
-    })
-}
-
-/// Gives it back, or the one that Entra gave in its place.
-async fn give_back(app: &App, user: &str, entra_app: &str, stored: &Stored, new: Option<&str>) -> Result<(), Refusal> {
-    let sealed = match new {
-        Some(token) => Some(app.keys.seal(&place(user, entra_app), token.as_bytes())?),
-        None => None,
+async fn replace(app: &App, user: &str, entra_app: &str, stored: &Stored, tokens: &Tokens) -> Result<(), Refusal> {
+    let Some(token) = &tokens.refresh_token else {
+        return Ok(());
     };
+    let sealed = app.keys.seal(&place(user, entra_app), token.as_bytes())?;
     let (user, entra_app, version, now) = (user.to_owned(), entra_app.to_owned(), stored.version, app.clock.now());
-    let give_back = app.store.write(move |connection| {
-        // Only what was borrowed is replaced: a login in between has brought a better one.
+    let replace = app.store.write(move |connection| {
+        // Only what was used is replaced: a login in between has brought a better one.
         connection
             .prepare_cached(
-                "UPDATE entra_tokens SET sealed = coalesce(?4, sealed), version = version + 1, busy_until = 0,
-                                         updated_at = ?5
+                "UPDATE entra_tokens SET sealed = ?4, version = version + 1, updated_at = ?5
                  WHERE user_id = ?1 AND app = ?2 AND version = ?3",
             )?
             .execute((user, entra_app, version, sealed, now))
     });
-    give_back.await?;
+    replace.await?;
     Ok(())
 }
 

@@ -119,7 +119,6 @@ CREATE TABLE entra_tokens (
     app TEXT NOT NULL,
     sealed BLOB NOT NULL,
     version INTEGER NOT NULL,
-    busy_until INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (user_id, app)
 ) STRICT, WITHOUT ROWID;

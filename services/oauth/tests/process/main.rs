@@ -6,7 +6,15 @@
 mod child;
 #[path = "../../../kit/tests/kit/client.rs"]
 mod client;
+#[path = "../flow/entra.rs"]
+#[allow(dead_code, reason = "the flow needs more of it")]
+mod entra;
+mod files;
 mod itself;
+#[path = "../flow/key.rs"]
+mod key;
+mod survival;
+mod visitor;
 
 use std::net::SocketAddr;
 

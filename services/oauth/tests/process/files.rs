@@ -1,0 +1,131 @@
+//! Its files: who can read them, copies of them, new keys, and what is refused.
+//! Not here: what is in them.
+
+use crate::child::Launch;
+use crate::client::get;
+use crate::visitor::{Site, code, mode, redeem, refresh, register, text};
+use crate::{oauth, started};
+
+#[test]
+fn what_it_keeps_is_for_its_user_alone_and_its_log_has_no_secret() {
+    let site = Site::new();
+    let child = site.launch().env("OAUTH_LOG", "trace").start();
+    let client = register(child.ready()).unwrap();
+    let code = code(&site, [child.ready(); 3], &client).unwrap();
+    let tokens = redeem(child.ready(), &client, &code).unwrap().json();
+    let (access, token) = (text(&tokens, "access_token"), text(&tokens, "refresh_token"));
+    let next = refresh(child.ready(), &client, &token).unwrap().json();
+    site.introspect(&child, &access);
+    assert_eq!(redeem(child.ready(), &client, &code).unwrap().status, 400);
+
+    assert_eq!(mode(&site.path("")), 0o700);
+    for entry in std::fs::read_dir(site.path("")).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+    let log = child.log();
+    assert!(log.contains("\"event\":\"refreshed\"") && log.contains("\"route\":\"/token\""), "{log}");
+    let secret = std::fs::read_to_string(site.path("svc-mail.secret")).unwrap();
+    let key = std::fs::read_to_string(site.path("encryption.keys")).unwrap();
+    let next = [text(&next, "access_token"), text(&next, "refresh_token")];
+    let secrets = [&code, &access, &token, &next[0], &next[1], &secret, key.trim().split(' ').nth(1).unwrap()];
+    for secret in secrets {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+    for word in ["mcp_br_", "mcp_tx_", "mcp_st_", "entra-code", "entra-refresh", "graph-token", "secret-of"] {
+        assert!(!log.contains(word), "{word} is in the log");
+    }
+}
+
+#[test]
+fn a_backup_is_made_while_it_runs_and_stands_in_for_the_database() {
+    let site = Site::new();
+    let child = site.start();
+    let client = register(child.ready()).unwrap();
+    let code = code(&site, [child.ready(); 3], &client).unwrap();
+    let tokens = redeem(child.ready(), &client, &code).unwrap().json();
+    let copy = site.data.path().join("copy.db");
+    let backup = || {
+        let program = env!("CARGO_BIN_EXE_oauth");
+        let launch = Launch::of(program, &["backup", copy.to_str().unwrap()]);
+        launch.env("OAUTH_DATA_DIR", site.path("").display()).start().code_and_errors()
+    };
+    assert_eq!(backup(), (0, String::new()));
+    assert_eq!(mode(&copy), 0o600);
+    let (code, complaint) = backup();
+    assert!(code == 1 && complaint.contains("exists"), "{complaint}");
+
+    drop(child);
+    let restored = started(site.launch().env("DCR_DATABASE_PATH", copy.display()));
+    assert_eq!(site.introspect(&restored, &text(&tokens, "access_token"))["active"], true);
+    assert_eq!(refresh(restored.ready(), &client, &text(&tokens, "refresh_token")).unwrap().status, 200);
+}
+
+#[test]
+fn a_new_key_is_taken_up_by_what_runs_and_opens_what_was_sealed_before() {
+    let site = Site::new();
+    let child = site.start();
+    let client = register(child.ready()).unwrap();
+    let code = code(&site, [child.ready(); 3], &client).unwrap();
+    let mut token = text(&redeem(child.ready(), &client, &code).unwrap().json(), "refresh_token");
+    let before = std::fs::read_to_string(site.path("encryption.keys")).unwrap();
+    for round in 2..4 {
+        let rotate =
+            Launch::of(env!("CARGO_BIN_EXE_oauth"), &["rotate-key"]).env("OAUTH_DATA_DIR", site.path("").display());
+        assert_eq!(rotate.start().code_and_errors(), (0, String::new()));
+        let sealed_by: u8 = site
+            .database()
+            .query_row("SELECT sealed FROM entra_tokens", [], |row| Ok(row.get::<_, Vec<u8>>(0)?[0]))
+            .unwrap();
+        assert_eq!(sealed_by, round);
+        let answer = refresh(child.ready(), &client, &token).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        token = text(&answer.json(), "refresh_token");
+    }
+    let after = std::fs::read_to_string(site.path("encryption.keys")).unwrap();
+    assert!(!after.contains(before.trim()), "a key that nothing is sealed with is gone");
+    assert_eq!(mode(&site.path("encryption.keys")), 0o600);
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_its_name_and_without_its_secret() {
+    let data = tempfile::tempdir().unwrap();
+    let foreign = data.path().join("foreign.db");
+    rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE dcr_clients (id)").unwrap();
+    let foreign = foreign.display().to_string();
+    for (variables, complaint) in [
+        (vec![("DCR_AZURE_CLIENT_SECRET", "hush")], "DCR_AZURE_CLIENT_ID"),
+        (vec![("DCR_AZURE_CLIENT_ID", "x"), ("DCR_AZURE_TENANT_ID", "y")], "DCR_AZURE_CLIENT_SECRET"),
+        (vec![("DCR_AZURE_CLIENT_SECRET_MAIL", "hush"), ("DCR_AZURE_CLIENT_ID", "x")], "DCR_AZURE_CLIENT_SECRET"),
+        (vec![("OAUTH_DCR", "maybe")], "OAUTH_DCR"),
+        (vec![("OAUTH_RATE_TOKEN", "many")], "OAUTH_RATE_TOKEN"),
+        (vec![("OAUTH_TRUSTED_PROXIES", "proxy")], "OAUTH_TRUSTED_PROXIES"),
+        (vec![("OAUTH_DEFAULT_RESOURCE", "fax")], "OAUTH_DEFAULT_RESOURCE"),
+        (vec![("MAIL_DEFAULT_SCOPES", "fax.send")], "MAIL_DEFAULT_SCOPES"),
+        (vec![("DCR_ACCESS_TOKEN_TTL_SECONDS", "5")], "DCR_ACCESS_TOKEN_TTL_SECONDS"),
+        (
+            vec![
+                ("DCR_AZURE_CLIENT_ID", "x"),
+                ("DCR_AZURE_CLIENT_SECRET", "hush"),
+                ("DCR_AZURE_TENANT_ID", "y"),
+                ("DCR_OAUTH_REDIRECT_URI", "http://example.com/x"),
+            ],
+            "DCR_OAUTH_REDIRECT_URI",
+        ),
+        (vec![("DCR_DATABASE_PATH", foreign.as_str())], "another program"),
+        (vec![("OAUTH_DATA_DIR", "relative")], "OAUTH_DATA_DIR"),
+        (vec![("OAUTH_DATA_DIR", "/dev/null/x")], "OAUTH_DATA_DIR"),
+    ] {
+        let launch = variables.iter().fold(oauth(data.path()), |launch, (name, value)| launch.env(name, value));
+        let (code, said) = launch.start().code_and_errors();
+        assert!(code == 2 && said.contains(complaint) && !said.contains("hush"), "{variables:?}: {code} {said}");
+    }
+}
+
+#[test]
+fn the_data_directory_follows_the_home_of_its_user() {
+    let home = tempfile::tempdir().unwrap();
+    let child = started(oauth(home.path()).without("OAUTH_DATA_DIR").env("HOME", home.path().display()));
+    assert_eq!(get(child.ready(), "/health").status, 200);
+    assert!(home.path().join(".local/state/m365-mcp/oauth/oauth.db").exists());
+}
