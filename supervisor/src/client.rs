@@ -18,7 +18,8 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use crate::api::{EventsDocument, ProblemDocument, ServicesRequest, StatusDocument, StopRequest};
+use crate::api::{EventsDocument, ProblemDocument, ReloadDocument, ServicesRequest, StatusDocument, StopRequest};
+use crate::config::Diagnostic;
 use crate::sse::{Message, Parser};
 
 /// Control may be about to be replaced; the keeper holds the socket meanwhile, so waiting is better than failing.
@@ -47,6 +48,17 @@ pub(crate) enum ClientError {
     Broken(PathBuf, String),
     #[error("{detail}")]
     Refused { status: u16, detail: String },
+}
+
+/// What came of a reload.
+#[derive(Debug)]
+pub(crate) enum ReloadAnswer {
+    Done(ReloadDocument),
+    /// All that is wrong, and the same in one line.
+    Rejected {
+        errors: Vec<Diagnostic>,
+        detail: String,
+    },
 }
 
 #[derive(Debug)]
@@ -96,6 +108,19 @@ impl Client {
         self.post("/api/v1/restart", change)
     }
 
+    pub(crate) fn reload(&self, dry_run: bool) -> Result<ReloadAnswer, ClientError> {
+        let (status, body) = self.asked(Method::POST, &format!("/api/v1/reload?dry_run={dry_run}"), Bytes::new())?;
+        if status.is_success() {
+            return self.parsed(&body).map(ReloadAnswer::Done);
+        }
+        match serde_json::from_slice::<ProblemDocument>(&body) {
+            Ok(problem) if status == StatusCode::UNPROCESSABLE_ENTITY => {
+                Ok(ReloadAnswer::Rejected { errors: problem.errors, detail: problem.detail })
+            }
+            Ok(_) | Err(_) => Err(refused(status, &body)),
+        }
+    }
+
     pub(crate) fn signal(&self, service: &str, signal: i32) -> Result<(), ClientError> {
         let path = format!("/api/v1/services/{service}/signal?signal={signal}");
         self.ask(Method::POST, &path, Bytes::new()).map(drop)
@@ -114,7 +139,7 @@ impl Client {
         let read = async |status: StatusCode, mut body: Incoming| {
             let _ = begun.send(());
             if !status.is_success() {
-                return Err(self.refused(status, &self.collected(body).await?));
+                return Err(refused(status, &self.collected(body).await?));
             }
             let mut parser = Parser::default();
             while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await {
@@ -142,6 +167,11 @@ impl Client {
     }
 
     fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        let (status, body) = self.asked(method, path, body)?;
+        if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
+    }
+
+    fn asked(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
         let read = async |status, body| Ok((status, self.collected(body).await?));
         let patient = async {
             loop {
@@ -158,16 +188,7 @@ impl Client {
                 Err(_) => Err(ClientError::Timeout(self.socket.clone())),
             }
         };
-        let (status, body) = self.runtime.block_on(asking)?;
-        if status.is_success() { Ok(body) } else { Err(self.refused(status, &body)) }
-    }
-
-    fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
-        let detail = match serde_json::from_slice::<ProblemDocument>(body) {
-            Ok(problem) => problem.detail,
-            Err(_) => status.to_string(),
-        };
-        ClientError::Refused { status: status.as_u16(), detail }
+        self.runtime.block_on(asking)
     }
 
     async fn collected(&self, body: Incoming) -> Result<Bytes, ClientError> {
@@ -224,4 +245,12 @@ impl Client {
     fn broken(&self, error: &(dyn std::error::Error + '_)) -> ClientError {
         ClientError::Broken(self.socket.clone(), error.to_string())
     }
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> ClientError {
+    let detail = match serde_json::from_slice::<ProblemDocument>(body) {
+        Ok(problem) => problem.detail,
+        Err(_) => status.to_string(),
+    };
+    ClientError::Refused { status: status.as_u16(), detail }
 }

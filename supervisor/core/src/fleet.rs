@@ -145,6 +145,11 @@ impl Fleet {
         }
     }
 
+    /// How many services may be starting at once; at least 1. Counts from the next event on.
+    pub fn set_max_parallel_starts(&mut self, max: usize) {
+        self.settings.max_parallel_starts = max.max(1);
+    }
+
     fn turn(&self, now: Time) -> Turn {
         Turn { now, resumed: self.resumed, random: self.random, out: Vec::new() }
     }

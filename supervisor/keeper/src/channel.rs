@@ -18,6 +18,8 @@ use crate::platform;
 
 /// A longer body is refused by either side.
 pub(crate) const MAX_BODY: usize = 4 << 20;
+/// A longer value of a record may not fit into a frame, whatever its key.
+pub const MAX_RECORD: usize = MAX_BODY - 4096;
 /// Body length (u32), operation (u8), number of file descriptors (u8), request id or notice number (u64).
 const HEADER: usize = 14;
 const READ: usize = 8 * 1024;

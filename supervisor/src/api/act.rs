@@ -104,5 +104,6 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::UnknownService(name) => unknown_service(name.as_str()),
         Refusal::NotRunning(name) => Problem::new(StatusCode::CONFLICT, format!("`{name}` has no process now")),
         Refusal::ShuttingDown => Problem::new(StatusCode::CONFLICT, "the supervisor is shutting down"),
+        Refusal::Busy => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait already; try again"),
     }
 }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use supervisor_core::{HealthStatus, Kind, ServiceName, State};
 
 use super::words::{HealthWord, KindWord, Name, OperationNumber, StateWord};
-use crate::control::{OperationKind, Outcome};
+use crate::config::Diagnostic;
+use crate::control::{OperationKind, Outcome, Plan};
 
 /// Grows when a field changes its meaning or goes away; new fields do not count.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -21,8 +22,31 @@ pub(crate) struct StatusDocument {
     pub(crate) schema_version: u32,
     #[serde(flatten)]
     pub(crate) supervisor: SupervisorDocument,
+    pub(crate) config: ConfigDocument,
     /// In the order of the file.
     pub(crate) services: Vec<ServiceDocument>,
+}
+
+/// The configuration in force, and what became of the last one that was read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ConfigDocument {
+    /// 1 at the start; one more for each configuration that changed something.
+    pub(crate) revision: u64,
+    pub(crate) loaded_at: String,
+    pub(crate) auto_reload: bool,
+    /// The files say something else, which cannot be.
+    pub(crate) rejected: Option<RejectedDocument>,
+    /// Keys whose new values count from the next start of the supervisor on.
+    pub(crate) pending: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct RejectedDocument {
+    pub(crate) at: String,
+    /// The first one first, in the order of the files.
+    pub(crate) errors: Vec<Diagnostic>,
+    /// So many more are not listed.
+    pub(crate) more: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +80,10 @@ pub(crate) struct ServiceDocument {
     pub(crate) cause: String,
     pub(crate) since: String,
     pub(crate) generation: u64,
+    /// The configuration in which what it runs with last changed; `None` when it never ran.
+    pub(crate) revision: Option<u64>,
+    /// The same, of what it should run with.
+    pub(crate) wanted_revision: Option<u64>,
     pub(crate) pid: Option<i32>,
     pub(crate) started: Option<String>,
     pub(crate) ready_since: Option<String>,
@@ -269,4 +297,30 @@ pub(crate) struct ProblemDocument {
     /// The path that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) instance: Option<String>,
+    /// Of a configuration that is rejected: all that is wrong with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) errors: Vec<Diagnostic>,
+}
+
+/// The answer to `POST /api/v1/reload`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ReloadDocument {
+    pub(crate) schema_version: u32,
+    pub(crate) result: ReloadResult,
+    /// The configuration that is in force now.
+    pub(crate) revision: Option<u64>,
+    /// From the beginning of the reading until it was in force.
+    pub(crate) took_ms: u64,
+    #[serde(flatten)]
+    pub(crate) plan: Plan,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ReloadResult {
+    /// The files say what is in force already.
+    Unchanged,
+    /// What would be done, as `dry_run` asks.
+    Planned,
+    Applied,
 }

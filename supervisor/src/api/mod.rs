@@ -21,6 +21,7 @@ mod paced;
 mod problem;
 mod rate;
 mod read;
+mod reload;
 mod render;
 mod route;
 mod router;
@@ -42,10 +43,12 @@ pub(crate) use access::Token;
 pub(crate) use access::{Door, Rules};
 pub(crate) use document::*;
 pub(crate) use events::{EventsDocument, kinds};
+pub(crate) use rate::Rate;
 pub(crate) use serve::{Listeners, serve};
+pub(crate) use site::change_rate;
 pub(crate) use words::{Name, StateWord};
 
-use crate::control::{Ask, Instruments, View};
+use crate::control::{Ask, Instruments, ReloadAsk, View};
 use crate::journal::Reader;
 
 /// What the server works with.
@@ -56,6 +59,9 @@ pub(crate) struct Api {
     pub(crate) shown: watch::Receiver<u64>,
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) journal: Reader,
+    pub(crate) reloads: mpsc::Sender<ReloadAsk>,
+    /// How often anything may be changed, over all listeners together.
+    pub(crate) changes: Arc<Rate>,
     pub(crate) token: Token,
     pub(crate) instruments: Instruments,
     /// What to add now to a monotonic time to get milliseconds since 1970.

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::document::{ProblemDocument, SCHEMA_VERSION};
+use crate::config::Diagnostic;
 
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 /// A longer path is not repeated.
@@ -17,12 +18,14 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// In seconds.
     retry_after: Option<u32>,
+    /// What is wrong with a configuration.
+    pub(crate) errors: Vec<Diagnostic>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
-        Self { status, detail: detail.into(), retry_after }
+        Self { status, detail: detail.into(), retry_after, errors: Vec::new() }
     }
 
     /// It was asked too often; a second later it may be asked again.
@@ -39,6 +42,7 @@ impl Problem {
             status: self.status.as_u16(),
             detail: self.detail.clone(),
             instance: (!path.is_empty() && path.len() <= MAX_INSTANCE).then(|| path.to_owned()),
+            errors: self.errors.clone(),
         };
         serde_json::to_vec(&document).unwrap_or_default()
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     epoch: Instant,
     /// Between two, once the burst is used up; in milliseconds.
     interval: u64,

@@ -6,17 +6,22 @@ use std::net::SocketAddr;
 use supervisor_core::{ExitReport, Health, HealthStatus, ServiceName, ServiceSnapshot, Time};
 
 use super::document::{
-    ExecutableDocument, ExitDocument, FailingCheck, HealthDocument, HealthEntry, OperationEntry, OutcomeEntry,
-    ResourcesDocument, SCHEMA_VERSION, ServiceDocument, ServicesDocument, ShortDocument, ShortEntry, StatusDocument,
-    SupervisorDocument,
+    ConfigDocument, ExecutableDocument, ExitDocument, FailingCheck, HealthDocument, HealthEntry, OperationEntry,
+    OutcomeEntry, RejectedDocument, ResourcesDocument, SCHEMA_VERSION, ServiceDocument, ServicesDocument,
+    ShortDocument, ShortEntry, StatusDocument, SupervisorDocument,
 };
-use crate::config::Launch;
-use crate::control::{Executable, Operation, Part, View};
+use crate::config::{Launch, Service};
+use crate::control::{ConfigView, Executable, Operation, Part, View};
 use crate::resources::Sample;
 use crate::{signals, timestamp};
 
 pub(crate) fn status(view: &View) -> StatusDocument {
-    StatusDocument { schema_version: SCHEMA_VERSION, supervisor: supervisor(view), services: all(view) }
+    StatusDocument {
+        schema_version: SCHEMA_VERSION,
+        supervisor: supervisor(view),
+        config: config(view),
+        services: all(view),
+    }
 }
 
 pub(crate) fn services(view: &View) -> ServicesDocument {
@@ -75,6 +80,8 @@ pub(crate) fn service(view: &View, snapshot: &ServiceSnapshot) -> ServiceDocumen
         cause: snapshot.cause.clone(),
         since: wall(view, snapshot.since),
         generation: snapshot.generation,
+        revision: facts.and_then(|facts| facts.revision),
+        wanted_revision: said(view, snapshot).map(|service| service.spec.revision),
         pid: run.and_then(|run| run.pid),
         started: run.map(|run| wall(view, run.started)),
         ready_since: run.and_then(|run| run.ready).map(|ready| wall(view, ready)),
@@ -147,8 +154,28 @@ fn supervisor(view: &View) -> SupervisorDocument {
     }
 }
 
+fn config(view: &View) -> ConfigDocument {
+    let ConfigView { revision, loaded_ms, rejected, pending } = &*view.config;
+    let rejected = rejected.as_ref().map(|rejected| RejectedDocument {
+        at: timestamp::format(rejected.at_ms),
+        errors: rejected.diagnostics.list.clone(),
+        more: rejected.diagnostics.more,
+    });
+    ConfigDocument {
+        revision: *revision,
+        loaded_at: timestamp::format(*loaded_ms),
+        auto_reload: view.stack.auto_reload,
+        rejected,
+        pending: pending.clone(),
+    }
+}
+
+fn said<'a>(view: &'a View, snapshot: &ServiceSnapshot) -> Option<&'a Service> {
+    view.stack.services.iter().find(|service| service.spec.name == snapshot.name)
+}
+
 fn launch<'a>(view: &'a View, snapshot: &ServiceSnapshot) -> Option<&'a Launch> {
-    view.stack.services.iter().find(|service| service.spec.name == snapshot.name).map(|service| &*service.launch)
+    said(view, snapshot).map(|service| &*service.launch)
 }
 
 fn address(launch: &Launch) -> Option<String> {

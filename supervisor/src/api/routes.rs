@@ -3,7 +3,7 @@
 
 use super::access::Needs;
 use super::route::Route;
-use super::{act, events, logs, metrics, operations, read};
+use super::{act, events, logs, metrics, operations, read, reload};
 use crate::config::OpenGroup;
 
 const HEALTH: Needs = Needs::Group(OpenGroup::Health);
@@ -65,6 +65,11 @@ fn changes() -> Vec<Route> {
             "/api/v1/restart",
             ("restart_all", "restart services; without names all that should run"),
             act::restart_all,
+        ),
+        Route::change(
+            "/api/v1/reload",
+            ("reload", "read the configuration again, and do what differs"),
+            reload::reload,
         ),
         Route::change("/api/v1/services/{name}/start", ("start", "start a service"), act::start),
         Route::change("/api/v1/services/{name}/stop", ("stop", "stop a service"), act::stop),

@@ -38,7 +38,7 @@ const GRACE: Duration = Duration::from_millis(500);
 /// What is listened on.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    pub(crate) unix: UnixListener,
+    pub(crate) unix: Option<UnixListener>,
     pub(crate) tcp: Option<TcpListener>,
 }
 
@@ -47,16 +47,20 @@ pub(crate) async fn serve(listeners: Listeners, api: Api, stop: impl Future<Outp
     let cache = Arc::new(Cache::new(Arc::clone(&api.view), api.wall_offset_ms, api.instruments));
     let (ending, ends) = watch::channel(());
     let reader = Reader { cache, shown: api.shown, journal: api.journal };
-    let site = Site { reader: reader.clone(), actor: Arc::new(Actor::new(reader, api.asks)) };
+    let actor = Actor { reader: reader.clone(), asks: api.asks, reloads: api.reloads, changes: api.changes };
+    let site = Site { reader, actor: Arc::new(actor) };
     let services = api.view.load().services.len();
-    let insiders = router(&Way::Unix, &site);
-    let unix = keep(UnixDoor { listener: listeners.unix, insiders }, services, ends.clone());
+    let unix = async {
+        let Some(listener) = listeners.unix else { return };
+        let insiders = router(&Way::Unix, &site);
+        keep(UnixDoor { listener, insiders }, services, ends.clone()).await;
+    };
     let tcp = async {
         let Some(listener) = listeners.tcp else { return };
         let Ok(bound) = listener.local_addr() else { return };
-        let rules = Rules { bound, view: api.view, token: api.token, guesses: Guesses::default() };
+        let rules = Rules { bound, view: api.view.clone(), token: api.token, guesses: Guesses::default() };
         let all = router(&Way::Tcp(Arc::new(rules)), &site);
-        keep(TcpDoor { listener, all }, services, ends).await;
+        keep(TcpDoor { listener, all }, services, ends.clone()).await;
     };
     let end = async {
         stop.await;

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::cache::Cache;
 use super::rate::Rate;
-use crate::control::Ask;
+use crate::control::{Ask, ReloadAsk};
 use crate::journal;
 
 /// More are refused with 429: whoever wants that many is out of its mind.
@@ -35,12 +35,11 @@ pub(crate) struct Reader {
 pub(crate) struct Actor {
     pub(crate) reader: Reader,
     pub(crate) asks: mpsc::Sender<Ask>,
-    /// Over all doors together.
-    pub(super) changes: Rate,
+    pub(crate) reloads: mpsc::Sender<ReloadAsk>,
+    pub(super) changes: Arc<Rate>,
 }
 
-impl Actor {
-    pub(super) fn new(reader: Reader, asks: mpsc::Sender<Ask>) -> Self {
-        Self { reader, asks, changes: Rate::new(BURST, CHANGES_PER_SECOND) }
-    }
+/// How often anything may be changed, over all doors together.
+pub(crate) fn change_rate() -> Arc<Rate> {
+    Arc::new(Rate::new(BURST, CHANGES_PER_SECOND))
 }

@@ -46,6 +46,9 @@ pub(crate) enum Command {
     Stop(Stop),
     /// Stop services and start them again; without NAME all that should run
     Restart(Restart),
+    /// Read the configuration again and do what differs, and nothing else
+    #[command(visible_alias = "update")]
+    Reload(Reload),
     /// Show each service: state, pid, uptime, restarts, address, why
     #[command(visible_aliases = ["ps", "ls"])]
     Status(Status),
@@ -129,6 +132,15 @@ pub(crate) struct Restart {
     pub(crate) hard: bool,
     #[command(flatten)]
     pub(crate) timeout: Timeout,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reload {
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
 }
 
 #[derive(Debug, Args)]
@@ -318,7 +330,9 @@ mod tests {
     fn the_roles_are_not_shown_to_people() {
         let help = Line::command().render_long_help().to_string();
         assert!(!help.contains("keeper") && !help.contains("runtime-dir"), "{help}");
-        for command in ["start", "run", "stop", "restart", "status", "why", "logs", "signal", "exec", "check", "list"] {
+        for command in
+            ["start", "run", "stop", "restart", "reload", "status", "why", "logs", "signal", "exec", "check", "list"]
+        {
             assert!(help.contains(command), "{command}");
         }
     }

@@ -17,7 +17,7 @@ use super::output::clean;
 use super::table::{Cell, Tone, render};
 use super::terminal::Screen;
 use crate::client::Client;
-use crate::config::{InheritEnv, Launch, Listen, Stack};
+use crate::config::{Launch, Listen, Stack};
 use crate::control::launch;
 use crate::platform;
 
@@ -105,7 +105,7 @@ fn row(launch: &Launch, autostart: bool, problems: &[String]) -> [Cell; 5] {
 fn problems_of(launch: &Launch, runs: bool) -> Vec<String> {
     let mut problems = Vec::new();
     let argv0 = launch.command.first().map(|program| program.render(1)).unwrap_or_default();
-    match launch::program(launch, &argv0, &path_of(launch)) {
+    match launch::program(launch, &argv0, &launch::path_of(launch)) {
         Ok(program) => problems.extend(not_executable(&program)),
         Err(error) => problems.push(error.to_string()),
     }
@@ -139,20 +139,6 @@ fn problems_of_supervisor(stack: &Stack, runs: bool) -> Vec<String> {
         problems.extend(not_writable(dir).map(|why| format!("{what} {}: {why}", dir.display())));
     }
     problems
-}
-
-/// `PATH`, as the service will see it; its secrets are left alone.
-fn path_of(launch: &Launch) -> BTreeMap<String, String> {
-    const PATH: &str = "PATH";
-    let inherited = || {
-        let passed = match &launch.inherit_env {
-            InheritEnv::All => true,
-            InheritEnv::Names(names) => names.iter().any(|name| name == PATH),
-        };
-        std::env::var(PATH).ok().filter(|_| passed)
-    };
-    let path = launch.env.get(PATH).map(|path| path.render(1)).or_else(inherited);
-    path.map(|path| (PATH.to_owned(), path)).into_iter().collect()
 }
 
 fn not_executable(program: &Path) -> Option<String> {

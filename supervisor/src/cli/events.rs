@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) fn events(global: &Global, screen: Screen, events: &Events) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
-    place.warn_of_broken_file(screen);
+    place.warn_of_rejection(&place.client.status()?, screen);
     let filter = Filter { services: services(&place, &events.services)?, kinds: events.kinds.clone() };
     let mut past = Past { place: &place, filter: &filter };
     let mut printer = Printer::new(&place, &filter, screen);

@@ -8,9 +8,11 @@ use supervisor_core::ServiceName;
 use super::args::Global;
 use super::failure::{Exit, Failure};
 use super::list;
+use super::output::clean;
 use super::terminal::Screen;
+use crate::api::StatusDocument;
 use crate::client::Client;
-use crate::config::{self, Diagnostics, Disk, Recorder, Service, Stack, Surroundings};
+use crate::config::{self, Diagnostic, Diagnostics, Disk, Recorder, Service, Stack, Surroundings};
 
 /// The file that `--config` or the current directory leads to, absolute.
 pub(crate) fn file(global: &Global) -> Result<PathBuf, Failure> {
@@ -86,8 +88,11 @@ pub(crate) fn client(runtime_dir: &Path) -> Result<Client, Failure> {
 /// Of a file that does not load: what it says all the same, else who says that it runs this file.
 fn runtime_dir_of(file: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    let said = text.parse::<toml::Table>().ok().and_then(|table| {
-        let dir = table.get("supervisor")?.get("runtime_dir")?.as_str()?.to_owned();
+    // The line that says it is mostly as it was.
+    let said = text.lines().find_map(|line| {
+        let line = line.trim_start().strip_prefix("supervisor.").unwrap_or(line).trim_start();
+        let table = line.starts_with("runtime_dir").then(|| line.parse::<toml::Table>().ok())??;
+        let dir = table.get("runtime_dir")?.as_str()?.to_owned();
         (dir != "auto" && !dir.contains('$')).then(|| file.parent().unwrap_or(Path::new("/")).join(dir))
     });
     let runs = || {
@@ -98,9 +103,22 @@ fn runtime_dir_of(file: &Path) -> Option<PathBuf> {
 }
 
 impl Place {
-    /// Heads the output when the file has been broken since.
-    pub(crate) fn warn_of_broken_file(&self, screen: Screen) {
-        if let Err(diagnostics) = &self.stack {
+    /// Heads the output while the files say what cannot be.
+    pub(crate) fn warn_of_rejection(&self, status: &StatusDocument, screen: Screen) {
+        let config = &status.config;
+        if let Some(rejected) = &config.rejected {
+            let first = rejected.errors.first().map(Diagnostic::in_short).unwrap_or_default();
+            let more = match rejected.errors.len().saturating_sub(1) + rejected.more {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            screen.complain(&format!(
+                "warning: the configuration was rejected at {}; what is in force was loaded at {}\n  {}{more}",
+                rejected.at,
+                config.loaded_at,
+                clean(&first)
+            ));
+        } else if let Err(diagnostics) = &self.stack {
             let text = diagnostics.to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text);
             screen.complain(&format!("warning: the file has an error; what runs is older: {text}"));
@@ -118,15 +136,14 @@ pub(crate) fn one_named<'a>(stack: &'a Stack, name: &str) -> Result<&'a Service,
     found.ok_or_else(|| {
         let all: Vec<&str> = stack.services.iter().map(|service| service.spec.name.as_str()).collect();
         let shown = all.get(..20).unwrap_or(&all).join(", ");
-        Failure::new(Exit::Usage, format!("there is no service `{}`; there are: {shown}", super::output::clean(name)))
+        Failure::new(Exit::Usage, format!("there is no service `{}`; there are: {shown}", clean(name)))
     })
 }
 
 /// Names from the command line, for the API, which knows what runs.
 pub(crate) fn names(names: &[String]) -> Result<Vec<ServiceName>, Failure> {
     let parsed = names.iter().map(|name| {
-        ServiceName::new(name)
-            .map_err(|error| Failure::new(Exit::Usage, format!("`{}`: {error}", super::output::clean(name))))
+        ServiceName::new(name).map_err(|error| Failure::new(Exit::Usage, format!("`{}`: {error}", clean(name))))
     });
     parsed.collect()
 }

@@ -15,6 +15,7 @@ mod lock;
 mod logs;
 pub(crate) mod output;
 mod progress;
+mod reload;
 mod restart;
 mod roles;
 mod signal;
@@ -51,6 +52,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(run) => foreground::run(&global, screen, &run.services),
         Command::Stop(stop) => stop::stop(&global, screen, &stop),
         Command::Restart(restart) => restart::restart(&global, screen, &restart),
+        Command::Reload(reload) => reload::reload(&global, screen, &reload),
         Command::Status(status) => status::status(&global, screen, &status),
         Command::Why(why) => why::why(&global, screen, &why.service),
         Command::Logs(logs) => logs::logs(&global, screen, &logs),

@@ -18,7 +18,7 @@ pub(crate) fn restart(global: &Global, screen: Screen, restart: &Restart) -> Res
     let place = locate::place(global)?;
     let began = Instant::now();
     let before = place.client.status()?;
-    place.warn_of_broken_file(screen);
+    place.warn_of_rejection(&before, screen);
     let meant = chosen(&before, &restart.services)?;
     let meant: Vec<String> = meant
         .into_iter()
@@ -60,7 +60,7 @@ pub(crate) fn restart(global: &Global, screen: Screen, restart: &Restart) -> Res
 }
 
 /// The old run does not count, however well it is.
-fn judge_new_run(service: &ServiceDocument, old: u64) -> Verdict {
+pub(crate) fn judge_new_run(service: &ServiceDocument, old: u64) -> Verdict {
     match (service.generation > old, service.state) {
         (true, _) | (false, State::Failed | State::CrashLoop | State::Waiting) => verdict(service),
         (

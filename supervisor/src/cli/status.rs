@@ -20,7 +20,7 @@ pub(crate) fn status(global: &Global, screen: Screen, status: &Status) -> Result
     let place = locate::place(global)?;
     let document = place.client.status_with_resources()?;
     let services = chosen(&document, &status.services)?;
-    place.warn_of_broken_file(screen);
+    place.warn_of_rejection(&document, screen);
     if screen.json {
         let mut document = document.clone();
         document.services = services.iter().map(|service| (*service).clone()).collect();
@@ -86,6 +86,12 @@ fn row(service: &ServiceDocument, now_ms: i64) -> [Cell; 9] {
 /// In one line, the most important first.
 pub(crate) fn why(service: &ServiceDocument) -> String {
     let mut parts = Vec::new();
+    if let (Some(runs), Some(wanted)) = (service.revision, service.wanted_revision)
+        && service.pid.is_some()
+        && runs != wanted
+    {
+        parts.push(format!("runs with revision {runs} of the configuration, not {wanted}"));
+    }
     if let Some(executable) = &service.executable
         && has_changed(executable)
     {
@@ -208,7 +214,7 @@ mod tests {
     fn document(changes: serde_json::Value) -> ServiceDocument {
         let mut all = serde_json::json!({
             "name": "mail", "kind": "service", "critical": true, "wanted": true, "state": "running",
-            "cause": "ready after 12ms", "since": "1970-01-01T00:00:01.000Z", "generation": 1, "pid": 42,
+            "cause": "ready after 12ms", "since": "1970-01-01T00:00:01.000Z", "generation": 1, "revision": 1, "wanted_revision": 1, "pid": 42,
             "started": "1970-01-01T00:00:01.000Z", "ready_since": null, "restarts": 3, "failures": 0,
             "next_attempt": null, "last_exit": null, "port": 8002, "ports": {}, "bind": "127.0.0.1",
             "address": "http://127.0.0.1:8002", "status_text": null, "failing": [], "logs": [], "log_dropped_bytes": 0,

@@ -14,8 +14,8 @@ use super::terminal::Screen;
 
 pub(crate) fn why(global: &Global, screen: Screen, name: &str) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
+    place.warn_of_rejection(&place.client.status()?, screen);
     let report = report::gather(&place, name)?;
-    place.warn_of_broken_file(screen);
     if screen.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| Failure::of_system("write JSON", &error))?;
         screen.data(&format!("{json}\n"));

@@ -2,9 +2,12 @@
 //! Not here: finding it.
 
 use std::fmt;
+use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::model::Place;
 use super::source::{At, Problem, Problems, Quoting, Source, Sources, Span};
 
 /// A quoted line is cut to so many columns around the place.
@@ -20,7 +23,7 @@ pub(crate) struct Diagnostics {
     pub(crate) more: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Diagnostic {
     pub(crate) file: String,
     /// From 1; absent when the file as a whole is meant.
@@ -52,6 +55,26 @@ impl Diagnostics {
 }
 
 impl Diagnostic {
+    /// Something about a file as a whole.
+    pub(crate) fn of_file(file: &Path, message: &str) -> Self {
+        let file = clean(&file.display().to_string());
+        Self { file, line: None, column: None, message: clean(message), help: None, quote: None }
+    }
+
+    /// Something that only this machine shows to be wrong.
+    pub(crate) fn at(place: &Place, message: &str) -> Self {
+        Self { line: Some(place.line), column: Some(place.column), ..Self::of_file(&place.file, message) }
+    }
+
+    /// `file:line:column: message`, in one line.
+    pub(crate) fn in_short(&self) -> String {
+        let place = match (self.line, self.column) {
+            (Some(line), Some(column)) => format!(":{line}:{column}"),
+            (Some(_) | None, _) => String::new(),
+        };
+        format!("{}{place}: {}", self.file, self.message)
+    }
+
     fn new(problem: Problem, sources: &Sources) -> Self {
         let (file, place) = match problem.at {
             At::File(path) => (path.display().to_string(), None),
@@ -107,14 +130,21 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// A span as people count.
+pub(super) fn place(span: Span, sources: &Sources) -> Place {
+    let source = sources.of(span.file);
+    let (line, column, _) = locate(source, span);
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Place { file: source.path.clone(), line: number(line), column: number(column) }
+}
+
 /// Line, column, and the line itself where it may be shown.
 fn locate(source: &Source, span: Span) -> (usize, usize, Option<Quote>) {
     let text = source.text.as_str();
     let start = floor(text, span.start as usize);
     let end = floor(text, span.end as usize).max(start);
-    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let (line, line_start) = source.line_of(start);
     let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
-    let line = 1 + text[..line_start].bytes().filter(|byte| *byte == b'\n').count();
     let column = 1 + text[line_start..start].chars().count();
     let quote = match source.quoting {
         Quoting::Nothing => None,

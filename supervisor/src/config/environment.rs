@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::env_file;
 use super::expand::is_variable_name;
-use super::files::Files;
+use super::files::{Files, Mark};
 use super::model::{InheritEnv, SecretSource, Template};
 use super::reader::Reader;
 use super::section::Section;
@@ -167,7 +167,7 @@ fn secret(node: &Node, reader: &mut Reader<'_>) -> Option<SecretSource> {
     let Some(table) = node.value.as_table() else { return reader.wrong_type(node, EXPECTED) };
     let section = Section::new([table]);
     match (section.get("file"), section.get("command"), section.get("env")) {
-        (Some(file), None, None) => reader.path(file).map(SecretSource::File),
+        (Some(file), None, None) => reader.path(file).map(|path| SecretSource::File { path, mark: Mark::default() }),
         (None, Some(command), None) => {
             let words = reader.command(command);
             if words.is_empty() {

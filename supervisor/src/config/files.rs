@@ -6,7 +6,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::glob;
+use super::stack::fnv1a;
 
 /// A longer file is no configuration.
 pub(crate) const MAX_FILE_BYTES: u64 = 10 * 1024 * 1024;
@@ -18,6 +21,24 @@ pub(crate) trait Files {
 
     /// The files that match, sorted.
     fn glob(&mut self, pattern: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Of a secret: whether it is another one than before. Its content goes nowhere.
+    fn mark(&mut self, path: &Path) -> Mark;
+}
+
+/// Stands for the content of a file. Of one that cannot be read, nothing is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark(Option<u64>);
+
+impl Mark {
+    pub(super) fn of(content: &[u8]) -> Self {
+        Self(Some(fnv1a(content)))
+    }
+
+    /// Both are known, and they differ.
+    pub(crate) fn differs(self, other: Self) -> bool {
+        matches!((self.0, other.0), (Some(one), Some(other)) if one != other)
+    }
 }
 
 /// The disk. Reads regular files only: a FIFO would never end, a device may do anything.
@@ -26,22 +47,30 @@ pub(crate) struct Disk;
 
 impl Files for Disk {
     fn read(&mut self, path: &Path) -> io::Result<String> {
-        // Asked before the open, which alone can disturb a device, and after it, as the name may have changed hands.
-        require_regular(&fs::metadata(path)?)?;
-        let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOCTTY;
-        let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-        require_regular(&file.metadata()?)?;
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            return Err(io::Error::other("it is larger than 10 MiB"));
-        }
-        String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
+        String::from_utf8(bytes_of(path)?).map_err(|_| io::Error::other("it is not UTF-8 text"))
     }
 
     fn glob(&mut self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
         glob::find(pattern)
     }
+
+    fn mark(&mut self, path: &Path) -> Mark {
+        bytes_of(path).map_or(Mark(None), |bytes| Mark::of(&bytes))
+    }
+}
+
+fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
+    // Asked before the open, which alone can disturb a device, and after it, as the name may have changed hands.
+    require_regular(&fs::metadata(path)?)?;
+    let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    require_regular(&file.metadata()?)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other("it is larger than 10 MiB"));
+    }
+    Ok(bytes)
 }
 
 fn require_regular(meta: &fs::Metadata) -> io::Result<()> {

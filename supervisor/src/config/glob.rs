@@ -14,8 +14,34 @@ const MAX_ENTRIES: usize = 100_000;
 /// `PATH_MAX`: no file has a longer name.
 const MAX_PATTERN_BYTES: usize = 4096;
 
+/// What a search depended on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Directories of which every name counted, there or not.
+    pub(crate) directories: Vec<PathBuf>,
+    /// Files that were looked for and are not there.
+    pub(crate) names: Vec<PathBuf>,
+}
+
 /// The files (no directories) that match an absolute pattern, sorted.
 pub(super) fn find(pattern: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = search(pattern)?.found;
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// As `find`; nothing when that fails.
+pub(crate) fn matching(pattern: &Path) -> Vec<PathBuf> {
+    find(pattern).unwrap_or_default()
+}
+
+/// Where a change could change what `find` gives.
+pub(crate) fn reach(pattern: &Path) -> io::Result<Reach> {
+    search(pattern).map(|search| search.reach)
+}
+
+fn search(pattern: &Path) -> io::Result<Search> {
     if pattern.as_os_str().len() > MAX_PATTERN_BYTES {
         return Err(io::Error::other("the pattern is too long"));
     }
@@ -27,11 +53,9 @@ pub(super) fn find(pattern: &Path) -> io::Result<Vec<PathBuf>> {
             Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
         })
         .collect();
-    let mut search = Search { found: Vec::new(), looked_at: 0 };
+    let mut search = Search { found: Vec::new(), reach: Reach::default(), looked_at: 0 };
     search.walk(PathBuf::from("/"), &segments)?;
-    search.found.sort();
-    search.found.dedup();
-    Ok(search.found)
+    Ok(search)
 }
 
 /// Does it hold anything but plain characters?
@@ -53,15 +77,15 @@ pub(super) fn escape(path: &Path) -> PathBuf {
 
 struct Search {
     found: Vec<PathBuf>,
+    reach: Reach,
     looked_at: usize,
 }
 
 impl Search {
     fn walk(&mut self, dir: PathBuf, segments: &[&[u8]]) -> io::Result<()> {
         let Some((first, rest)) = segments.split_first() else {
-            if dir.is_file() {
-                self.found.push(dir);
-            }
+            let goal = if dir.is_file() { &mut self.found } else { &mut self.reach.names };
+            goal.push(dir);
             return Ok(());
         };
         if *first == b"**" {
@@ -86,6 +110,7 @@ impl Search {
 
     /// Names, and whether each is a directory and no link to one. A directory that is not there has none.
     fn entries(&mut self, dir: &Path) -> io::Result<Vec<(std::ffi::OsString, bool)>> {
+        self.reach.directories.push(dir.to_owned());
         let listing = match fs::read_dir(dir) {
             Ok(listing) => listing,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

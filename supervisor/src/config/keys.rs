@@ -69,7 +69,7 @@ const KEYS: &[Key] = &[
     key("supervisor.name", Text, "", "the stack's name; by default that of the directory"),
     key("supervisor.runtime_dir", Text, "\"auto\"", "where sockets are"),
     key("supervisor.state_dir", Text, "\"auto\"", "where lock, token and state are"),
-    key("supervisor.auto_reload", Flag, "false", "reload when a file changes; only `false` in this version"),
+    key("supervisor.auto_reload", Flag, "true", "reload when this file, an included one or an env file changes"),
     key("supervisor.shutdown_timeout", Duration, "\"30s\"", "how long stopping everything may take"),
     key("supervisor.max_parallel_starts", Count, "0", "how many services may be starting at once; 0: twice the cores"),
 

@@ -217,6 +217,7 @@ impl Load<'_> {
             name: whole.name,
             runtime_dir: whole.runtime_dir,
             state_dir: whole.state_dir,
+            auto_reload: whole.auto_reload,
             shutdown_timeout: whole.shutdown_timeout,
             max_parallel_starts: whole.max_parallel_starts,
             http,

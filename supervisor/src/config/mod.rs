@@ -2,6 +2,7 @@
 //! Not here: acting on it.
 
 mod across;
+mod changes;
 mod checks;
 mod diagnostics;
 mod env_file;
@@ -32,8 +33,10 @@ mod tree;
 mod vocabulary;
 mod words;
 
-pub(crate) use diagnostics::Diagnostics;
+pub(crate) use changes::{Changed, Effect, service_changes, supervisor_changes};
+pub(crate) use diagnostics::{Diagnostic, Diagnostics};
 pub(crate) use files::Disk;
+pub(crate) use glob::{matching, reach};
 pub(crate) use load::{find, load, located};
 pub(crate) use model::*;
 pub(crate) use ownership::check_ownership;

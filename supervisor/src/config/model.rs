@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use supervisor_core::{CheckId, ServiceName, ServiceSpec};
 
+use super::files::Mark;
+
 /// One `supervisor.toml` with its includes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stack {
@@ -20,6 +22,8 @@ pub(crate) struct Stack {
     pub(crate) runtime_dir: PathBuf,
     /// Lock, token, stack cookie; absolute. Not made yet.
     pub(crate) state_dir: PathBuf,
+    /// Changed files are reloaded unasked.
+    pub(crate) auto_reload: bool,
     pub(crate) shutdown_timeout: Duration,
     /// At least 1: the 0 of the file is resolved.
     pub(crate) max_parallel_starts: usize,
@@ -60,6 +64,18 @@ pub(crate) struct Service {
     pub(crate) spec: ServiceSpec,
     /// What a launch needs.
     pub(crate) launch: Arc<Launch>,
+    /// Where its name stands.
+    pub(crate) at: Place,
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) file: PathBuf,
+    /// From 1.
+    pub(crate) line: u32,
+    /// From 1, in characters.
+    pub(crate) column: u32,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -106,7 +122,11 @@ pub(crate) enum Part {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SecretSource {
-    File(PathBuf),
+    File {
+        path: PathBuf,
+        /// Of its content when the configuration was loaded.
+        mark: Mark,
+    },
     Command(Vec<String>),
     Env(String),
 }

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::Files;
+use super::files::{Files, Mark};
 
 /// Everything that a load read. A load from it gives the same result, given the same `Surroundings`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Recorded {
     texts: BTreeMap<AnyPath, Found>,
     globs: BTreeMap<AnyPath, Listed>,
+    marks: BTreeMap<AnyPath, Mark>,
 }
 
 /// Passes questions on to `F` and writes the answers down.
@@ -50,6 +51,33 @@ impl Recorded {
     }
 }
 
+impl Recorded {
+    /// Every file that was asked for, there or not.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &Path> {
+        self.texts.keys().chain(self.marks.keys()).map(|path| path.0.as_path())
+    }
+
+    /// Every pattern that was looked up.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = &Path> {
+        self.globs.keys().map(|pattern| pattern.0.as_path())
+    }
+
+    /// Would `files` give the same answers now?
+    pub(crate) fn holds(&self, files: &mut dyn Files) -> bool {
+        let mut recorder = Recorder::new(files);
+        for AnyPath(path) in self.texts.keys() {
+            let _ = recorder.read(path);
+        }
+        for AnyPath(path) in self.marks.keys() {
+            recorder.mark(path);
+        }
+        for pattern in self.patterns() {
+            let _ = recorder.glob(pattern);
+        }
+        recorder.recorded == *self
+    }
+}
+
 impl<F> Recorder<F> {
     pub(crate) fn new(files: F) -> Self {
         Self { files, recorded: Recorded::default() }
@@ -57,6 +85,20 @@ impl<F> Recorder<F> {
 
     pub(crate) fn into_recorded(self) -> Recorded {
         self.recorded
+    }
+}
+
+impl<F: Files + ?Sized> Files for &mut F {
+    fn read(&mut self, path: &Path) -> io::Result<String> {
+        (**self).read(path)
+    }
+
+    fn glob(&mut self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
+        (**self).glob(pattern)
+    }
+
+    fn mark(&mut self, path: &Path) -> Mark {
+        (**self).mark(path)
     }
 }
 
@@ -81,6 +123,12 @@ impl<F: Files> Files for Recorder<F> {
         self.recorded.globs.insert(AnyPath(pattern.to_owned()), listed);
         answer
     }
+
+    fn mark(&mut self, path: &Path) -> Mark {
+        let mark = self.files.mark(path);
+        self.recorded.marks.insert(AnyPath(path.to_owned()), mark);
+        mark
+    }
 }
 
 impl Files for Recorded {
@@ -98,6 +146,10 @@ impl Files for Recorded {
             Some(Listed::Failed(why)) => Err(io::Error::other(why.clone())),
             None => Ok(Vec::new()),
         }
+    }
+
+    fn mark(&mut self, path: &Path) -> Mark {
+        self.marks.get(&AnyPath(path.to_owned())).copied().unwrap_or_default()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::source::{Problems, Span};
+use super::source::Problems;
 use super::tree::{Entry, Node, Table, Value};
 
 /// Tables laid over each other, the topmost first: a key's value is that of the topmost table that has it; values that
@@ -31,11 +31,6 @@ impl<'t> Section<'t> {
 
     pub(super) fn get(&self, key: &str) -> Option<&'t Node> {
         self.entry(key).map(|entry| &entry.node)
-    }
-
-    /// Where the key itself stands.
-    pub(super) fn key_span(&self, key: &str) -> Option<Span> {
-        self.entry(key).map(|entry| entry.key)
     }
 
     /// The tables under `key`. What stands there and is no table becomes a problem.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use supervisor_core::{Condition, Dependency, Kind, RolloutPolicy, ServiceName, ServiceSpec};
 
 use super::checks::{self, Reach};
+use super::diagnostics;
 use super::environment::{self, Desk, EnvFiles};
 use super::expand::{Own, Scope};
-use super::model::{Handoff, Launch, Log, Service, Template};
+use super::model::{Handoff, Launch, Log, SecretSource, Service, Template};
 use super::policy;
 use super::reader::Reader;
 use super::section::Section;
@@ -53,7 +54,14 @@ pub(super) fn build(declared: &Declared<'_>, logs: &Logs<'_>, env_files: &mut En
     let mut reader = Reader { scope, sources: &*desk.sources, problems: &mut *desk.problems };
     let port = service.get("port").and_then(|node| reader.integer(node, 1..=u16::MAX));
     reader.scope.own = Own::Service { port };
-    with_port(declared, &service, port, logs, &mut reader)
+    let mut built = with_port(declared, &service, port, logs, &mut reader);
+    for source in Arc::make_mut(&mut built.service.launch).secrets.values_mut() {
+        match source {
+            SecretSource::File { path, mark } => *mark = desk.files.mark(path),
+            SecretSource::Command(_) | SecretSource::Env(_) => {}
+        }
+    }
+    built
 }
 
 fn env_file_paths(service: &Section<'_>, reader: &mut Reader<'_>) -> Vec<(Span, PathBuf)> {
@@ -118,7 +126,7 @@ fn with_port(
     };
     let main_port = port.zip(service.get("port").map(|node| node.span));
     Built {
-        service: Service { spec, launch: Arc::new(launch) },
+        service: Service { spec, launch: Arc::new(launch), at: diagnostics::place(declared.at, reader.sources) },
         at: declared.at,
         dependencies,
         ports: main_port.into_iter().chain(ports.into_values()).collect(),

@@ -1,6 +1,7 @@
 //! The texts of a load, places in them, and the problems found at those places.
 //! Not here: what a problem looks like to a person (see `diagnostics`).
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,20 @@ pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) text: String,
     pub(super) quoting: Quoting,
+    /// Where each line begins; found when first asked for.
+    lines: OnceCell<Vec<usize>>,
+}
+
+impl Source {
+    /// Line from 1, and the byte at which it begins.
+    pub(super) fn line_of(&self, at: usize) -> (usize, usize) {
+        let lines = self.lines.get_or_init(|| {
+            let ends = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(end, _)| end + 1);
+            std::iter::once(0).chain(ends).collect()
+        });
+        let line = lines.partition_point(|begin| *begin <= at);
+        (line, line.checked_sub(1).and_then(|index| lines.get(index)).copied().unwrap_or(0))
+    }
 }
 
 /// All texts of a load.
@@ -64,7 +79,7 @@ impl Sources {
     /// `text` has at most 4 GiB: `Disk` reads far less.
     pub(super) fn add(&mut self, path: &Path, text: String, quoting: Quoting) -> FileId {
         let id = FileId(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
-        self.0.push(Source { path: path.to_owned(), text, quoting });
+        self.0.push(Source { path: path.to_owned(), text, quoting, lines: OnceCell::new() });
         id
     }
 
@@ -80,8 +95,7 @@ impl Sources {
     /// `file:line`, for a message that points to a second place.
     pub(super) fn place(&self, span: Span) -> String {
         let source = self.of(span.file);
-        let before = source.text.get(..span.start as usize).unwrap_or_default();
-        let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
+        let (line, _) = source.line_of(span.start as usize);
         format!("{}:{line}", source.path.display())
     }
 }

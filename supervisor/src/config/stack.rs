@@ -26,26 +26,19 @@ pub(super) struct Whole {
     pub(super) name: String,
     pub(super) runtime_dir: PathBuf,
     pub(super) state_dir: PathBuf,
+    pub(super) auto_reload: bool,
     pub(super) shutdown_timeout: Duration,
     pub(super) max_parallel_starts: usize,
 }
 
 pub(super) fn whole(file: &Path, section: &Section<'_>, surroundings: &Surroundings, reader: &mut Reader<'_>) -> Whole {
     let name = name(file, section, reader);
-    if reader.flag(section, "auto_reload", false)
-        && let Some(span) = section.key_span("auto_reload")
-    {
-        reader.problems.add_with_help(
-            span,
-            "`auto_reload` is not available in this version",
-            "use `supervisor reload`",
-        );
-    }
     let starts = reader.count(section, "max_parallel_starts", 0, 0..=100_000);
     let own_dir = dir_name(&name, file);
     Whole {
         runtime_dir: runtime_dir(section, &own_dir, surroundings, reader),
         state_dir: state_dir(file, section, &own_dir, surroundings, reader),
+        auto_reload: reader.flag(section, "auto_reload", true),
         shutdown_timeout: reader.duration(section, "shutdown_timeout", Duration::from_secs(30), Duration::ZERO),
         max_parallel_starts: if starts == 0 { surroundings.cores.max(1) * 2 } else { starts },
         name,
@@ -75,7 +68,7 @@ fn dir_name(name: &str, file: &Path) -> String {
 }
 
 /// FNV-1a, 64 bits: the same in every version, unlike the standard library's hashes.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(super) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -69,7 +69,7 @@ impl Control {
             What::Start(services) | What::Restart(services) | What::Stop { services, .. } => services.as_slice(),
             What::Signal { service, .. } => std::slice::from_ref(service),
         };
-        if let Some(unknown) = services.iter().find(|name| !self.services.contains_key(*name)) {
+        if let Some(unknown) = services.iter().find(|name| !self.catalogue.knows(name)) {
             return Err(Refusal::UnknownService(unknown.clone()));
         }
         match what {
@@ -85,11 +85,10 @@ impl Control {
     /// be done.
     fn grant(&mut self, what: What) -> Arc<Operation> {
         self.note_request(&what);
-        let everything = || self.stack.services.iter().map(|service| service.spec.name.clone()).collect();
+        let stack = &self.in_force.stack;
+        let everything = || stack.services.iter().map(|service| service.spec.name.clone()).collect();
         let (kind, services) = match what {
-            What::Start(services) if services.is_empty() => {
-                (OperationKind::Start, super::startup::autostart(&self.stack))
-            }
+            What::Start(services) if services.is_empty() => (OperationKind::Start, super::startup::autostart(stack)),
             What::Start(services) => (OperationKind::Start, services),
             What::Stop { services, now } if services.is_empty() => {
                 let operation = self.begin(if now { OperationKind::Kill } else { OperationKind::Stop }, everything());
@@ -195,7 +194,7 @@ impl Control {
         }
     }
 
-    fn wanted(&mut self) -> Vec<ServiceName> {
+    pub(crate) fn wanted(&mut self) -> Vec<ServiceName> {
         let services = self.fleet.snapshot();
         services.iter().filter(|service| service.wanted).map(|service: &Arc<_>| service.name.clone()).collect()
     }

@@ -12,11 +12,13 @@ use supervisor_logs::{Compression, Settings};
 use tokio::sync::oneshot;
 
 use super::link::Purpose;
+use super::listeners::{Listener, listener_name};
 use super::notify;
-use super::prepare::{self, Listener, Order, Prepared, held_name, listener_name, record_key};
+use super::prepare::{self, Order, Prepared, RunRecord, held_name, record_key};
 use super::probe::{self, Target};
-use super::run_loop::{Control, News, Run};
-use crate::config::{Handoff, Log, ProbeHow};
+use super::run::Run;
+use super::run_loop::{Control, News};
+use crate::config::{Handoff, Log, ProbeHow, Service};
 use crate::platform::groups;
 
 /// Making ready for a start may take this long: a dead disk or name service is a failed start, no hanging one.
@@ -32,8 +34,8 @@ impl Control {
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::Spawn { service, run, generation, revision: _, stop_rank } => {
-                self.prepare(&service, run, generation, stop_rank);
+            Command::Spawn { service, run, generation, revision, stop_rank } => {
+                self.prepare(&service, run, generation, revision, stop_rank);
             }
             Command::Stop { run, signal } => {
                 let request = Request::Signal { run, signal, and_continue: true, group: false };
@@ -72,6 +74,7 @@ impl Control {
             Command::Forget { service } => {
                 let key = format!("{}{service}", super::startup::MEMORY);
                 self.ask_keeper("forget a service", &Request::Delete { key });
+                self.forget_service(&service);
             }
             Command::FinishShutdown => self.down = true,
         }
@@ -84,9 +87,13 @@ impl Control {
         }
     }
 
-    fn prepare(&mut self, service: &ServiceName, run: u64, generation: u64, stop_rank: u32) {
-        let Some(entry) = self.services.get(service) else { return };
-        let held = self.listeners.get(service).cloned().unwrap_or_default();
+    fn prepare(&mut self, service: &ServiceName, run: u64, generation: u64, revision: u64, stop_rank: u32) {
+        let Some(entry) = self.catalogue.of(service, revision) else {
+            let message = format!("configuration {revision} of it is not known any more");
+            return self.happen(Event::SpawnFailed { run, failure: Failure::Launch { message } });
+        };
+        let held = self.listeners.get(service).into_iter().flatten();
+        let held = held.filter(|listener| listener.fits(&entry.launch)).cloned().collect();
         let order = Order {
             run,
             generation,
@@ -134,25 +141,32 @@ impl Control {
 
     /// There is no process. The listeners that were to be held with it are held all the same: the next try counts on it.
     fn unborn(&mut self, run: u64, failure: Failure) {
-        let held = self.runs.get(&run).and_then(|run| self.listeners.get_key_value(&run.record.service));
-        for (service, listener) in held.into_iter().flat_map(|(service, all)| all.iter().map(move |one| (service, one)))
-        {
-            let names = vec![listener_name(service, &listener.name)];
-            let held = listener
-                .fd
-                .try_clone()
-                .and_then(|fd| self.link.send(Purpose::Note("hold a listener"), &Request::Hold { names }, &[fd]));
-            if let Err(error) = held {
-                tracing::warn!(%service, %error, "a listener will not outlive this control");
+        let service = self.runs.get(&run).map(|run| run.record.service.clone());
+        if let Some(service) = service {
+            for listener in self.listeners.get(&service).cloned().unwrap_or_default() {
+                self.hold_listener(&service, &listener);
             }
         }
         self.happen(Event::SpawnFailed { run, failure });
     }
 
+    fn hold_listener(&mut self, service: &ServiceName, listener: &Listener) {
+        let names = vec![listener_name(service, &listener.name)];
+        let held = listener
+            .fd
+            .try_clone()
+            .and_then(|fd| self.link.send(Purpose::Note("hold a listener"), &Request::Hold { names }, &[fd]));
+        if let Err(error) = held {
+            tracing::warn!(%service, %error, "a listener will not outlive this control");
+        }
+    }
+
     /// Lets the pump begin with the output of a run.
     pub(crate) fn attach(&mut self, number: u64) {
         let Some(run) = self.runs.get_mut(&number) else { return };
-        let settings = self.services.get(&run.record.service).map(|service| settings(&service.launch.log));
+        let RunRecord { service, revision, .. } = &run.record;
+        let service = self.catalogue.of(service, *revision).or_else(|| self.catalogue.current(service));
+        let settings = service.map(|service| settings(&service.launch.log));
         let outputs = std::mem::take(&mut run.outputs);
         for (index, (pipe, path)) in outputs.into_iter().zip(&run.record.logs).enumerate() {
             run.undrained += 1;
@@ -182,8 +196,8 @@ impl Control {
     pub(crate) fn spawned(&mut self, run: u64, pid: i32) {
         if let Some(entry) = self.runs.get_mut(&run) {
             entry.set_pid(pid);
-            let (service, executable) = (entry.record.service.clone(), entry.record.executable.clone());
-            self.set_executable(&service, executable);
+            let record = entry.record.clone();
+            self.note_run(&record);
         }
         self.happen(Event::Spawned { run, pid });
         self.listen(run);
@@ -191,7 +205,7 @@ impl Control {
 
     pub(crate) fn not_spawned(&mut self, run: u64, step: &str, errno: i32) {
         let record = self.runs.get(&run).map(|run| &run.record);
-        let service = record.and_then(|record| self.services.get(&record.service));
+        let service = record.and_then(|record| self.catalogue.of(&record.service, record.revision));
         let of = match step {
             "exec" => record.map(|record| record.program.display().to_string()),
             "chdir" => service.map(|service| service.launch.cwd.display().to_string()),
@@ -204,8 +218,14 @@ impl Control {
         self.unborn(run, Failure::Launch { message });
     }
 
+    /// What a run was started from.
+    pub(crate) fn of_run(&self, run: u64) -> Option<&Service> {
+        let record = &self.runs.get(&run)?.record;
+        self.catalogue.of(&record.service, record.revision)
+    }
+
     fn probe(&mut self, service: &ServiceName, run: u64, check: supervisor_core::CheckId) {
-        let Some(entry) = self.services.get(service) else { return };
+        let Some(entry) = self.of_run(run).or_else(|| self.catalogue.current(service)) else { return };
         let Some(probe) = entry.launch.probes.get(&check).cloned() else { return };
         let target = match (entry.launch.handoff, self.probe_socket(run)) {
             (Handoff::Socket, Some(path)) => Some(Target::Socket(path)),
@@ -214,7 +234,7 @@ impl Control {
         let news = self.news.0.clone();
         let began = super::now();
         match (&probe.how, target) {
-            (ProbeHow::Command(_), _) => self.probe_by_command(service, run, check, &probe),
+            (ProbeHow::Command(_), _) => self.probe_by_command(run, check, &probe),
             (ProbeHow::Http { .. } | ProbeHow::Tcp, target) => {
                 self.tasks.spawn(async move {
                     let outcome = match target {
@@ -269,8 +289,26 @@ impl Control {
         }
     }
 
+    /// Unless another one of that name has come.
+    fn forget_service(&mut self, service: &ServiceName) {
+        if !self.catalogue.knows(service) {
+            self.close_listeners(service);
+            Arc::make_mut(&mut self.facts).remove(service);
+        }
+        self.prune_catalogue();
+    }
+
+    /// Lets go of earlier configurations of services that have no run of it any more.
+    pub(crate) fn prune_catalogue(&mut self) {
+        let runs = &self.runs;
+        self.catalogue.prune(|name, revision| {
+            runs.values().any(|run| run.record.service == *name && run.record.revision == revision)
+        });
+    }
+
     fn forget(&mut self, number: u64) {
         self.runs.remove(&number);
+        self.prune_catalogue();
         if self.fleet.shutting_down() {
             // The keeper lets go of everything when it ends.
             return;
@@ -283,7 +321,19 @@ impl Control {
     fn close_listeners(&mut self, service: &ServiceName) {
         let Some(listeners) = self.listeners.remove(service) else { return };
         let names = listeners.iter().map(|listener: &Arc<Listener>| listener_name(service, &listener.name)).collect();
-        self.ask_keeper("close listeners", &Request::Drop { names });
+        self.drop_listeners(names);
+    }
+
+    pub(crate) fn drop_listeners(&mut self, names: Vec<String>) {
+        if !names.is_empty() {
+            self.ask_keeper("close listeners", &Request::Drop { names });
+        }
+    }
+
+    /// The keeper holds it for this service from now on.
+    pub(crate) fn take_listener(&mut self, service: &ServiceName, listener: Listener) {
+        self.hold_listener(service, &listener);
+        self.listeners.entry(service.clone()).or_default().push(Arc::new(listener));
     }
 }
 
@@ -292,7 +342,7 @@ fn stream(run: u64, index: usize) -> u64 {
     run * 2 + index as u64
 }
 
-fn settings(log: &Log) -> Settings {
+pub(crate) fn settings(log: &Log) -> Settings {
     let compression = if log.gzip { Compression::Gzip } else { Compression::None };
     Settings { max_size: log.max_size, keep: log.keep, compression }
 }

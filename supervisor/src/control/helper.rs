@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use supervisor_core::{CheckId, ProbeOutcome, ServiceName, Time};
+use supervisor_core::{CheckId, ProbeOutcome, Time};
 use supervisor_keeper::{Exited, Request, Spawn};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
@@ -41,9 +41,9 @@ pub(crate) struct Helper {
 }
 
 impl Control {
-    pub(crate) fn probe_by_command(&mut self, service: &ServiceName, run: u64, check: CheckId, probe: &Probe) {
+    pub(crate) fn probe_by_command(&mut self, run: u64, check: CheckId, probe: &Probe) {
         let ProbeHow::Command(command) = &probe.how else { return };
-        let Some(entry) = self.services.get(service) else { return };
+        let Some(launch) = self.of_run(run).map(|service| service.launch.clone()) else { return };
         let Some(generation) = self.runs.get(&run).map(|run| run.record.generation) else { return };
         let id = self.next_helper;
         self.next_helper += 1;
@@ -51,7 +51,7 @@ impl Control {
         let helper = Helper { run, check, began: super::now(), timeout_ms, ended: None };
         self.helpers.insert(id, helper);
         let argv: Vec<String> = command.iter().map(|part| part.render(generation)).collect();
-        let (launch, cookie) = (entry.launch.clone(), format!("{}.{id}", self.places.cookie));
+        let cookie = format!("{}.{id}", self.places.cookie);
         let news = self.news.0.clone();
         self.tasks.spawn_blocking(move || {
             let made = message(&launch, &argv, generation, id, timeout_ms, cookie)

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use supervisor_core::{CheckId, ExitReport, Memory, ProbeOutcome, ServiceName, Time, Transition};
 
 use super::inventory::Inventory;
-use super::run_loop::{Control, Run};
+use super::run::Run;
+use super::run_loop::Control;
 use super::startup::MEMORY;
 use super::view::What;
 use crate::config::Service;
@@ -51,6 +52,11 @@ impl History {
         for service in services {
             self.journal.note(note(what).of(service, 0));
         }
+    }
+
+    /// A changed configuration was applied or rejected.
+    pub(crate) fn reload(&self, cause: &str) {
+        self.journal.note(Note::new(timestamp::now(), Kind::Reload, cause));
     }
 
     pub(crate) fn transition(&self, transition: &Transition) {
@@ -126,7 +132,7 @@ impl Control {
 
     pub(crate) fn note_probe(&mut self, number: u64, id: CheckId, outcome: &ProbeOutcome) {
         let Some(run) = self.runs.get(&number) else { return };
-        let Some(service) = self.services.get(&run.record.service) else { return };
+        let Some(service) = self.catalogue.of(&run.record.service, run.record.revision) else { return };
         self.history.probed(run, number, service, id, outcome);
     }
 }

@@ -141,7 +141,7 @@ impl Control {
 
     /// What a person calls a check.
     fn title(&self, run: u64, check: supervisor_core::CheckId) -> Option<String> {
-        let spec = &self.services.get(&self.service_of(run)?)?.spec;
+        let spec = &self.of_run(run).or_else(|| self.catalogue.current(&self.service_of(run)?))?.spec;
         let live = spec.live.iter().flat_map(|live| &live.checks);
         let mut all = spec.ready.checks.iter().chain(live);
         all.find(|one| one.id == check).map(|one| one.title.clone())

@@ -75,7 +75,7 @@ fn secret(key: &str, source: &SecretSource, cwd: &Path) -> io::Result<String> {
         SecretSource::Env(name) => {
             std::env::var(name).map_err(|_| io::Error::other(format!("secret {key}: variable {name} is not set")))?
         }
-        SecretSource::File(path) => read_secret_file(path)
+        SecretSource::File { path, mark: _ } => read_secret_file(path)
             .map_err(|error| io::Error::new(error.kind(), format!("secret {key}: {}: {error}", path.display())))?,
         SecretSource::Command(argv) => secret_of_command(argv, cwd, SECRET_TIMEOUT)
             .map_err(|error| io::Error::new(error.kind(), format!("secret {key}: `{}`: {error}", argv[0])))?,
@@ -160,6 +160,20 @@ fn read_until(child: &mut Child, deadline: Instant, limit: Duration) -> io::Resu
             return Err(io::Error::other(format!("more than {SECRET_MAX_BYTES} bytes of output")));
         }
     }
+}
+
+/// `PATH`, as the service will see it; its secrets are left alone.
+pub(crate) fn path_of(launch: &Launch) -> BTreeMap<String, String> {
+    const PATH: &str = "PATH";
+    let inherited = || {
+        let passed = match &launch.inherit_env {
+            InheritEnv::All => true,
+            InheritEnv::Names(names) => names.iter().any(|name| name == PATH),
+        };
+        std::env::var(PATH).ok().filter(|_| passed)
+    };
+    let path = launch.env.get(PATH).map(|path| path.render(1)).or_else(inherited);
+    path.map(|path| (PATH.to_owned(), path)).into_iter().collect()
 }
 
 /// The file to execute: with a `/` relative to the configuration, else searched in the service's `PATH`.

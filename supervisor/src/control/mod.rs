@@ -3,16 +3,19 @@
 //! Not here: decisions themselves (`supervisor-core`), processes (`supervisor-keeper`).
 
 mod asks;
+mod catalogue;
 mod door;
 mod effects;
 mod foreground;
 mod gap;
 mod helper;
 mod history;
+mod in_force;
 mod instruments;
 mod inventory;
 pub(crate) mod launch;
 mod link;
+mod listeners;
 pub(crate) mod notify;
 mod operations;
 mod outcomes;
@@ -20,12 +23,16 @@ mod ownlog;
 mod prepare;
 mod probe;
 mod publish;
+mod reload;
+mod run;
 mod run_loop;
 mod sockets;
 mod startup;
 mod survey;
 pub(crate) mod tree;
 mod view;
+mod watch;
+mod watch_spots;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -36,11 +43,14 @@ use supervisor_core::Time;
 pub(crate) use instruments::{Instruments, PROBE_BUCKETS_MS, Tally};
 pub(crate) use operations::{Operation, OperationKind, Outcome, Part};
 pub(crate) use prepare::log_paths;
+#[cfg(test)]
+pub(crate) use reload::Planned;
+pub(crate) use reload::{Deed, Mode, Plan, ReloadAsk, Reloaded};
 #[cfg(any(test, fuzzing))]
 pub(crate) use view::Facts;
+pub(crate) use view::{Ask, ConfigView, Executable, Refusal, View, What};
 #[cfg(test)]
-pub(crate) use view::LogTrouble;
-pub(crate) use view::{Ask, Executable, Refusal, View, What};
+pub(crate) use view::{LogTrouble, Rejected};
 
 /// `EX_CONFIG`: the keeper does not try again with a control that says so at its first start.
 const EXIT_CONFIG: u8 = 78;

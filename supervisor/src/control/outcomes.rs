@@ -31,7 +31,7 @@ impl Control {
             return;
         }
         let snapshots = self.fleet.snapshot();
-        let scene = Scene::of(&snapshots, &self.services);
+        let scene = Scene::of(&snapshots, self.catalogue.in_force());
         let now = super::now();
         let changes = self.operations.review(|operation| scene.judge(operation, now));
         self.keep_operations(changes);

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -12,21 +11,16 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, listen, setsockopt, socket, sockopt,
-};
 use serde::{Deserialize, Serialize};
 use supervisor_core::{Failure, ServiceName, ServiceSpec};
 use supervisor_keeper::Spawn;
 
 use super::launch::{self, Identity};
+use super::listeners::{Listener, listener_name, listeners};
 use super::view::Executable;
 use crate::config::{Handoff, Launch, ProbeHow};
 use crate::platform;
 use crate::platform::groups::{self, Groups};
-
-/// Clients wait in a queue this long while nobody accepts; the kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
 
 /// Where the sockets of runs live.
 #[derive(Debug, Clone)]
@@ -51,19 +45,13 @@ pub(crate) struct Order {
     pub(crate) held: Vec<Arc<Listener>>,
 }
 
-/// A held listener.
-#[derive(Debug)]
-pub(crate) struct Listener {
-    /// `http`, or the name in `ports`.
-    pub(crate) name: String,
-    pub(crate) fd: OwnedFd,
-}
-
 /// What a new control must know about a run; the keeper keeps it as a record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RunRecord {
     pub(crate) service: ServiceName,
     pub(crate) generation: u64,
+    /// Of the configuration in which its launch last changed.
+    pub(crate) revision: u64,
     pub(crate) uid: Option<u32>,
     pub(crate) program: PathBuf,
     pub(crate) executable: Option<Executable>,
@@ -91,11 +79,6 @@ pub(crate) struct Prepared {
 /// The name under which the keeper holds something of a run.
 pub(crate) fn held_name(run: u64, what: &str) -> String {
     format!("run/{run}/{what}")
-}
-
-/// The name under which the keeper holds a listener.
-pub(crate) fn listener_name(service: &ServiceName, name: &str) -> String {
-    format!("listen/{service}/{name}")
 }
 
 /// The key of a run's record.
@@ -151,6 +134,7 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
     let record = RunRecord {
         service: launch.name.clone(),
         generation: order.generation,
+        revision: order.spec.revision,
         uid: identity.as_ref().map(|identity| identity.uid),
         executable: launch::executable(&program),
         program: program.clone(),
@@ -268,59 +252,6 @@ fn outputs(launch: &Launch, identity: Option<&Identity>, child: &mut ChildFds) -
         child.numbers.push(number);
     }
     Ok(reads)
-}
-
-/// With handoff `socket` the listeners that are not held yet; with `own` only the proof that the port is free.
-fn listeners(order: &Order) -> Result<Vec<Arc<Listener>>, Failure> {
-    let launch = &order.launch;
-    let main = launch.port.map(|port| ("http", port));
-    let all = main.into_iter().chain(launch.ports.iter().map(|(name, port)| (name.as_str(), *port)));
-    let mut made = Vec::new();
-    for (name, port) in all {
-        let address = SocketAddr::new(launch.bind, port);
-        if order.held.iter().any(|held| held.name == name) {
-            continue;
-        }
-        let fd = bound(address).map_err(|error| busy(address, &error))?;
-        match launch.handoff {
-            Handoff::Own => {}
-            Handoff::Socket => {
-                let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
-                listen(&fd, backlog).map_err(|error| busy(address, &error.into()))?;
-                made.push(Arc::new(Listener { name: name.to_owned(), fd }));
-            }
-        }
-    }
-    Ok(made)
-}
-
-/// A bound TCP socket, not listening. `SO_REUSEADDR` lets it follow an earlier one at once; `SO_REUSEPORT` would let
-/// a stranger share the port.
-fn bound(address: SocketAddr) -> io::Result<OwnedFd> {
-    let family = match address.ip() {
-        IpAddr::V4(_) => AddressFamily::Inet,
-        IpAddr::V6(_) => AddressFamily::Inet6,
-    };
-    let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    use std::os::fd::AsRawFd;
-    match address {
-        SocketAddr::V4(v4) => bind(fd.as_raw_fd(), &SockaddrIn::from(v4))?,
-        SocketAddr::V6(v6) => bind(fd.as_raw_fd(), &SockaddrIn6::from(v6))?,
-    }
-    Ok(fd)
-}
-
-fn busy(address: SocketAddr, error: &io::Error) -> Failure {
-    let port = address.port();
-    if error.kind() != io::ErrorKind::AddrInUse {
-        return Failure::Launch { message: format!("cannot listen on {address}: {error}") };
-    }
-    let message = match platform::port_holder(address) {
-        Some(holder) => format!("port {port} is held by pid {} ({})", holder.pid, holder.command),
-        None => format!("port {port} is held by another process"),
-    };
-    Failure::PortBusy { message }
 }
 
 fn probe_listener(order: &Order, places: &Places) -> io::Result<Option<(PathBuf, UnixListener)>> {

@@ -11,11 +11,13 @@ use supervisor_core::{Command, Fleet, ServiceName, State};
 use supervisor_keeper::Request;
 
 use super::asks::Haste;
+use super::in_force::InForce;
 use super::link::{Heard, Purpose};
 use super::operations::Operations;
 use super::prepare::{RunRecord, log_paths};
-use super::run_loop::{Control, News, Run};
-use super::view::{Executable, Facts, LogTrouble, View};
+use super::run::Run;
+use super::run_loop::{Control, News};
+use super::view::{ConfigView, Facts, LogTrouble, Rejected, View};
 use crate::config::Stack;
 
 /// The pipes of ended runs are copied to the end for at most this long before the supervisor ends.
@@ -23,7 +25,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl View {
     pub(crate) fn new(
-        stack: &Arc<Stack>,
+        in_force: &InForce,
         fleet: &mut Fleet,
         facts: &Arc<BTreeMap<ServiceName, Arc<Facts>>>,
         operations: &Operations,
@@ -32,7 +34,8 @@ impl View {
     ) -> Self {
         Self {
             version: 0,
-            stack: stack.clone(),
+            stack: in_force.stack.clone(),
+            config: Arc::default(),
             services: fleet.snapshot(),
             facts: facts.clone(),
             operations: operations.shown(),
@@ -48,6 +51,7 @@ impl Facts {
     pub(crate) fn of_stack(stack: &Stack) -> BTreeMap<ServiceName, Arc<Self>> {
         let facts = |service: &crate::config::Service| Self {
             executable: None,
+            revision: None,
             logs: log_paths(&service.launch),
             log_trouble: LogTrouble::default(),
         };
@@ -64,23 +68,61 @@ impl Control {
             && last.shutting_down == self.fleet.shutting_down()
             && Arc::ptr_eq(&last.facts, &self.facts)
             && Arc::ptr_eq(&last.operations, &self.operations.shown())
+            && Arc::ptr_eq(&last.stack, &self.in_force.stack)
+            && last.http == self.http
+            && same_rejection(last.config.rejected.as_ref(), self.rejected.as_ref())
+            && last.services.len() == services.len()
             && last.services.iter().zip(&services).all(|(a, b)| Arc::ptr_eq(a, b));
         if same {
             return;
         }
         let mut next =
-            View::new(&self.stack, &mut self.fleet, &self.facts, &self.operations, self.keeper_pid, self.http);
+            View::new(&self.in_force, &mut self.fleet, &self.facts, &self.operations, self.keeper_pid, self.http);
         let version = last.version + 1;
         next.version = version;
+        next.config = Arc::new(self.config_view());
         self.view.store(Arc::new(next));
         self.shown.send_replace(version);
     }
 
-    pub(crate) fn set_executable(&mut self, service: &ServiceName, executable: Option<Executable>) {
-        let changed = self.facts.get(service).is_none_or(|facts| facts.executable != executable);
-        if changed && let Some(facts) = Arc::make_mut(&mut self.facts).get_mut(service) {
-            Arc::make_mut(facts).executable = executable;
+    fn config_view(&self) -> ConfigView {
+        let InForce { revision, loaded_ms, said, stack, .. } = &self.in_force;
+        let pending = crate::config::supervisor_changes(stack, said);
+        ConfigView {
+            revision: *revision,
+            loaded_ms: *loaded_ms,
+            rejected: self.rejected.clone(),
+            pending: pending.into_iter().map(|changed| changed.key).collect(),
         }
+    }
+
+    /// What is known of a run that was just started, or taken over.
+    pub(crate) fn note_run(&mut self, record: &RunRecord) {
+        let RunRecord { service, revision, executable, logs, .. } = record;
+        let known = self.facts.get(service);
+        let changed = known.is_none_or(|facts| {
+            facts.executable != *executable || facts.revision != Some(*revision) || facts.logs != *logs
+        });
+        if changed && let Some(facts) = Arc::make_mut(&mut self.facts).get_mut(service) {
+            let facts = Arc::make_mut(facts);
+            facts.executable.clone_from(executable);
+            facts.revision = Some(*revision);
+            facts.logs.clone_from(logs);
+        }
+    }
+
+    /// The services of the configuration in force, and those that it does not know but that are not gone yet.
+    pub(crate) fn renew_facts(&mut self) {
+        let mut facts = Facts::of_stack(&self.in_force.stack);
+        for (name, known) in &*self.facts {
+            match facts.get_mut(name) {
+                // Where its log is, is seen at its next start.
+                Some(fresh) if known.revision.is_some() => *fresh = Arc::clone(known),
+                Some(_) => {}
+                None => drop(facts.insert(name.clone(), Arc::clone(known))),
+            }
+        }
+        self.facts = Arc::new(facts);
     }
 
     /// Looks at the logs again: some of them got into trouble, or out of it.
@@ -123,15 +165,14 @@ impl Control {
     pub(crate) fn take_over(
         &mut self,
         runs: BTreeMap<u64, Run>,
-        listeners: BTreeMap<ServiceName, Vec<Arc<super::prepare::Listener>>>,
+        listeners: BTreeMap<ServiceName, Vec<Arc<super::listeners::Listener>>>,
         commands: &[Command],
     ) {
         self.listeners = listeners;
         for (number, run) in runs {
-            let RunRecord { service, executable, .. } = run.record.clone();
             let lives = run.pid.is_some();
             if lives {
-                self.set_executable(&service, executable);
+                self.note_run(&run.record);
             }
             self.runs.insert(number, run);
             self.attach(number);
@@ -195,7 +236,7 @@ impl Control {
         self.history.supervisor("stopped; everything is down");
         let _ = tokio::time::timeout_at(deadline, self.history.journal.written()).await;
         for name in ["api.sock", "token"] {
-            let _ = std::fs::remove_file(self.stack.runtime_dir.join(name));
+            let _ = std::fs::remove_file(self.in_force.stack.runtime_dir.join(name));
         }
         let code = self.exit_code();
         self.link.send(Purpose::Finish, &Request::Finish { code }, &[])?;
@@ -206,5 +247,13 @@ impl Control {
                 Heard::Reply { .. } | Heard::Notice { .. } => {}
             }
         }
+    }
+}
+
+fn same_rejection(one: Option<&Arc<Rejected>>, other: Option<&Arc<Rejected>>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, Some(_)) | (Some(_), None) => false,
     }
 }

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,18 +17,22 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::ControlArgs;
 use super::asks::Haste;
+use super::catalogue::Catalogue;
 use super::gap::Gaps;
 use super::helper::Helper;
 use super::history::History;
+use super::in_force::InForce;
 use super::instruments::Instruments;
 use super::inventory::{Inventory, keeper_gone};
 use super::link::{Heard, Link, Purpose};
+use super::listeners::Listener;
 use super::operations::Operations;
-use super::prepare::{Listener, Places, Prepared, RunRecord};
+use super::prepare::{Places, Prepared};
+use super::reload::{Loaded, ReloadAsk, Reloads};
+use super::run::Run;
 use super::sockets::Sockets;
 use super::survey::Surveys;
-use super::view::{Ask, Facts, View};
-use crate::config::{Service, Stack};
+use super::view::{Ask, Facts, Rejected, View};
 
 /// Requests of the API that wait.
 const ASKS: usize = 64;
@@ -41,65 +43,47 @@ const LAST_LOOKS: usize = 3;
 /// So much is dealt with before the world is told.
 const BATCH: usize = 256;
 
-/// A run, as far as the shell is concerned.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) record: RunRecord,
-    pub(crate) pid: Option<i32>,
-    /// The same, for those who judge its messages.
-    pub(crate) main: Arc<AtomicI32>,
-    pub(crate) cookie: String,
-    /// Read ends that are not with the pump yet.
-    pub(crate) outputs: Vec<OwnedFd>,
-    pub(crate) notify: Option<UnixDatagram>,
-    /// Ends the task that reads the notify socket.
-    pub(crate) listening: Option<tokio::task::AbortHandle>,
-    /// Output pipes that the pump has not drained to the end.
-    pub(crate) undrained: usize,
-}
-
-impl Run {
-    pub(crate) fn fresh(number: u64, prepared: &mut Prepared, places: &Places) -> Self {
-        let outputs = std::mem::take(&mut prepared.outputs);
-        Self::recovered(number, prepared.record.clone(), None, outputs, prepared.notify.take(), places)
-    }
-
-    pub(crate) fn recovered(
-        number: u64,
-        record: RunRecord,
-        pid: Option<i32>,
-        outputs: Vec<OwnedFd>,
-        notify: Option<UnixDatagram>,
-        places: &Places,
-    ) -> Self {
-        let cookie = format!("{}.{number}", places.cookie);
-        let main = Arc::new(AtomicI32::new(pid.unwrap_or(0)));
-        Self { record, pid, main, cookie, outputs, notify, listening: None, undrained: 0 }
-    }
-
-    pub(crate) fn set_pid(&mut self, pid: i32) {
-        self.pid = Some(pid);
-        self.main.store(pid, Ordering::Relaxed);
-    }
-}
-
 /// What a task has to tell.
 #[derive(Debug)]
 pub(crate) enum News {
-    Prepared { run: u64, result: Box<Result<Prepared, Failure>> },
-    Probed { run: u64, check: supervisor_core::CheckId, began: Time, outcome: ProbeOutcome },
-    HelperReady { id: u64, result: Result<Box<(supervisor_keeper::Spawn, OwnedFd)>, String>, output: Option<OwnedFd> },
-    Sorted { by_run: BTreeMap<u64, Vec<i32>> },
-    Drained { run: u64 },
+    Prepared {
+        run: u64,
+        result: Box<Result<Prepared, Failure>>,
+    },
+    Probed {
+        run: u64,
+        check: supervisor_core::CheckId,
+        began: Time,
+        outcome: ProbeOutcome,
+    },
+    HelperReady {
+        id: u64,
+        result: Result<Box<(supervisor_keeper::Spawn, OwnedFd)>, String>,
+        output: Option<OwnedFd>,
+    },
+    Sorted {
+        by_run: BTreeMap<u64, Vec<i32>>,
+    },
+    Drained {
+        run: u64,
+    },
     SocketRemoved,
     LogTrouble,
+    /// Something happened to a file of the configuration.
+    FilesTouched,
+    /// It is time for a reload that had to wait.
+    ReloadDue,
+    Loaded(Box<Loaded>),
 }
 
 /// Everything that the loop owns.
 pub(crate) struct Control {
     pub(crate) args: ControlArgs,
-    pub(crate) stack: Arc<Stack>,
-    pub(crate) services: BTreeMap<ServiceName, Service>,
+    pub(crate) in_force: InForce,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) reloads: Reloads,
+    /// The files say something else than what is in force, and it cannot be.
+    pub(crate) rejected: Option<Arc<Rejected>>,
     pub(crate) fleet: Fleet,
     pub(crate) link: Link,
     pub(crate) pump: Pump,
@@ -112,6 +96,8 @@ pub(crate) struct Control {
     pub(crate) surveys: Surveys,
     pub(crate) history: History,
     pub(crate) shutdown_timeout: Duration,
+    /// Whoever started us gives us no more for it.
+    pub(crate) longest_shutdown: Option<Duration>,
     pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
     pub(crate) operations: Operations,
     pub(crate) view: Arc<ArcSwap<View>>,
@@ -123,9 +109,14 @@ pub(crate) struct Control {
     pub(crate) http: Option<std::net::SocketAddr>,
     /// Tells when the API's socket is removed.
     pub(crate) watcher: Option<::notify::RecommendedWatcher>,
+    /// Dropped, it ends the service over TCP.
+    pub(crate) serving_tcp: Option<oneshot::Sender<()>>,
     /// Dropped, it ends the service on a socket that was made again.
     pub(crate) reopened: Option<oneshot::Sender<()>>,
     pub(crate) asks: (mpsc::Sender<Ask>, mpsc::Receiver<Ask>),
+    /// How often the API lets anything be changed.
+    pub(crate) change_rate: Arc<crate::api::Rate>,
+    pub(crate) reload_asks: (mpsc::Sender<ReloadAsk>, mpsc::Receiver<ReloadAsk>),
     pub(crate) news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     pub(crate) events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     pub(crate) tasks: JoinSet<io::Result<()>>,
@@ -138,7 +129,7 @@ impl Control {
     #[expect(clippy::too_many_arguments, reason = "the parts are made one by one, and each can fail")]
     pub(crate) fn new(
         args: ControlArgs,
-        stack: Arc<Stack>,
+        in_force: InForce,
         mut fleet: Fleet,
         link: Link,
         pump: Pump,
@@ -149,13 +140,16 @@ impl Control {
         shutdown_timeout: Duration,
         inventory: &Inventory,
     ) -> Self {
-        let services = stack.services.iter().map(|service| (service.spec.name.clone(), service.clone())).collect();
-        let facts = Arc::new(Facts::of_stack(&stack));
+        let mut catalogue = Catalogue::default();
+        catalogue.put_in_force(&in_force.stack);
+        let facts = Arc::new(Facts::of_stack(&in_force.stack));
         let operations = Operations::recovered(&inventory.records);
-        let view = View::new(&stack, &mut fleet, &facts, &operations, inventory.keeper_pid, sockets.address);
+        let view = View::new(&in_force, &mut fleet, &facts, &operations, inventory.keeper_pid, sockets.address);
         Self {
             args,
-            services,
+            catalogue,
+            reloads: Reloads::default(),
+            rejected: None,
             fleet,
             link,
             instruments: Instruments::new(&places.cookie, pump.clone()),
@@ -168,6 +162,7 @@ impl Control {
             surveys: Surveys::default(),
             history,
             shutdown_timeout,
+            longest_shutdown: super::startup::longest_shutdown(inventory),
             facts,
             view: Arc::new(ArcSwap::from_pointee(view)),
             shown: watch::Sender::new(0),
@@ -177,20 +172,23 @@ impl Control {
             http: sockets.address,
             sockets: Some(sockets),
             watcher: None,
+            serving_tcp: None,
             reopened: None,
             asks: mpsc::channel(ASKS),
+            change_rate: crate::api::change_rate(),
+            reload_asks: mpsc::channel(ASKS),
             news: mpsc::channel(NEWS),
             events: mpsc::channel(NEWS),
             tasks: JoinSet::new(),
             gaps: Gaps::new(),
             down: false,
-            stack,
+            in_force,
         }
     }
 
     /// The first wish of a supervisor that has never wished anything.
     pub(crate) fn begin_first(&mut self) {
-        let wish = super::startup::first_wish(&self.args, &self.stack);
+        let wish = super::startup::first_wish(&self.args, &self.in_force.stack);
         self.happen(wish);
     }
 
@@ -199,6 +197,7 @@ impl Control {
         self.serve_api()?;
         self.watch_socket();
         self.watch_logs();
+        self.watch_files();
         self.publish();
         while !self.down {
             self.wait().await?;
@@ -213,6 +212,7 @@ impl Control {
             if self.fleet.shutting_down() {
                 // The kernel takes a while to let go of a watch; meanwhile the services stop.
                 self.watcher.take();
+                self.watch_files();
             }
         }
         self.finish().await
@@ -224,6 +224,7 @@ impl Control {
         tokio::select! {
             heard = self.link.next() => self.hear(heard?)?,
             Some(ask) = self.asks.1.recv() => self.answer(ask),
+            Some(ask) = self.reload_asks.1.recv() => self.ask_reload(ask),
             Some(news) = self.news.1.recv() => self.learn(news),
             Some(event) = self.events.1.recv() => self.happen(event),
             Some(ended) = self.tasks.join_next() => task_ended(ended)?,
@@ -256,6 +257,8 @@ impl Control {
             self.happen(event);
         } else if let Ok(ask) = self.asks.1.try_recv() {
             self.answer(ask);
+        } else if let Ok(ask) = self.reload_asks.1.try_recv() {
+            self.ask_reload(ask);
         } else {
             return Ok(false);
         }
@@ -296,7 +299,7 @@ impl Control {
             Notice::OrphanReaped => self.survey_again(),
             Notice::Shutdown { now: false } => self.shut_down(Haste::InOrder),
             Notice::Shutdown { now: true } => self.shut_down(Haste::AtOnce),
-            Notice::Reload => tracing::warn!("SIGHUP: reloading is not available in this version"),
+            Notice::Reload => self.hung_up(),
             Notice::Welcome { .. }
             | Notice::Run { .. }
             | Notice::Record { .. }
@@ -363,6 +366,9 @@ impl Control {
             News::Drained { run } => self.drained(run),
             News::SocketRemoved => self.reopen_socket(),
             News::LogTrouble => self.see_log_trouble(),
+            News::FilesTouched => self.files_touched(),
+            News::ReloadDue => self.reload_due(),
+            News::Loaded(loaded) => self.loaded(*loaded),
         }
     }
 

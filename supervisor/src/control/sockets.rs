@@ -3,7 +3,7 @@
 //! Not here: who may ask what (`api`).
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -47,9 +47,11 @@ pub(crate) fn api_socket(runtime_dir: &Path) -> PathBuf {
 
 /// Takes over what is held, and makes and hands over what is not.
 pub(crate) fn open(stack: &Stack, link: &mut Link, inventory: &mut Inventory) -> Result<Sockets, SocketError> {
-    let tcp = match inventory.held.remove(TCP) {
-        Some(fd) => Some(TcpListener::from(fd)),
-        None => bind_tcp(stack.http.listen)?,
+    let held = inventory.held.remove(TCP).map(TcpListener::from);
+    let address = held.as_ref().and_then(|tcp| tcp.local_addr().ok());
+    let tcp = match swap(stack.http.listen, address)? {
+        Swap::Keep => held,
+        Swap::To(tcp) => tcp,
     };
     // After what may fail, so that a start that is refused leaves no socket behind.
     let path = api_socket(&stack.runtime_dir);
@@ -58,7 +60,7 @@ pub(crate) fn open(stack: &Stack, link: &mut Link, inventory: &mut Inventory) ->
         Some(fd) => UnixListener::from(fd),
         None => bind_unix(&path)?,
     };
-    hold(link, &unix, tcp.as_ref()).map_err(SocketError::Keeper)?;
+    hold(link, &unix).and_then(|()| hold_tcp(link, tcp.as_ref())).map_err(SocketError::Keeper)?;
     let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
     Ok(Sockets { unix, tcp, address })
 }
@@ -82,20 +84,49 @@ pub(crate) fn watch(
 /// Makes the unix socket anew and hands it to the keeper.
 pub(crate) fn open_again(runtime_dir: &Path, link: &mut Link) -> Result<UnixListener, SocketError> {
     let unix = bind_unix(&api_socket(runtime_dir))?;
-    hold(link, &unix, None).map_err(SocketError::Keeper)?;
+    hold(link, &unix).map_err(SocketError::Keeper)?;
     Ok(unix)
 }
 
-fn hold(link: &mut Link, unix: &UnixListener, tcp: Option<&TcpListener>) -> io::Result<()> {
-    let mut names = vec![UNIX.to_owned()];
-    let mut fds = vec![unix.try_clone()?.into()];
-    if let Some(tcp) = tcp {
-        names.push(TCP.to_owned());
-        fds.push(tcp.try_clone()?.into());
-    }
+fn hold(link: &mut Link, unix: &UnixListener) -> io::Result<()> {
     unix.set_nonblocking(true)?;
-    tcp.map_or(Ok(()), |tcp| tcp.set_nonblocking(true))?;
-    link.send(Purpose::Note("hold the API's listeners"), &Request::Hold { names }, &fds)
+    let fds = [unix.try_clone()?.into()];
+    link.send(Purpose::Note("hold the API's socket"), &Request::Hold { names: vec![UNIX.to_owned()] }, &fds)
+}
+
+/// What is held until now is let go.
+pub(crate) fn hold_tcp(link: &mut Link, tcp: Option<&TcpListener>) -> io::Result<()> {
+    let names = vec![TCP.to_owned()];
+    match tcp {
+        Some(tcp) => {
+            tcp.set_nonblocking(true)?;
+            let fds = [tcp.try_clone()?.into()];
+            link.send(Purpose::Note("hold the API's listener"), &Request::Hold { names }, &fds)
+        }
+        None => link.send(Purpose::Note("let go of the API's listener"), &Request::Drop { names }, &[]),
+    }
+}
+
+/// What `[http] listen` asks for, beside what is there.
+#[derive(Debug)]
+pub(crate) enum Swap {
+    Keep,
+    To(Option<TcpListener>),
+}
+
+/// A new listener, unless the one at `address` is what is wanted.
+pub(crate) fn swap(listen: Listen, address: Option<SocketAddr>) -> Result<Swap, SocketError> {
+    let fits = match (listen, address) {
+        (Listen::Off, None) => true,
+        (Listen::At(wanted), Some(address)) => {
+            wanted.ip() == address.ip() && (wanted.port() == address.port() || wanted.port() == 0)
+        }
+        (Listen::Auto, Some(address)) => {
+            address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) && AUTO_PORTS.contains(&address.port())
+        }
+        (Listen::Off, Some(_)) | (Listen::At(_) | Listen::Auto, None) => false,
+    };
+    if fits { Ok(Swap::Keep) } else { bind_tcp(listen).map(Swap::To) }
 }
 
 /// We hold the lock of the stack, so a socket at `path` is no living supervisor's; anything else is not ours to remove.

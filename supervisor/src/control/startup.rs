@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use supervisor_core::{Event, Fleet, GraphError, Memory, Recovered, ServiceName, ServiceSpec, Settings};
@@ -16,19 +17,22 @@ use supervisor_logs::Pump;
 use super::ControlArgs;
 use super::asks::Haste;
 use super::history::History;
+use super::in_force::{InForce, Kept};
 use super::inventory::{self, Inventory};
 use super::link::{Link, Purpose};
+use super::listeners::{Listener, service_of_listener};
 use super::ownlog;
-use super::prepare::{Listener, Places, RunRecord, record_key};
-use super::run_loop::{Control, Run};
+use super::prepare::{Places, RunRecord, record_key};
+use super::run::Run;
+use super::run_loop::Control;
 use super::sockets;
-use crate::config::{self, Diagnostics, Disk, Recorded, Recorder, Stack, Surroundings};
+use crate::config::{self, Diagnostics, Disk, Recorder, Stack, Surroundings};
 use crate::journal::Journal;
 use crate::platform::groups::Groups;
 use crate::state::{self, StateError};
 
-/// The record that holds what the configuration was read from.
-const CONFIG: &str = "config";
+/// The record that holds the configuration in force.
+pub(crate) const CONFIG: &str = "config";
 /// The record that holds where that was: variables and directories. A logout may change them.
 const SURROUNDINGS: &str = "surroundings";
 /// The record that holds the beginning of every cookie of this keeper.
@@ -77,8 +81,9 @@ pub(crate) fn complain(error: &StartupError) {
 pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), StartupError> {
     let mut link = Link::new(channel)?;
     let mut inventory = inventory::take(&mut link).await?;
-    let stack = Arc::new(configuration(&args.config, &mut link, &inventory)?);
-    let timeout = shutdown_timeout(&stack, &inventory);
+    let in_force = configuration(&args.config, &mut link, &inventory)?;
+    let stack = Arc::clone(&in_force.stack);
+    let timeout = shutdown_timeout(&stack, longest_shutdown(&inventory));
     let shutdown_timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     link.send(Purpose::Note("configure"), &Request::Configure { shutdown_timeout_ms }, &[])?;
     let pump = Pump::new();
@@ -109,10 +114,10 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     forget_recorded_ends(&mut inventory);
     let runs = runs(&mut inventory, &places);
     let (fleet, commands) = fleet(&stack, &inventory).map_err(StartupError::Graph)?;
-    let listeners = listeners(&stack, &mut inventory);
+    let listeners = listeners(&mut inventory);
     let notices = std::mem::take(&mut inventory.notices);
     let mut control =
-        Control::new(args, stack, fleet, link, pump, places, sockets, token, history, timeout, &inventory);
+        Control::new(args, in_force, fleet, link, pump, places, sockets, token, history, timeout, &inventory);
     control.note_recorded_ends(&inventory);
     control.take_over(runs, listeners, &commands);
     control.carry_out_all(commands);
@@ -133,20 +138,21 @@ fn trees(groups: &io::Result<Groups>) -> String {
     }
 }
 
-/// The configuration that is in force: what an earlier control read, else what the file says now.
-fn configuration(file: &Path, link: &mut Link, inventory: &Inventory) -> Result<Stack, StartupError> {
+/// The configuration that is in force: what an earlier control went by, else what the files say now.
+fn configuration(file: &Path, link: &mut Link, inventory: &Inventory) -> Result<InForce, StartupError> {
     let kept = inventory.records.get(CONFIG).zip(inventory.records.get(SURROUNDINGS));
-    if let Some((recorded, surroundings)) = kept {
-        let mut recorded: Recorded = serde_json::from_slice(recorded).map_err(io::Error::other)?;
+    if let Some((kept, surroundings)) = kept {
+        let kept: Kept = serde_json::from_slice(kept).map_err(io::Error::other)?;
         let surroundings: Surroundings = serde_json::from_slice(surroundings).map_err(io::Error::other)?;
-        return config::load(file, &surroundings, &mut recorded).map_err(StartupError::Config);
+        return InForce::recalled(file, kept, surroundings).map_err(StartupError::Config);
     }
     let surroundings = Surroundings::of_process();
     let mut recorder = Recorder::new(Disk);
     let stack = config::load(file, &surroundings, &mut recorder).map_err(StartupError::Config)?;
-    keep(link, CONFIG, &recorder.into_recorded())?;
     keep(link, SURROUNDINGS, &surroundings)?;
-    Ok(stack)
+    let in_force = InForce::first(stack, recorder.into_recorded(), surroundings);
+    keep(link, CONFIG, &in_force.kept())?;
+    Ok(in_force)
 }
 
 fn keep(link: &mut Link, key: &str, value: &impl Serialize) -> io::Result<()> {
@@ -155,9 +161,12 @@ fn keep(link: &mut Link, key: &str, value: &impl Serialize) -> io::Result<()> {
 }
 
 /// As PID 1 a container's engine kills us ten seconds after it asked.
-fn shutdown_timeout(stack: &Stack, inventory: &Inventory) -> std::time::Duration {
-    const PID_ONE: std::time::Duration = std::time::Duration::from_millis(7500);
-    if inventory.pid_one { stack.shutdown_timeout.min(PID_ONE) } else { stack.shutdown_timeout }
+pub(crate) fn longest_shutdown(inventory: &Inventory) -> Option<Duration> {
+    inventory.pid_one.then_some(Duration::from_millis(7500))
+}
+
+pub(crate) fn shutdown_timeout(stack: &Stack, longest: Option<Duration>) -> Duration {
+    stack.shutdown_timeout.min(longest.unwrap_or(Duration::MAX))
 }
 
 /// This stack, then this keeper: with the number of a run, the cookie of that run.
@@ -243,16 +252,17 @@ fn runs(inventory: &mut Inventory, places: &Places) -> BTreeMap<u64, Run> {
     runs
 }
 
-fn listeners(stack: &Stack, inventory: &mut Inventory) -> BTreeMap<ServiceName, Vec<Arc<Listener>>> {
+/// Every listener that is held, whether its service still wants it or not.
+fn listeners(inventory: &mut Inventory) -> BTreeMap<ServiceName, Vec<Arc<Listener>>> {
     let mut all: BTreeMap<ServiceName, Vec<Arc<Listener>>> = BTreeMap::new();
-    for service in &stack.services {
-        let launch = &service.launch;
-        let main = launch.port.map(|_| "http").into_iter();
-        for name in main.chain(launch.ports.keys().map(String::as_str)) {
-            if let Some(fd) = inventory.held.remove(&super::prepare::listener_name(&launch.name, name)) {
-                let listener = Arc::new(Listener { name: name.to_owned(), fd });
-                all.entry(launch.name.clone()).or_default().push(listener);
-            }
+    let names: Vec<String> =
+        inventory.held.keys().filter(|name| service_of_listener(name).is_some()).cloned().collect();
+    for held in names {
+        if let Some((service, name)) = service_of_listener(&held)
+            && let Some(fd) = inventory.held.remove(&held)
+            && let Some(listener) = Listener::held(name, fd)
+        {
+            all.entry(service).or_default().push(Arc::new(listener));
         }
     }
     all
@@ -278,7 +288,7 @@ mod tests {
     use super::*;
 
     fn inventory(memory: &Memory) -> Inventory {
-        let record = serde_json::json!({ "service": "t", "generation": 3, "uid": null, "program": "/t",
+        let record = serde_json::json!({ "service": "t", "generation": 3, "revision": 1, "uid": null, "program": "/t",
             "executable": null, "notify": null, "probe": null, "logs": [] });
         Inventory {
             records: BTreeMap::from([

@@ -11,7 +11,7 @@ use supervisor_core::{ServiceName, ServiceSnapshot};
 use tokio::sync::oneshot;
 
 use super::operations::Operation;
-use crate::config::Stack;
+use crate::config::{Diagnostics, Stack};
 
 /// One moment of the whole, published by the loop after each batch of events. Reading it takes no lock.
 #[derive(Debug, Clone)]
@@ -19,6 +19,7 @@ pub(crate) struct View {
     /// Grows with each view.
     pub(crate) version: u64,
     pub(crate) stack: Arc<Stack>,
+    pub(crate) config: Arc<ConfigView>,
     /// In the order of the file.
     pub(crate) services: Vec<Arc<ServiceSnapshot>>,
     pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
@@ -32,11 +33,33 @@ pub(crate) struct View {
     pub(crate) shutting_down: bool,
 }
 
+/// Where the configuration in force comes from, and what became of the last one that was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ConfigView {
+    /// Grows with each configuration that changes something.
+    pub(crate) revision: u64,
+    /// In milliseconds since 1970.
+    pub(crate) loaded_ms: i64,
+    pub(crate) rejected: Option<Arc<Rejected>>,
+    /// Keys that count from the next start of the supervisor on.
+    pub(crate) pending: Vec<String>,
+}
+
+/// A configuration that is not in force, as it cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rejected {
+    /// When it was read first, in milliseconds since 1970.
+    pub(crate) at_ms: i64,
+    pub(crate) diagnostics: Arc<Diagnostics>,
+}
+
 /// What the shell knows about a service beyond decisions.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
     /// The executable of the newest generation, as it was when it was started.
     pub(crate) executable: Option<Executable>,
+    /// The configuration that its newest generation was started with.
+    pub(crate) revision: Option<u64>,
     /// Its log files (one, or two when split).
     pub(crate) logs: Vec<PathBuf>,
     /// What went wrong with them.
@@ -94,4 +117,6 @@ pub(crate) enum Refusal {
     NotRunning(ServiceName),
     /// Nothing starts any more.
     ShuttingDown,
+    /// Too many wait already.
+    Busy,
 }

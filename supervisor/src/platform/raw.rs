@@ -1,4 +1,4 @@
-//! The two things that only `unsafe` can do. The one file of this package that holds any.
+//! The few things that only `unsafe` can do. The one file of this package that holds any.
 //! Not here: anything that can be done without.
 
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -17,6 +17,15 @@ pub(crate) fn control_channel() -> std::io::Result<OwnedFd> {
     // Nobody who comes after us is meant to have it.
     nix::fcntl::fcntl(&channel, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
     Ok(channel)
+}
+
+/// Tells when there is something to read. Within a runtime only.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the runtime is told of a descriptor by its number")]
+pub(super) fn readable(fd: OwnedFd) -> std::io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
+    use tokio::io::unix::AsyncFd;
+    // SAFETY: the descriptor is owned by what is returned, so it stays open, and the same, as long as that lives.
+    unsafe { AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE) }.map_err(Into::into)
 }
 
 /// Columns and rows of the terminal behind a descriptor; `None` when it is none.

@@ -14,7 +14,7 @@ fn alpha(stand: &Stand) -> Value {
     json!({
         "name": "alpha", "kind": "service", "critical": true, "wanted": true,
         "state": "running", "cause": "ready after 12ms", "since": "2023-11-14T22:13:21.012Z",
-        "generation": 3, "pid": 4242,
+        "generation": 3, "revision": 1, "wanted_revision": 1, "pid": 4242,
         "started": "2023-11-14T22:13:21.000Z", "ready_since": "2023-11-14T22:13:21.012Z",
         "restarts": 2, "failures": 0, "next_attempt": null,
         "last_exit": {
@@ -45,6 +45,15 @@ fn the_status_tells_everything_and_no_secret() {
             "schema_version": 1, "name": "demo", "version": env!("CARGO_PKG_VERSION"),
             "file": stand.dir.path().join("supervisor.toml"), "keeper_pid": 100, "control_pid": std::process::id(),
             "http": "127.0.0.1:9700", "shutting_down": false, "health": "degraded", "view": 7,
+            "config": {
+                "revision": 4, "loaded_at": "2023-11-14T22:13:20.000Z", "auto_reload": true, "pending": ["logs.dir"],
+                "rejected": {
+                    "at": "2023-11-14T22:13:21.000Z", "more": 2,
+                    "errors": [{
+                        "file": "/f", "line": 3, "column": 7, "message": "this cannot be", "help": null,
+                    }],
+                },
+            },
         })
     );
     assert_eq!(services[0], alpha(&stand));

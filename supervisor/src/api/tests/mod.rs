@@ -7,6 +7,7 @@ mod documents;
 mod events;
 mod limits;
 mod openapi;
+mod reload;
 mod schema;
 mod streams;
 
@@ -23,9 +24,10 @@ use supervisor_core::{ExitReport, Kind, RunSnapshot, ServiceName, ServiceSnapsho
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Api, Listeners, Token, serve};
-use crate::config::{self, Disk, Surroundings};
+use crate::config::{self, Diagnostic, Diagnostics, Disk, Place, Surroundings};
 use crate::control::{
-    Ask, Executable, Facts, Instruments, LogTrouble, Operation, OperationKind, Outcome, Part, Refusal, View, What,
+    Ask, ConfigView, Executable, Facts, Instruments, LogTrouble, Operation, OperationKind, Outcome, Part, Refusal,
+    Rejected, View, What,
 };
 use crate::journal::Journal;
 
@@ -79,19 +81,23 @@ impl Stand {
                 let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 told.send(tcp.local_addr().unwrap()).unwrap();
                 let (asks, receiver) = mpsc::channel(8);
+                let reloads = mpsc::channel(8);
                 let api = Api {
                     view: seen,
                     shown,
                     asks,
+                    reloads: reloads.0,
+                    changes: super::change_rate(),
                     token: Token::new(TOKEN),
                     instruments: instruments(),
                     journal: reader,
                     wall_offset_ms: || WALL_OFFSET_MS,
                 };
-                let listeners = Listeners { unix, tcp: Some(tcp) };
+                let listeners = Listeners { unix: Some(unix), tcp: Some(tcp) };
                 tokio::select! {
                     () = serve(listeners, api, async { let _ = stopped.await; }) => {}
                     () = take_notes(receiver, notes) => {}
+                    () = reload::answer_in_turn(reloads.1) => {}
                 }
             });
         });
@@ -147,6 +153,7 @@ impl Stand {
             services: last.services.clone(),
             facts: last.facts.clone(),
             operations: last.operations.clone(),
+            config: last.config.clone(),
             ..*last.as_ref()
         };
         change(&mut next);
@@ -239,6 +246,7 @@ fn view(dir: &std::path::Path, http: &str) -> View {
     View {
         version: 7,
         stack: Arc::new(stack),
+        config: Arc::new(config_view()),
         services,
         facts: Arc::new(facts(dir)),
         operations: Arc::new(vec![Arc::new(operation(1))]),
@@ -263,13 +271,29 @@ pub(super) fn operation(id: u64) -> Operation {
     }
 }
 
+fn config_view() -> ConfigView {
+    let place = Place { file: "/f".into(), line: 3, column: 7 };
+    let diagnostics = Diagnostics { list: vec![Diagnostic::at(&place, "this cannot be")], more: 2 };
+    let rejected = Rejected { at_ms: 1_700_000_001_000, diagnostics: Arc::new(diagnostics) };
+    let pending = vec!["logs.dir".to_owned()];
+    ConfigView { revision: 4, loaded_ms: 1_700_000_000_000, rejected: Some(Arc::new(rejected)), pending }
+}
+
 fn facts(dir: &std::path::Path) -> BTreeMap<ServiceName, Arc<Facts>> {
     let path = "/bin/alpha".into();
     let executable = Executable { path, device: 1, inode: 2, modified_ns: 3, size: 4 };
     let log = |file: &str| dir.join("logs").join(file);
     let log_trouble = LogTrouble { dropped_bytes: 120, dropped_lines: 3, error: Some("disk full".to_owned()) };
     BTreeMap::from([
-        (name("alpha"), Arc::new(Facts { executable: Some(executable), logs: vec![log("alpha.log")], log_trouble })),
+        (
+            name("alpha"),
+            Arc::new(Facts {
+                executable: Some(executable),
+                revision: Some(1),
+                logs: vec![log("alpha.log")],
+                log_trouble,
+            }),
+        ),
         (name("beta"), Arc::new(Facts { logs: vec![log("beta.out.log"), log("beta.err.log")], ..Facts::default() })),
     ])
 }

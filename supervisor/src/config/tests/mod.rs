@@ -1,6 +1,7 @@
 //! What `supervisor.toml` promises, key by key.
 //! Not here: the grammars, which are tested beside their parsers.
 
+mod changes;
 mod diagnostics;
 mod includes;
 mod limits;
@@ -13,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::diagnostics::Diagnostic;
-use super::files::Files;
+use super::files::{Files, Mark};
 use super::keys::{Shape, Status, keys};
 use super::*;
 
@@ -34,6 +35,10 @@ impl Files for Memory {
         let matches =
             |path: &&PathBuf| path.to_str().is_some_and(|path| path.starts_with(begin) && path.ends_with(end));
         Ok(self.0.keys().filter(matches).cloned().collect())
+    }
+
+    fn mark(&mut self, path: &Path) -> Mark {
+        self.0.get(path).map_or(Mark::default(), |text| Mark::of(text.as_bytes()))
     }
 }
 

@@ -142,7 +142,7 @@ fn defaults_hold_where_a_service_says_nothing() {
     assert_eq!((b.spec.restart.delay, b.spec.restart.jitter), (1000, 0.0));
     assert_eq!((a.launch.ports["x"], b.launch.ports["x"]), (1, 2));
     assert_eq!(a.launch.secrets["S"], SecretSource::Env("E".to_owned()));
-    assert_eq!(b.launch.secrets["S"], SecretSource::File(PathBuf::from("/stack/s")));
+    assert_eq!(b.launch.secrets["S"], SecretSource::File { path: PathBuf::from("/stack/s"), mark: Mark::default() });
     assert!(!a.spec.critical);
     let status = |service: &Service| match &service.launch.probes.values().next().unwrap().how {
         ProbeHow::Http { status, path, .. } => (path.clone(), status.clone()),
@@ -206,7 +206,7 @@ fn names_and_values_of_variables_are_checked() {
 fn secrets_say_where_they_are_and_not_what() {
     let keys = "secrets = { F = { file = \"s/f\" }, C = { command = \"get 'a b'\" }, E = { env = \"X\" } }";
     let secrets = service(keys).launch.secrets.clone();
-    assert_eq!(secrets["F"], SecretSource::File(PathBuf::from("/stack/s/f")));
+    assert_eq!(secrets["F"], SecretSource::File { path: PathBuf::from("/stack/s/f"), mark: Mark::default() });
     assert_eq!(secrets["C"], SecretSource::Command(vec!["get".to_owned(), "a b".to_owned()]));
     assert_eq!(secrets["E"], SecretSource::Env("X".to_owned()));
     let which = "`{ file = … }`, `{ command = … }` or `{ env = … }`";

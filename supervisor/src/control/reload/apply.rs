@@ -1,0 +1,181 @@
+//! A configuration that was accepted takes the place of the one in force: all of it, or nothing.
+//! Not here: whether it is accepted (`load`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use supervisor_core::{Event, Fleet, ServiceName};
+use supervisor_keeper::{MAX_RECORD, Request};
+
+use super::plan::{Changes, Plan};
+use super::{MAX_APPLIED, Mode, Reloaded, UnderWay, WITHIN, answer};
+use crate::config::{Diagnostic, Diagnostics, Recorded, Stack};
+use crate::control::effects::settings;
+use crate::control::in_force::InForce;
+use crate::control::listeners::{Listener, held_addresses, listener_name};
+use crate::control::run_loop::Control;
+use crate::control::sockets::{self, Swap};
+use crate::control::startup;
+
+impl Control {
+    pub(super) fn accept(&mut self, recorded: Recorded, stack: Stack, changes: Changes, under_way: UnderWay) {
+        let UnderWay { askers, began } = under_way;
+        let wanted: BTreeSet<ServiceName> = self.wanted().into_iter().collect();
+        let plan = Arc::new(Plan::new(&self.in_force.said, &stack, changes, &wanted));
+        let unasked = askers.is_empty();
+        let (dry, waiting): (Vec<_>, Vec<_>) = askers.into_iter().partition(|ask| ask.mode == Mode::DryRun);
+        if !unasked && waiting.is_empty() {
+            return answer(dry, &self.planned(&plan));
+        }
+        if plan.is_empty() {
+            let revision = self.in_force.revision;
+            let earlier = std::mem::take(&mut self.reloads.last);
+            if self.rejected.take().is_some() {
+                tracing::info!("the configuration is in order again, and as it is in force");
+                self.history.reload("in order again, and as it is in force");
+            }
+            drop(earlier);
+            self.reword(stack, recorded);
+            return answer(dry.into_iter().chain(waiting).collect(), &Reloaded::Unchanged { revision });
+        }
+        answer(dry, &self.planned(&plan));
+        if let Some(until) = self.too_many_applied() {
+            // Read again then: the last one wins.
+            self.reloads.held_until = Some(until);
+            self.reloads.waiting.extend(waiting);
+            self.reloads.touched = true;
+            return;
+        }
+        match self.apply(recorded.clone(), stack, &plan) {
+            Ok(()) => {
+                let (revision, took) = (self.in_force.revision, began.elapsed());
+                tracing::info!(revision, "reloaded: {plan}");
+                self.history.reload(&format!("revision {revision} is in force: {plan}"));
+                answer(waiting, &Reloaded::Applied { revision, took, plan });
+            }
+            Err(diagnostics) => self.reject(recorded, diagnostics, waiting),
+        }
+    }
+
+    fn planned(&self, plan: &Arc<Plan>) -> Reloaded {
+        if plan.is_empty() {
+            return Reloaded::Unchanged { revision: self.in_force.revision };
+        }
+        Reloaded::Planned { plan: Arc::clone(plan) }
+    }
+
+    /// When another one may take effect, if not now.
+    fn too_many_applied(&mut self) -> Option<supervisor_core::Time> {
+        let now = crate::control::now();
+        let applied = &mut self.reloads.applied_at;
+        while applied.front().is_some_and(|at| at.after(WITHIN) <= now) {
+            applied.pop_front();
+        }
+        if applied.len() < MAX_APPLIED { None } else { applied.front().map(|at| at.after(WITHIN)) }
+    }
+
+    /// The same configuration in other words: what it is read from and where things stand in it.
+    fn reword(&mut self, stack: Stack, recorded: Recorded) {
+        if *self.in_force.recorded == recorded {
+            return;
+        }
+        let next = self.in_force.reworded(stack, recorded);
+        if let Ok(kept) = kept(&next) {
+            self.in_force = next;
+            self.ask_keeper("keep the configuration", &kept);
+        }
+    }
+
+    /// What can fail comes first, and leaves everything as it was. The core is told before the new configuration is
+    /// kept: should this control die in between, the next one finds the old one, and brings everything back to it.
+    fn apply(&mut self, recorded: Recorded, stack: Stack, plan: &Plan) -> Result<(), Diagnostics> {
+        let next = self.in_force.next(stack, recorded, &plan.restarted());
+        let refused = |message: String| {
+            let diagnostic = Diagnostic::of_file(&next.said.file, &message);
+            Diagnostics { list: vec![diagnostic], more: 0 }
+        };
+        Fleet::check(&next.specs()).map_err(|error| refused(error.to_string()))?;
+        let kept = kept(&next).map_err(|error| refused(error.to_string()))?;
+        let swap = sockets::swap(next.stack.http.listen, self.http).map_err(|error| refused(error.to_string()))?;
+        self.reloads.applied_at.push_back(crate::control::now());
+        self.reloads.last = None;
+        self.rejected = None;
+        self.put_in_force(next, plan);
+        self.ask_keeper("keep the configuration", &kept);
+        match swap {
+            Swap::Keep => {}
+            Swap::To(listener) => self.swap_http(listener),
+        }
+        Ok(())
+    }
+
+    fn put_in_force(&mut self, next: InForce, plan: &Plan) {
+        self.catalogue.put_in_force(&next.stack);
+        self.in_force = next;
+        self.renew_facts();
+        self.configure_logs();
+        self.move_listeners();
+        self.renew_shutdown_timeout();
+        self.fleet.set_max_parallel_starts(self.in_force.stack.max_parallel_starts);
+        let plan = supervisor_core::Plan { specs: self.in_force.specs(), changes: plan.changes() };
+        self.happen(Event::Replanned(plan));
+        self.prune_catalogue();
+    }
+
+    fn renew_shutdown_timeout(&mut self) {
+        let timeout = startup::shutdown_timeout(&self.in_force.stack, self.longest_shutdown);
+        if timeout != self.shutdown_timeout {
+            self.shutdown_timeout = timeout;
+            let shutdown_timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            self.ask_keeper("configure", &Request::Configure { shutdown_timeout_ms });
+        }
+    }
+
+    /// New settings for logs that are being written.
+    fn configure_logs(&mut self) {
+        for run in self.runs.values() {
+            let service = self.catalogue.of(&run.record.service, run.record.revision);
+            let service = service.or_else(|| self.catalogue.current(&run.record.service));
+            if let Some(service) = service {
+                for path in &run.record.logs {
+                    self.pump.configure(path, settings(&service.launch.log));
+                }
+            }
+        }
+    }
+
+    /// A listener that its service does not want any more, and another one does, goes over to that one: a renamed
+    /// service refuses nobody. What nobody wants is closed.
+    fn move_listeners(&mut self) {
+        let mut free: BTreeMap<SocketAddr, Arc<Listener>> = BTreeMap::new();
+        let mut closed = Vec::new();
+        for (service, listeners) in &mut self.listeners {
+            let current = self.catalogue.current(service);
+            let fits = |listener: &mut Arc<Listener>| current.is_none_or(|current| !listener.fits(&current.launch));
+            for listener in listeners.extract_if(.., fits) {
+                closed.push(listener_name(service, &listener.name));
+                free.insert(listener.address, listener);
+            }
+        }
+        self.drop_listeners(closed);
+        let stack = Arc::clone(&self.in_force.stack);
+        for launch in stack.services.iter().map(|service| &service.launch) {
+            for (name, address) in held_addresses(launch) {
+                if let Some(listener) = free.remove(&address).and_then(|listener| listener.under(name)) {
+                    self.take_listener(&launch.name, listener);
+                }
+            }
+        }
+    }
+}
+
+/// For the keeper. What it cannot take is refused before anything has changed.
+fn kept(next: &InForce) -> io::Result<Request> {
+    let value = serde_json::to_vec(&next.kept()).map_err(io::Error::other)?;
+    if value.len() > MAX_RECORD {
+        return Err(io::Error::other("all files together are too long: at most 4 MiB of them are kept"));
+    }
+    Ok(Request::Put { key: startup::CONFIG.to_owned(), value })
+}

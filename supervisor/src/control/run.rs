@@ -1,0 +1,51 @@
+//! A run, as far as the shell is concerned: its record, its descriptors, who listens to it.
+//! Not here: its phase (the core), its process (the keeper).
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use super::prepare::{Places, Prepared, RunRecord};
+
+/// A run, as far as the shell is concerned.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) record: RunRecord,
+    pub(crate) pid: Option<i32>,
+    /// The same, for those who judge its messages.
+    pub(crate) main: Arc<AtomicI32>,
+    pub(crate) cookie: String,
+    /// Read ends that are not with the pump yet.
+    pub(crate) outputs: Vec<OwnedFd>,
+    pub(crate) notify: Option<UnixDatagram>,
+    /// Ends the task that reads the notify socket.
+    pub(crate) listening: Option<tokio::task::AbortHandle>,
+    /// Output pipes that the pump has not drained to the end.
+    pub(crate) undrained: usize,
+}
+
+impl Run {
+    pub(crate) fn fresh(number: u64, prepared: &mut Prepared, places: &Places) -> Self {
+        let outputs = std::mem::take(&mut prepared.outputs);
+        Self::recovered(number, prepared.record.clone(), None, outputs, prepared.notify.take(), places)
+    }
+
+    pub(crate) fn recovered(
+        number: u64,
+        record: RunRecord,
+        pid: Option<i32>,
+        outputs: Vec<OwnedFd>,
+        notify: Option<UnixDatagram>,
+        places: &Places,
+    ) -> Self {
+        let cookie = format!("{}.{number}", places.cookie);
+        let main = Arc::new(AtomicI32::new(pid.unwrap_or(0)));
+        Self { record, pid, main, cookie, outputs, notify, listening: None, undrained: 0 }
+    }
+
+    pub(crate) fn set_pid(&mut self, pid: i32) {
+        self.pid = Some(pid);
+        self.main.store(pid, Ordering::Relaxed);
+    }
+}
