@@ -17,8 +17,9 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 pub(crate) struct Flow {
     oauth: String,
     resource: String,
-    client: String,
-    cookie: String,
+    pub(crate) client: String,
+    /// Of the browser.
+    pub(crate) cookie: String,
 }
 
 impl Flow {

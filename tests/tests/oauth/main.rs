@@ -6,4 +6,5 @@ mod clients;
 mod faults;
 mod flow;
 mod sandbox;
+mod secrets;
 mod stand;
