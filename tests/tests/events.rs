@@ -217,3 +217,54 @@ fn services_are_looked_after_while_the_journal_cannot_be_written() {
     stack.cli(&["signal", "a", "CONT"]).succeeded();
     eventually("events to be kept again", || path.is_file().then_some(()));
 }
+
+#[test]
+fn on_a_full_disk_events_are_seen_numbers_never_come_again_and_later_ones_are_kept() {
+    let name = "on_a_full_disk_events_are_seen_numbers_never_come_again_and_later_ones_are_kept";
+    if !e2e::is_root() {
+        return e2e::skip(name, "only root may mount");
+    }
+    // In a mount namespace of its own, which ends with the stack.
+    let mount = "mkdir state && mount -t tmpfs -o size=128k,mode=700 tmpfs state && exec \"$@\"";
+    let stack = Setup::of("[services.a]\ncommand = './puppet wait'\nrestart = { delay = '0s', crash_loop = 0 }")
+        .before(&["unshare", "-m", "sh", "-c", mount, "sh"])
+        .start();
+    let filler = format!("/proc/{}/root{}", stack.keeper(), stack.path("state/filler").display());
+    let mut file = std::fs::File::create(&filler).expect("there is room for a name");
+    while file.write(&[0; 512]).is_ok_and(|count| count > 0) {}
+    let trouble = || stack.get("/api/v1/events?limit=1").json()["trouble"].is_string();
+    let kill = || {
+        let pid = stack.pid("a");
+        send(pid, Signal::SIGKILL);
+        stack.wait_until("a", "running again", |service| service.state() == "running" && service.pid() != Some(pid));
+        i64::from(pid)
+    };
+    let mut dead = Vec::new();
+    while !trouble() {
+        assert!(dead.len() < 100, "the disk is never full");
+        dead.push(kill());
+    }
+    dead.push(kill());
+    assert!(ends(&stack, "a").ends_with(&dead), "what cannot be written is seen all the same");
+    let shown = events(&stack, "limit=1")[0]["seq"].as_u64().expect("a number");
+    stack.kill_control();
+    kill();
+    drop(file);
+    std::fs::remove_file(&filler).expect("it is there");
+    let last = kill();
+    let after = events(&stack, "limit=1000&since=0");
+    let numbers: Vec<u64> = after.iter().filter_map(|event| event["seq"].as_u64()).collect();
+    assert!(numbers.windows(2).all(|two| two[0] < two[1]), "{numbers:?}");
+    let took_over =
+        after.iter().rfind(|event| event["cause"].as_str().is_some_and(|cause| cause.starts_with("took over")));
+    if let Some(event) = took_over {
+        assert!(event["seq"].as_u64() > Some(shown), "{event} after {shown}");
+    }
+    assert!(after.iter().any(|event| event["kind"] == "gap"), "what is missing is told: {after:?}");
+    assert_eq!(ends(&stack, "a").last(), Some(&last));
+    assert!(!trouble());
+    // Out here the lock that `stop` waits for is not to be seen.
+    let keeper = stack.keeper();
+    stack.cli(&["stop"]).succeeded();
+    eventually("the keeper to end", || (!alive(keeper)).then_some(()));
+}

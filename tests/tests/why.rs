@@ -126,7 +126,7 @@ fn a_service_that_waits_says_for_what_and_how_that_is() {
 
 #[test]
 fn a_service_that_is_well_is_told_in_few_words_and_a_stopped_one_how_to_start_it() {
-    let stack = Setup::of("[services.t]\ncommand = './puppet wait'").start();
+    let mut stack = Setup::of("[services.t]\ncommand = './puppet wait'").start();
     let pid = stack.pid("t");
     let page = why(&stack, "t", 0);
     tells(&page, &["t: running", &format!("pid {pid}, generation 1"), "log", "file"]);
@@ -137,4 +137,23 @@ fn a_service_that_is_well_is_told_in_few_words_and_a_stopped_one_how_to_start_it
     stack.cli(&["stop", "t"]).succeeded();
     tells(&why(&stack, "t", 0), &["t: stopped", "ended by us", "→ `supervisor start t`"]);
     stack.cli(&["why", "ghost"]).ended_with(2);
+    stack.stop();
+    let done = stack.cli(&["why", "t"]).ended_with(3);
+    tells(&done.stdout, &["what happened to t last", "killed by SIGKILL", "asked to stop"]);
+    assert!(done.stderr.contains("no supervisor runs"), "{}", done.stderr);
+}
+
+#[test]
+fn a_rejected_file_is_told_and_that_what_runs_is_older() {
+    let stack = Setup::of("[services.t]\ncommand = './puppet wait'").start();
+    let file = stack.path("supervisor.toml");
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    std::fs::write(&file, format!("{text}\nportt = 8001\n")).expect("it is ours");
+    let page = page(&stack, "t", "was rejected");
+    tells(&page, &["t: running", "supervisor.toml", "portt"]);
+    assert!(report(&stack, "t")["config"]["rejected"]["errors"][0]["message"].is_string());
+    let told = stack.cli(&["events", "--kind", "reload"]).succeeded().stdout;
+    assert!(told.contains("rejected") && told.contains("portt"), "{told}");
+    std::fs::write(&file, text).expect("it is ours");
+    eventually("it to be in order again", || (!stack.cli(&["why", "t"]).stdout.contains("rejected")).then_some(()));
 }

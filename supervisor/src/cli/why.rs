@@ -11,11 +11,18 @@ use super::args::Global;
 use super::failure::{Exit, Failure};
 use super::locate;
 use super::terminal::Screen;
+use crate::client::ClientError;
+use crate::journal::{Files, Filter, Since};
 
 pub(crate) fn why(global: &Global, screen: Screen, name: &str) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
-    place.warn_of_rejection(&place.client.status()?, screen);
-    let report = report::gather(&place, name)?;
+    let status = match place.client.status_with_resources() {
+        Ok(status) => status,
+        Err(error @ ClientError::NotRunning(_)) => return past(&place, screen, name, error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    place.warn_of_rejection(&status, screen);
+    let report = report::gather(&place, &status, name)?;
     if screen.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| Failure::of_system("write JSON", &error))?;
         screen.data(&format!("{json}\n"));
@@ -24,4 +31,20 @@ pub(crate) fn why(global: &Global, screen: Screen, name: &str) -> Result<Exit, F
     }
     let service = &report.service;
     Ok(if service.state.is_well() || !service.wanted { Exit::Done } else { Exit::Failed })
+}
+
+/// No supervisor runs: what the journal holds of the service may still say why.
+fn past(place: &locate::Place, screen: Screen, name: &str, failure: Failure) -> Result<Exit, Failure> {
+    const LAST: usize = 10;
+    let Ok(stack) = &place.stack else { return Err(failure) };
+    let service = locate::one_named(stack, name)?.spec.name.clone();
+    let filter = Filter { services: vec![service], kinds: Vec::new() };
+    let page = Files::new(&stack.state_dir).page(Since::Newest, &filter, LAST, []).unwrap_or_default();
+    if !screen.json && !screen.quiet && !page.events.is_empty() {
+        screen.data(&format!("what happened to {name} last\n"));
+        for entry in &page.events {
+            screen.data(&format!("  {}\n", super::events::line(&entry.note, name.len(), screen.colour)));
+        }
+    }
+    Err(failure)
 }

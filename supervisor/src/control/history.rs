@@ -43,6 +43,12 @@ impl History {
         self.journal.note(Note::new(timestamp::now(), Kind::Supervisor, cause));
     }
 
+    /// The machine slept, or someone stopped us.
+    pub(crate) fn stood_still(&self, seconds: u64) {
+        let cause = format!("resumed after {seconds}s in which nothing of the supervisor ran");
+        self.journal.note(Note::new(timestamp::now(), Kind::Control, &cause));
+    }
+
     /// Someone asked for something; of all services when none is named.
     pub(crate) fn request(&self, what: &str, services: &[ServiceName]) {
         let note = |cause: &str| Note::new(timestamp::now(), Kind::Request, cause);

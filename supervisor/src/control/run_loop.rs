@@ -232,6 +232,7 @@ impl Control {
         }
         if let Some(gap) = self.gaps.look(deadline, super::now()) {
             tracing::warn!("resumed after {} s in which nothing of the supervisor ran", gap / 1000);
+            self.history.stood_still(gap / 1000);
         }
         Ok(())
     }

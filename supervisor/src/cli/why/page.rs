@@ -9,6 +9,7 @@ use crate::cli::ends::{details, short};
 use crate::cli::output::clean;
 use crate::cli::status::{span, tone, uses};
 use crate::cli::table::{Tone, painted};
+use crate::config::Diagnostic;
 use crate::journal::Entry;
 use crate::timestamp;
 
@@ -62,6 +63,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         let now = service.log_error.as_ref().map(|error| format!("; now: {error}")).unwrap_or_default();
         facts.push(("log trouble", format!("{} lines were dropped{now}", service.log_dropped_lines)));
     }
+    facts.extend(config(report));
     facts.push(("wanted", if service.wanted { "up" } else { "down" }.to_owned()));
     facts.extend(process(report));
     if service.restarts > 0 {
@@ -74,6 +76,22 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts.extend(service.address.iter().map(|address| ("address", address.clone())));
     facts.extend(service.logs.iter().map(|log| ("log", log.display().to_string())));
     facts.push(("file", report.file.display().to_string()));
+    facts
+}
+
+/// What it runs with is not what the files say.
+fn config(report: &Report) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let service = &report.service;
+    if let (Some(runs), Some(wanted)) = (service.revision, service.wanted_revision)
+        && runs != wanted
+    {
+        facts.push(("config", format!("runs with revision {runs}, not {wanted}")));
+    }
+    if let Some(rejected) = &report.config.rejected {
+        let first = rejected.errors.first().map(Diagnostic::in_short).unwrap_or_default();
+        facts.push(("config", format!("what the files say was rejected: {first}")));
+    }
     facts
 }
 

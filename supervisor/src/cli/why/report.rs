@@ -11,7 +11,7 @@ use super::super::status::{chosen, has_changed};
 use super::advice::advice;
 use super::next::{self, Next};
 use super::ports::{self, Port};
-use crate::api::{SCHEMA_VERSION, ServiceDocument, StatusDocument};
+use crate::api::{ConfigDocument, SCHEMA_VERSION, ServiceDocument, StatusDocument};
 use crate::config::Service;
 use crate::journal::{Entry, Kind};
 use crate::timestamp;
@@ -31,6 +31,7 @@ pub(super) struct Report {
     pub(super) service: ServiceDocument,
     /// The file of the stack.
     pub(super) file: std::path::PathBuf,
+    pub(super) config: ConfigDocument,
     /// Its binary is another one than the one that runs.
     pub(super) binary_changed: bool,
     pub(super) next: Option<Next>,
@@ -57,10 +58,9 @@ pub(super) struct Dependency {
     pub(super) holds: bool,
 }
 
-pub(super) fn gather(place: &Place, name: &str) -> Result<Report, Failure> {
-    let status = place.client.status_with_resources()?;
+pub(super) fn gather(place: &Place, status: &StatusDocument, name: &str) -> Result<Report, Failure> {
     let names = [name.to_owned()];
-    let service = chosen(&status, &names)?[0].clone();
+    let service = chosen(status, &names)?[0].clone();
     // What it says now; what runs may be older.
     let written =
         place.stack.as_ref().ok().and_then(|stack| stack.services.iter().find(|one| one.spec.name == service.name));
@@ -68,11 +68,12 @@ pub(super) fn gather(place: &Place, name: &str) -> Result<Report, Failure> {
     let mut report = Report {
         schema_version: SCHEMA_VERSION,
         file: status.supervisor.file.clone(),
+        config: status.config.clone(),
         binary_changed: service.executable.as_ref().is_some_and(has_changed),
         next: next::next(&service, written.map(|one| &one.spec.restart), now_ms),
-        dependencies: written.map(|written| dependencies(written, &status)).unwrap_or_default(),
+        dependencies: written.map(|written| dependencies(written, status)).unwrap_or_default(),
         last_failed_check: last_failed_check(place, &service),
-        held_ports: ports::ports(&service, &status, place),
+        held_ports: ports::ports(&service, status, place),
         ends: events(place, &service, Kind::Exit, ENDS),
         last_words: last_words(&service),
         advice: None,
