@@ -27,7 +27,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) fn events(global: &Global, screen: Screen, events: &Events) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
-    place.warn_of_rejection(&place.client.status()?, screen);
+    // Without a supervisor nothing was rejected, and its journal is read all the same.
+    if let Ok(status) = place.client.status() {
+        place.warn_of_rejection(&status, screen);
+    }
     let filter = Filter { services: services(&place, &events.services)?, kinds: events.kinds.clone() };
     let mut past = Past { place: &place, filter: &filter };
     let mut printer = Printer::new(&place, &filter, screen);
