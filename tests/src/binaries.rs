@@ -15,6 +15,12 @@ pub fn puppet() -> PathBuf {
     beside_the_tests("puppet")
 }
 
+/// The well-behaved program, a service on the kit.
+#[must_use]
+pub fn exemplar() -> PathBuf {
+    beside_the_tests("exemplar")
+}
+
 fn beside_the_tests(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     let profile = test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps");

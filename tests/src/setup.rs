@@ -33,7 +33,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Services in the words of `supervisor.toml`. `./puppet` is the misbehaving program.
+    /// Services in the words of `supervisor.toml`. `./puppet` is the misbehaving program,
+    /// `./exemplar` the well-behaved one.
     #[must_use]
     pub fn of(services: &str) -> Self {
         Self {
@@ -101,8 +102,9 @@ impl Setup {
         let dir = tempfile::Builder::new().prefix("e2e").tempdir().expect("a temporary directory can be made");
         let root = dir.path().canonicalize().expect("it was just made");
         let program = lend(&binaries::supervisor(), &root.join("bin"));
-        let puppet = lend(&binaries::puppet(), &root.join("bin"));
-        symlink(puppet, root.join("puppet")).expect("the directory is new");
+        for (program, name) in [(binaries::puppet(), "puppet"), (binaries::exemplar(), "exemplar")] {
+            symlink(lend(&program, &root.join("bin")), root.join(name)).expect("the directory is new");
+        }
         fs::write(root.join("supervisor.toml"), self.toml(&root)).expect("the directory can be written");
         if self.user == User::Ordinary && is_root() {
             give_away(&root);
