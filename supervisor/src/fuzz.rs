@@ -2,15 +2,13 @@
 //! Not here: choosing the texts; `supervisor/fuzz` has the targets.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
 
-use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use supervisor_core::{Event, Fleet, ServiceName, ServiceSpec, Settings};
 
-use crate::api::{Door, Rules, Token};
+use crate::api::origin;
 use crate::config;
-use crate::control::{Facts, View, notify};
+use crate::control::notify;
 
 /// `supervisor.toml`; what follows the first NUL is its includes and env files.
 pub fn configuration(text: &str) {
@@ -61,15 +59,6 @@ pub fn output(bytes: &[u8]) {
     }
 }
 
-static VIEW: LazyLock<Arc<ArcSwap<View>>> = LazyLock::new(|| {
-    let text = "[http]\nallowed_hosts = [\"dev.example\"]\n[services.a]\ncommand = \"/bin/true\"\n";
-    let stack = Arc::new(config::fuzz::configuration(text).expect("it is right"));
-    let specs = stack.services.iter().map(|service| service.spec.clone()).collect();
-    let mut fleet = Fleet::new(Settings { max_parallel_starts: 1, seed: 1 }, specs).expect("one service");
-    let facts = Arc::new(Facts::of_stack(&stack));
-    Arc::new(ArcSwap::from_pointee(View::new(&stack, &mut fleet, &facts, 1, None)))
-});
-
 /// The head of a request: its target, then a header on each line. Whoever is let in named us, and nobody else.
 pub fn request(text: &str) {
     let mut lines = text.lines();
@@ -83,8 +72,7 @@ pub fn request(text: &str) {
         }
     }
     let bound = SocketAddr::from(([127, 0, 0, 1], 9700));
-    let door = Door::Tcp(Arc::new(Rules { bound, view: Arc::clone(&VIEW), token: Token::new("00") }));
-    if door.admit(&uri, &headers).is_err() {
+    if origin::admit(bound, &["dev.example".to_owned()], &uri, &headers).is_err() {
         return;
     }
     let hosts: Vec<&HeaderValue> = headers.get_all("host").iter().collect();

@@ -3,21 +3,20 @@
 
 use std::fmt;
 use std::hint::black_box;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Extension;
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use super::origin::{self, single};
 use super::problem::Problem;
 use super::rate::Rate;
 use crate::config::OpenGroup;
 use crate::control::View;
-
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The bearer token: 256 bits in hex.
 #[derive(Clone)]
@@ -124,45 +123,7 @@ pub(crate) struct Rules {
 
 impl Rules {
     fn admit(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-        let host = single(headers, &HOST).filter(|host| self.knows(host));
-        let Some(host) = host else {
-            return Err(Problem::new(
-                StatusCode::MISDIRECTED_REQUEST,
-                "this Host is not served here; add it to `[http] allowed_hosts` if it should be",
-            ));
-        };
-        if uri.authority().is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host)) {
-            return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "the request's target and its Host differ"));
-        }
-        let same_site =
-            headers.get_all(SEC_FETCH_SITE).iter().all(|site| matches!(site.as_bytes(), b"none" | b"same-origin"));
-        let same_origin = headers.get_all(ORIGIN).iter().all(|origin| {
-            let origin = origin.to_str().unwrap_or_default();
-            let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-            authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
-        });
-        if same_site && same_origin {
-            Ok(())
-        } else {
-            Err(Problem::new(StatusCode::FORBIDDEN, "requests of other origins are not served"))
-        }
-    }
-
-    /// Loopback's names and the bound address, without a port or with ours; configured names with any port, as a
-    /// proxy in front has its own.
-    fn knows(&self, host: &str) -> bool {
-        let Some((name, port)) = split_port(host) else { return false };
-        let name = name.to_ascii_lowercase();
-        if self.view.load().stack.http.allowed_hosts.contains(&name) {
-            return true;
-        }
-        let bound = match self.bound.ip() {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        };
-        let ours = matches!(name.as_str(), "localhost" | "127.0.0.1" | "[::1]")
-            || (name == bound && !self.bound.ip().is_unspecified());
-        ours && port.is_none_or(|port| port == self.bound.port())
+        origin::admit(self.bound, &self.view.load().stack.http.allowed_hosts, uri, headers)
     }
 
     fn is_open(&self, group: OpenGroup) -> bool {
@@ -183,24 +144,5 @@ impl Rules {
         let detail =
             "this needs `Authorization: Bearer TOKEN`; the token is in the file `token` of the runtime directory";
         Err(Refused::Told(Problem::new(StatusCode::UNAUTHORIZED, detail)))
-    }
-}
-
-/// The only value of a header; `None` when there is none, or more than one.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(value)
-}
-
-/// `name`, `name:port`, `[v6]` or `[v6]:port`.
-fn split_port(host: &str) -> Option<(&str, Option<u16>)> {
-    let name_len = if host.starts_with('[') { host.find(']')? + 1 } else { host.find(':').unwrap_or(host.len()) };
-    let (name, rest) = host.split_at(name_len);
-    match rest.strip_prefix(':') {
-        None if rest.is_empty() => Some((name, None)),
-        None => None,
-        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some((name, Some(port.parse().ok()?))),
-        Some(_) => None,
     }
 }

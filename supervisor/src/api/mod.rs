@@ -17,6 +17,7 @@ mod logs;
 mod metrics;
 mod openapi;
 mod operations;
+pub(crate) mod origin;
 mod paced;
 mod problem;
 mod rate;
@@ -39,8 +40,6 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use access::Token;
-#[cfg(fuzzing)]
-pub(crate) use access::{Door, Rules};
 pub(crate) use document::*;
 pub(crate) use events::{EventsDocument, kinds};
 pub(crate) use rate::Rate;
