@@ -95,3 +95,33 @@ pub fn request(text: &str) {
     }
     assert!(headers.get_all("sec-fetch-site").iter().all(|site| site == "none" || site == "same-origin"));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_right_and_what_is_odd_passes_every_entry() {
+        for text in ["[services.a]\ncommand = \"/bin/true\"\nenv_file = \"e\"\n\0A=1", "\0", "[", "x = 1"] {
+            configuration(text);
+        }
+        for text in ["A=1\nexport B='x y'", "=", "A=\"${"] {
+            env_file(text);
+        }
+        for text in ["10s", "1h30m", "10MiB", "-1", "999999999999999999999s"] {
+            quantity(text);
+        }
+        for text in ["a-1", "-a", "../a", ""] {
+            name(text);
+        }
+        for text in ["READY=1\nSTATUS=\u{1b}[2J\nWATCHDOG=1", "=", "STATUS="] {
+            notification(text);
+        }
+        for text in ["a \u{1b}[31mred\u{1b}[0m \u{1b}]0;t\u{7}", "\u{9b}31m", "\u{1b}["] {
+            output(text.as_bytes());
+        }
+        for host in ["localhost:9700", "LOCALHOST", "dev.example:1", "evil.example", "[::1]:9700", "127.0.0.1:99999"] {
+            request(&format!("/\nHost: {host}\nOrigin: http://{host}\nSec-Fetch-Site: none"));
+        }
+    }
+}

@@ -6,7 +6,7 @@ mod cli;
 mod client;
 mod config;
 mod control;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod journal;
 mod platform;

@@ -6,7 +6,7 @@ mod child;
 mod codec;
 mod contact;
 mod control;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod keeper;
 mod message;

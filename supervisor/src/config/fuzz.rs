@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::Files;
+use super::files::{Files, Mark};
 use super::{Stack, Surroundings, env_file, load, quantity};
 
 const MAIN: &str = "/stack/supervisor.toml";
@@ -23,6 +23,10 @@ impl Files for Texts<'_> {
 
     fn glob(&mut self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
         Ok(vec![pattern.to_owned()])
+    }
+
+    fn mark(&mut self, _path: &Path) -> Mark {
+        Mark::of(self.other.as_bytes())
     }
 }
 

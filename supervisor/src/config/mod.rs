@@ -9,7 +9,7 @@ mod env_file;
 mod environment;
 mod expand;
 mod files;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod glob;
 mod keys;
