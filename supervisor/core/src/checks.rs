@@ -16,6 +16,8 @@ struct Tries {
     next: Next,
     pause: Millis,
     failures: u32,
+    /// It has passed since it was first tried.
+    passed: bool,
     /// What the last try saw, if it failed.
     answer: Option<String>,
 }
@@ -30,7 +32,7 @@ impl Tries {
     fn new(check: &Check, first: Time, pause: Millis) -> Self {
         // A pause of nothing would be a loop without rest.
         let pause = pause.max(1);
-        Self { check: check.clone(), next: Next::Due(first), pause, failures: 0, answer: None }
+        Self { check: check.clone(), next: Next::Due(first), pause, failures: 0, passed: false, answer: None }
     }
 
     fn deadline(&self) -> Option<Time> {
@@ -301,6 +303,7 @@ impl Vitals {
         match outcome {
             ProbeOutcome::Passed => {
                 tries.failures = 0;
+                tries.passed = true;
                 tries.answer = None;
             }
             ProbeOutcome::Failed(answer) => {
@@ -308,6 +311,20 @@ impl Vitals {
                 tries.answer = Some(answer);
             }
         }
+    }
+
+    /// Tried at once.
+    pub(crate) fn hasten(&mut self, now: Time) {
+        for tries in &mut self.checks {
+            if let Next::Due(at) = &mut tries.next {
+                *at = now;
+            }
+        }
+    }
+
+    /// Every check has passed, and none has failed since.
+    pub(crate) fn sound(&self) -> bool {
+        self.checks.iter().all(|tries| tries.passed && tries.answer.is_none())
     }
 
     /// Why the run counts as dead, if it does.

@@ -1,44 +1,34 @@
 //! After a main process: the rest of its tree is ended, and the run is over.
 //! Not here: what follows (see `verdict`).
 
-use std::mem;
-
 use crate::command::Command;
 use crate::ending::KILLED_GONE_WITHIN;
-use crate::phase::{Ending, Force, Live, Phase, Rest};
-use crate::service::{Service, Turn};
+use crate::run::{Ending, Force, Life, Rest, Run, Stage};
+use crate::service::Turn;
 use crate::snapshot::ExitReport;
 use crate::words;
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
 
-impl Service {
+impl Run {
     /// The main process is gone; with `alone`, so is all its tree.
     pub(crate) fn exited(&mut self, mut exit: ExitReport, alone: bool, turn: &mut Turn) {
-        let (live, how) = match mem::replace(&mut self.phase, Phase::Stopped) {
-            Phase::Starting { live, .. } | Phase::Running { live, .. } => (live, None),
-            Phase::Stopping { live, ending, force, .. } => (live, Some((ending, force))),
+        let own = (Ending::Own, Force::Polite { kill_at: self.kill_at(turn.now) });
+        let (life, (ending, force)) = match &self.stage {
+            Stage::Starting { life, .. } | Stage::Ready { life, .. } => (life.clone(), own),
+            // It was told that another one serves, and has seen its last client off.
+            Stage::Draining { life, .. } => (life.clone(), (Ending::Asked(crate::run::Again::Fresh), own.1)),
+            Stage::Stopping { life, ending, force, .. } => (life.clone(), (ending.clone(), *force)),
             // Its exit overtook the news of its birth.
-            Phase::Spawning { run, spec, begun, .. } => {
-                (Live { run, spec, pid: exit.pid, begun, started: begun.min(exit.at), status: None }, None)
-            }
-            other @ (Phase::Stopped
-            | Phase::Completed
-            | Phase::Failed { .. }
-            | Phase::Waiting { .. }
-            | Phase::Backoff { .. }
-            | Phase::Clearing { .. }) => {
-                self.phase = other;
-                return;
-            }
+            Stage::Spawning { .. } => (Life { pid: exit.pid, started: self.begun.min(exit.at), status: None }, own),
+            Stage::Clearing { .. } | Stage::Over { .. } => return,
         };
-        let (ending, force) = how.unwrap_or_else(|| (Ending::Own, Force::Polite { kill_at: live.kill_at(turn.now) }));
         exit.generation = self.generation;
-        exit.ran = exit.at.since(live.started);
+        exit.ran = exit.at.since(life.started);
         exit.leftovers.clear();
         match &ending {
-            Ending::Own | Ending::Unborn => exit.asked = false,
+            Ending::Own | Ending::Unborn | Ending::Busy => exit.asked = false,
             Ending::Unready(reason) | Ending::Unhealthy(reason) => {
                 exit.asked = true;
                 exit.reason = Some(reason.clone());
@@ -46,7 +36,7 @@ impl Service {
             Ending::Asked(_) => exit.asked = true,
         }
         if alone {
-            self.over(live.run, exit, ending, turn);
+            self.over(exit, ending, turn);
             return;
         }
         let force = match force {
@@ -56,29 +46,29 @@ impl Service {
                 Force::Killed { gone_by: turn.now.after(KILLED_GONE_WITHIN) }
             }
         };
-        turn.out.push(Command::Survey { run: live.run });
+        turn.out.push(Command::Survey { run: self.number });
         let cause = format!("{}; looking for the rest of its tree", words::exit(&exit));
-        self.enter(Phase::Clearing { live, exit, ending, rest: Rest::new(force) }, cause);
+        self.enter(Stage::Clearing { life, exit, ending, rest: Rest::new(force) }, cause);
     }
 
     /// These processes of its tree are left; none: the run is over.
     pub(crate) fn surveyed(&mut self, mut remaining: Vec<i32>, turn: &mut Turn) {
-        let Phase::Clearing { live, exit, ending, rest } = &mut self.phase else {
+        let run = self.number;
+        let Stage::Clearing { exit, ending, rest, .. } = &mut self.stage else {
             return;
         };
-        let run = live.run;
         if remaining.is_empty() {
             let mut exit = exit.clone();
             exit.leftovers = rest.killed.iter().copied().collect();
             let ending = ending.clone();
-            self.over(run, exit, ending, turn);
+            self.over(exit, ending, turn);
             return;
         }
         remaining.sort_unstable();
         remaining.dedup();
         rest.remaining = remaining;
         let left = format!("{}; {}", words::exit(exit), words::left(&rest.remaining));
-        let cause = match rest.force {
+        self.cause = match rest.force {
             Force::Polite { .. } => {
                 rest.ask(run, turn);
                 left
@@ -92,7 +82,14 @@ impl Service {
                 words::undying(&rest.remaining)
             }
         };
-        self.explain(cause);
+    }
+
+    /// Its one end is recorded.
+    pub(crate) fn over(&mut self, exit: ExitReport, ending: Ending, turn: &mut Turn) {
+        let (service, cause) = (self.spec.name.clone(), words::exit(&exit));
+        turn.out.push(Command::Ended { service: service.clone(), exit: Box::new(exit.clone()), cause: cause.clone() });
+        turn.out.push(Command::Release { service, run: self.number });
+        self.enter(Stage::Over { exit, ending }, cause);
     }
 }
 

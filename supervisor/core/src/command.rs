@@ -1,10 +1,9 @@
 //! What the core asks the shell to do. A failed effect comes back as an event.
 //! Not here: doing it.
 
-use serde::{Deserialize, Serialize};
-
-use crate::snapshot::State;
-use crate::spec::{CheckId, ServiceName, StopPolicy};
+use crate::memory::Memory;
+use crate::snapshot::{RolloutSnapshot, State};
+use crate::spec::{CheckId, ServiceName};
 
 /// One effect. Commands are carried out in the order in which they are given.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +17,8 @@ pub enum Command {
         run: u64,
         /// The generation: 1, 2, 3 … per service.
         generation: u64,
+        /// Which instance of the service it is, from 0.
+        instance: u32,
         /// The revision of its spec: which launch is meant.
         revision: u64,
         /// Its place in an ordered shutdown without control: higher numbers are stopped first.
@@ -25,6 +26,13 @@ pub enum Command {
     },
     /// Send `signal`, then `SIGCONT`, to the main process of `run`.
     Stop {
+        /// The run.
+        run: u64,
+        /// The number of the signal.
+        signal: i32,
+    },
+    /// Send `signal`, then `SIGCONT`, to the main process of `run`: another generation serves, it finishes and ends.
+    Drain {
         /// The run.
         run: u64,
         /// The number of the signal.
@@ -94,6 +102,13 @@ pub enum Command {
     },
     /// A change of state happened: write one line of log.
     Report(Transition),
+    /// A rollout has come to another phase, or to its result.
+    Rollout {
+        /// The service.
+        service: ServiceName,
+        /// All that is known of it.
+        rollout: Box<RolloutSnapshot>,
+    },
     /// All is down. The supervisor may exit.
     FinishShutdown,
 }
@@ -111,36 +126,4 @@ pub struct Transition {
     pub to: State,
     /// Why, in words.
     pub cause: String,
-}
-
-/// What must survive a restart of control, per service.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Memory {
-    /// Wanted up.
-    pub wanted: bool,
-    /// The newest generation that was started.
-    pub generation: u64,
-    /// The run of that generation.
-    pub run: u64,
-    /// The revision of the spec that run was started with.
-    pub revision: u64,
-    /// How that run is to be asked to end, even if its service is not in the plan any more.
-    pub stop: Option<StopPolicy>,
-    /// That run became ready.
-    pub ready: bool,
-    /// That run was asked to end; if it is wanted nevertheless, another one is to follow it.
-    pub ending: bool,
-    /// Failures in a row, as the restart policy counts them.
-    pub failures: u32,
-    /// Restarts since the service was last started by hand.
-    pub restarts: u64,
-    /// It ended with success, and the restart policy wants no other run (a oneshot: it has completed).
-    pub completed: bool,
-    /// The restart policy wants no other run.
-    pub given_up: bool,
-    /// How the main process of the newest run ended, while the rest of its tree is looked for.
-    pub clearing: Option<crate::snapshot::ExitReport>,
-    /// How the last run ended.
-    pub last_exit: Option<crate::snapshot::ExitReport>,
 }

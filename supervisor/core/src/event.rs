@@ -86,8 +86,24 @@ pub enum Event {
         /// The run.
         run: u64,
     },
+    /// `X_DRAINED=` and `X_CUT=`: how a drain has gone.
+    NotifiedDrained {
+        /// The run.
+        run: u64,
+        /// What became of its connections.
+        seen_off: SeenOff,
+    },
     /// `next_deadline` has come.
     DeadlineReached,
+}
+
+/// What a generation says at the end of its drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenOff {
+    /// Connections that were served to their end.
+    pub drained: u64,
+    /// Connections that were cut at the deadline.
+    pub cut: u64,
 }
 
 /// What came of one try of a check.

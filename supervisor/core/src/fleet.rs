@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::command::{Command, Memory};
+use crate::command::Command;
 use crate::ending::KILLED_GONE_WITHIN;
 use crate::event::Event;
 use crate::graph::Graph;
+use crate::memory::Memory;
 use crate::recover::left_behind;
 use crate::restart::Random;
+use crate::run::Run;
 use crate::service::{Service, Turn};
 use crate::snapshot::ServiceSnapshot;
 use crate::spec::{GraphError, ServiceName, ServiceSpec};
@@ -32,8 +34,10 @@ pub struct Settings {
 pub struct Recovered {
     /// What `Command::Remember` gave last.
     pub memory: Memory,
-    /// Its live run (or one whose exit is about to be told): run, pid, when it was started.
-    pub run: Option<(u64, i32, Time)>,
+    /// Its live runs (and those whose exit is about to be told): run, pid, when it was started.
+    pub runs: Vec<(u64, i32, Time)>,
+    /// Its specs of older revisions that something of it may still go by.
+    pub older: Vec<ServiceSpec>,
 }
 
 /// All services together: what should run, what runs, and what to do about the difference.
@@ -97,7 +101,8 @@ impl Fleet {
         now: Time,
     ) -> Result<(Self, Vec<Command>), GraphError> {
         let mut fleet = Self::new(settings, specs)?;
-        let seen = recovered.values().flat_map(|r| [Some(r.memory.run), r.run.map(|(run, _, _)| run)]).flatten().max();
+        let runs = |r: &Recovered| r.runs.iter().map(|(run, _, _)| *run).chain([r.memory.run]).max();
+        let seen = recovered.values().filter_map(runs).max();
         fleet.next_run = next_run.max(seen.unwrap_or(0).saturating_add(1));
         let mut turn = fleet.turn(now);
         for service in &mut fleet.services {
@@ -163,7 +168,9 @@ impl Fleet {
         let least = now.after(STALL);
         self.resumed = now;
         for service in &mut self.services {
-            service.phase.shift(gap, now, least);
+            for slot in &mut service.slots {
+                slot.shift(gap, now, least);
+            }
             service.touch();
         }
         match &mut self.course {
@@ -192,25 +199,21 @@ impl Fleet {
             Event::Replanned(plan) => self.replan(plan, turn),
             Event::ShutdownRequested { within } => self.shut_down(within, turn),
             Event::ShutdownNowRequested => self.kill_all(turn),
-            Event::Spawned { run, pid } => self.with(run, |service| service.spawned(pid, turn)),
-            Event::SpawnFailed { run, failure } => {
-                self.with(run, |service| service.spawn_failed(&failure, turn));
-            }
-            Event::Exited { run, exit, alone } => {
-                self.with(run, |service| service.exited(exit, alone, turn));
-            }
-            Event::Surveyed { run, remaining } => {
-                self.with(run, |service| service.surveyed(remaining, turn));
-            }
+            Event::Spawned { run, pid } => self.with(run, |run| run.spawned(pid, turn)),
+            Event::SpawnFailed { run, failure } => self.with(run, |run| run.spawn_failed(&failure, turn)),
+            Event::Exited { run, exit, alone } => self.with(run, |run| run.exited(exit, alone, turn)),
+            Event::Surveyed { run, remaining } => self.with(run, |run| run.surveyed(remaining, turn)),
             Event::Probed { run, check, began, outcome } => {
-                self.with(run, |service| service.probed(check, began, outcome, turn));
+                self.with(run, |run| run.probed(check, began, outcome, turn));
             }
-            Event::NotifiedReady { run } => self.with(run, |service| service.notified_ready(turn)),
-            Event::NotifiedStatus { run, status } => {
-                self.with(run, |service| service.notified_status(status));
-            }
+            Event::NotifiedReady { run } => self.with(run, |run| run.notified_ready(turn)),
+            Event::NotifiedStatus { run, status } => self.with(run, |run| run.notified_status(status)),
+            Event::NotifiedDrained { run, seen_off } => self.with(run, |run| run.notified_drained(seen_off)),
             Event::NotifiedWatchdog { run } => {
-                self.with(run, |service| service.notified_watchdog(now));
+                // Nobody sees it, so nothing has changed.
+                if let Some(run) = self.services.iter_mut().find_map(|service| service.run_mut(run)) {
+                    run.notified_watchdog(now);
+                }
             }
             Event::DeadlineReached => {}
         }
@@ -241,7 +244,7 @@ impl Fleet {
         if let Course::Finished = self.course {
             return None;
         }
-        let due = self.services.iter().filter_map(|service| service.phase.deadline());
+        let due = self.services.iter().filter_map(Service::deadline);
         due.chain(self.slot_deadline(now)).chain(self.course.deadline()).min()
     }
 
@@ -305,9 +308,13 @@ impl Fleet {
     }
 
     /// News of a run that is over concerns nobody.
-    fn with(&mut self, run: u64, act: impl FnOnce(&mut Service)) {
-        if let Some(service) = self.services.iter_mut().find(|service| service.phase.run() == Some(run)) {
-            act(service);
+    fn with(&mut self, number: u64, act: impl FnOnce(&mut Run)) {
+        for service in &mut self.services {
+            if let Some(run) = service.run_mut(number) {
+                act(run);
+                service.touch();
+                return;
+            }
         }
     }
 }

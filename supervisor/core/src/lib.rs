@@ -11,12 +11,17 @@ mod event;
 mod fleet;
 mod graph;
 mod health;
+mod launch;
+mod memory;
 mod order;
 mod phase;
 mod plan;
 mod recover;
 mod restart;
+mod rollout;
+mod run;
 mod service;
+mod slot;
 mod snapshot;
 mod spec;
 mod starting;
@@ -25,12 +30,16 @@ mod verdict;
 mod view;
 mod words;
 
-pub use command::{Command, Memory, Transition};
-pub use event::{Event, Failure, ProbeOutcome};
+pub use command::{Command, Transition};
+pub use event::{Event, Failure, ProbeOutcome, SeenOff};
 pub use fleet::{Fleet, Recovered, Settings};
 pub use health::{Health, HealthStatus};
+pub use memory::{Memory, RolloutMemory, RunMemory, SlotMemory};
 pub use plan::{Change, Plan};
-pub use snapshot::{ExitReport, RunSnapshot, ServiceSnapshot, State};
+pub use snapshot::{
+    ExitReport, GenerationSnapshot, Role, RolloutPhase, RolloutResult, RolloutSnapshot, RunSnapshot, ServiceSnapshot,
+    State,
+};
 pub use spec::{
     Check, CheckId, Condition, Dependency, GraphError, Kind, Liveness, Policy, Readiness, RestartPolicy, RolloutPolicy,
     ServiceName, ServiceNameError, ServiceSpec, StopPolicy,

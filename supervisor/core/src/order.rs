@@ -2,8 +2,10 @@
 //! Not here: what starting and stopping are.
 
 use crate::fleet::Fleet;
-use crate::phase::{Again, Blocker, Ending, Phase};
-use crate::service::Turn;
+use crate::phase::{Blocker, Phase};
+use crate::run::Run;
+use crate::service::{Service, Turn};
+use crate::slot::Slot;
 use crate::snapshot::State;
 use crate::spec::{Condition, Kind};
 use crate::time::{Millis, Time};
@@ -20,17 +22,27 @@ impl Fleet {
 
     /// When a slot is freed by age, if anyone waits for one.
     pub(crate) fn slot_deadline(&self, now: Time) -> Option<Time> {
-        let starved = |phase: &Phase| matches!(phase, Phase::Waiting { blocker: Some(Blocker::NoSlot) });
-        if !self.services.iter().any(|service| starved(&service.phase)) {
+        let starved = |slot: &Slot| matches!(slot.phase, Phase::Waiting { blocker: Some(Blocker::NoSlot) });
+        let held = |service: &Service| {
+            service.rollout.as_ref().is_some_and(|rollout| rollout.blocker == Some(Blocker::NoSlot))
+        };
+        if !self.services.iter().any(|service| service.slots.iter().any(starved) || held(service)) {
             return None;
         }
-        self.services.iter().filter_map(|service| service.phase.slot_until(SLOT_SPAN)).filter(|&at| at > now).min()
+        self.taken().filter(|&at| at > now).min()
+    }
+
+    /// When each start slot that is taken is free again.
+    fn taken(&self) -> impl Iterator<Item = Time> {
+        let runs = self.services.iter().flat_map(|service| &service.slots).flat_map(Slot::runs);
+        runs.filter_map(|run| run.slot_until(SLOT_SPAN))
     }
 
     /// A service that lives and is wanted down is asked to end once nothing above it, that goes down too, is left.
     fn stop_next(&mut self, turn: &mut Turn) {
-        let waits = |phase: &Phase| matches!(phase, Phase::Starting { .. } | Phase::Running { .. });
-        if !self.services.iter().any(|service| !service.wanted() && waits(&service.phase)) {
+        let waits =
+            |service: &Service| !service.wanted() && service.slots.iter().flat_map(Slot::runs).any(Run::unasked);
+        if !self.services.iter().any(waits) {
             return;
         }
         let mut above: Vec<Option<usize>> = vec![None; self.services.len()];
@@ -40,54 +52,81 @@ impl Fleet {
                 let goes_down = !service.wanted() && !service.down() && !service.undying();
                 if goes_down { Some(dependent) } else { above[dependent] }
             });
-            if self.services[place].wanted() || !waits(&self.services[place].phase) {
+            if !waits(&self.services[place]) {
                 continue;
             }
-            match above[place] {
-                None => {
-                    self.services[place].end(Ending::Asked(Again::Fresh), "asked to stop".to_owned(), turn);
-                }
-                Some(first) => {
-                    let cause = format!("waiting for {} to stop", self.services[first].spec.name);
-                    self.services[place].explain(cause);
+            let first = above[place].map(|first| format!("waiting for {} to stop", self.services[first].spec.name));
+            let service = &mut self.services[place];
+            match first {
+                None => service.slots.iter_mut().for_each(|slot| slot.end_all(turn)),
+                Some(cause) => {
+                    let runs = service.slots.iter_mut().filter_map(|slot| slot.phase.run_mut());
+                    runs.filter(|run| run.unasked()).for_each(|run| run.cause.clone_from(&cause));
                 }
             }
+            service.touch();
         }
     }
 
     /// In the order of the specs, as far as dependencies and slots allow.
     fn start_next(&mut self, turn: &mut Turn) {
-        let young = |at: &Time| *at > turn.now;
-        let taken = self.services.iter().filter_map(|service| service.phase.slot_until(SLOT_SPAN)).filter(young);
-        let mut free = self.settings.max_parallel_starts.max(1).saturating_sub(taken.count());
+        let taken = self.taken().filter(|at| *at > turn.now).count();
+        let mut free = self.settings.max_parallel_starts.max(1).saturating_sub(taken);
         for place in 0..self.services.len() {
-            let known = match &self.services[place].phase {
-                Phase::Waiting { blocker } => *blocker,
-                Phase::Backoff { until: due, .. } | Phase::Failed { retry_at: Some(due) } if *due <= turn.now => None,
-                Phase::Stopped
-                | Phase::Completed
-                | Phase::Failed { .. }
-                | Phase::Backoff { .. }
-                | Phase::Spawning { .. }
-                | Phase::Starting { .. }
-                | Phase::Running { .. }
-                | Phase::Stopping { .. }
-                | Phase::Clearing { .. } => continue,
-            };
-            match self.blocker(place, free) {
-                None => {
-                    free -= 1;
-                    let run = self.next_run;
-                    self.next_run += 1;
-                    self.services[place].spawn(run, self.graph.rank(place), turn);
-                }
-                Some(blocker) if known == Some(blocker) => {}
-                Some(blocker) => {
-                    let cause = self.in_words(blocker);
-                    self.services[place].enter(Phase::Waiting { blocker: Some(blocker) }, cause);
-                }
+            for slot in 0..self.services[place].slots.len() {
+                self.start_slot(place, slot, &mut free, turn);
+            }
+            self.roll_next(place, &mut free, turn);
+        }
+    }
+
+    fn start_slot(&mut self, place: usize, slot: usize, free: &mut usize, turn: &mut Turn) {
+        let known = match &self.services[place].slots[slot].phase {
+            Phase::Waiting { blocker } => *blocker,
+            Phase::Backoff { until: due, .. } | Phase::Failed { retry_at: Some(due) } if *due <= turn.now => None,
+            Phase::Stopped | Phase::Completed | Phase::Failed { .. } | Phase::Backoff { .. } | Phase::Up(_) => return,
+        };
+        match self.blocker(place, *free) {
+            None => {
+                *free -= 1;
+                let run = self.take_number();
+                self.services[place].spawn(slot, run, self.graph.rank(place), turn);
+            }
+            Some(blocker) if known == Some(blocker) => {}
+            Some(blocker) => {
+                let cause = self.in_words(blocker);
+                let service = &mut self.services[place];
+                service.slots[slot].enter(Phase::Waiting { blocker: Some(blocker) }, cause);
+                service.touch();
             }
         }
+    }
+
+    /// A successor of what runs. What it depends on is rolled first.
+    fn roll_next(&mut self, place: usize, free: &mut usize, turn: &mut Turn) {
+        let Some(slot) = self.services[place].next_to_roll() else {
+            return;
+        };
+        let rolls = |on: usize| self.services[on].rollout.is_some();
+        let first = self.graph.dependencies(place).iter().find(|&&(on, _)| rolls(on));
+        let first = first.map(|&(on, condition)| Blocker::Dependency { on, condition, state: State::Rolling });
+        match self.blocker(place, *free).or(first) {
+            None => {
+                *free -= 1;
+                let run = self.take_number();
+                self.services[place].roll(slot, run, self.graph.rank(place), turn);
+            }
+            Some(blocker) => {
+                let cause = self.in_words(blocker);
+                self.services[place].hold_rollout(blocker, cause);
+            }
+        }
+    }
+
+    fn take_number(&mut self) -> u64 {
+        let run = self.next_run;
+        self.next_run += 1;
+        run
     }
 
     fn blocker(&self, place: usize, free: usize) -> Option<Blocker> {
@@ -100,14 +139,10 @@ impl Fleet {
 
     fn holds(&self, on: usize, condition: Condition) -> bool {
         let service = &self.services[on];
-        let completed = matches!(service.phase, Phase::Completed);
         match condition {
-            Condition::Started => {
-                let lives = matches!(service.phase, Phase::Starting { .. } | Phase::Running { .. });
-                (lives && service.wanted()) || (completed && service.spec.kind == Kind::Oneshot)
-            }
+            Condition::Started => service.started() || (service.completed() && service.spec.kind == Kind::Oneshot),
             Condition::Ready => service.ready(),
-            Condition::Completed => completed,
+            Condition::Completed => service.completed(),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::fleet::Fleet;
 use crate::graph::Graph;
 use crate::phase::Phase;
-use crate::service::{REPLACED, Service, Turn};
+use crate::service::{REPLACED, Service, Turn, Want};
 use crate::spec::{GraphError, ServiceName, ServiceSpec};
 
 /// A new configuration, as far as decisions need it. Services that are not in it any more are stopped and forgotten;
@@ -113,8 +113,13 @@ impl Fleet {
         self.graph = Graph::new(&specs).unwrap_or_default();
         for service in &mut self.services {
             // A blocker names a place, and places have changed.
-            if let Phase::Waiting { blocker } = &mut service.phase {
-                *blocker = None;
+            for slot in &mut service.slots {
+                if let Phase::Waiting { blocker } = &mut slot.phase {
+                    *blocker = None;
+                }
+            }
+            if let Some(rollout) = &mut service.rollout {
+                rollout.blocker = None;
             }
         }
     }
@@ -142,39 +147,40 @@ impl Service {
             Change::Replace => {
                 if self.wanted() {
                     self.restart(REPLACED, turn);
+                } else {
+                    self.fallback = None;
                 }
             }
         }
+        self.resize(turn);
     }
 
     /// It was on its way out of the fleet: what still runs of it is not what the plan means.
     fn return_as(&mut self, spec: Arc<ServiceSpec>, turn: &mut Turn) {
         let autostart = spec.autostart;
         self.spec = spec;
+        self.fallback = None;
         self.begin_anew();
         if autostart {
             self.restart(REPLACED, turn);
         }
+        self.resize(turn);
         self.touch();
     }
 
     /// What runs goes by the new spec from now on; what was given up is worth a try.
-    fn update(&mut self, turn: &mut Turn) {
-        let now = turn.now;
-        let new = Arc::clone(&self.spec);
-        match &mut self.phase {
-            Phase::Spawning { spec, .. } => *spec = new,
-            Phase::Starting { live, gates } => {
-                gates.update(&live.spec.ready, &new.ready, now);
-                live.spec = new;
+    fn update(&mut self, turn: &Turn) {
+        let (new, want) = (Arc::clone(&self.spec), self.want);
+        for slot in &mut self.slots {
+            if let Phase::Failed { .. } = slot.phase
+                && want == Want::Up
+            {
+                slot.start(want);
             }
-            Phase::Running { live, vitals, .. } => {
-                vitals.update(new.live.as_ref(), now);
-                live.spec = new;
+            let runs = slot.phase.run_mut().into_iter().chain(slot.successor.as_deref_mut()).chain(&mut slot.leaving);
+            for run in runs.filter(|run| run.spec.revision == new.revision) {
+                run.update(&new, turn.now);
             }
-            Phase::Stopping { live, .. } | Phase::Clearing { live, .. } => live.spec = new,
-            Phase::Failed { .. } => self.start(turn),
-            Phase::Stopped | Phase::Completed | Phase::Waiting { .. } | Phase::Backoff { .. } => {}
         }
     }
 

@@ -1,14 +1,22 @@
-//! One service: its want, its phase, and what requests do to them.
-//! Not here: other services (see `fleet`); the life of a run (see `starting` and `ending`); how it looks (see `view`).
+//! One service: its want, its slots, and what requests do to them.
+//! Not here: other services (see `fleet`), one slot (see `slot`), and how it looks (see `view`).
 
 use std::sync::Arc;
 
-use crate::command::{Command, Memory};
-use crate::phase::{Again, Arrival, Ending, Phase};
+use crate::command::Command;
+use crate::memory::Memory;
+use crate::phase::Phase;
 use crate::restart::Random;
-use crate::snapshot::{ExitReport, ServiceSnapshot, State};
+use crate::rollout::Rollout;
+use crate::run::{Ending, Run, Stage};
+use crate::slot::Slot;
+use crate::snapshot::{ExitReport, RolloutSnapshot, ServiceSnapshot, State};
 use crate::spec::{Kind, ServiceSpec};
 use crate::time::Time;
+use crate::verdict::Spoken;
+
+/// Why a service is restarted that nobody asked to.
+pub(crate) const REPLACED: &str = "replaced by a new configuration";
 
 /// What somebody wants of a service, whatever it does now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,33 +35,33 @@ pub(crate) struct Turn {
     pub(crate) out: Vec<Command>,
 }
 
-/// Why a service is restarted that nobody asked to.
-pub(crate) const REPLACED: &str = "replaced by a new configuration";
-
 #[derive(Debug)]
 pub(crate) struct Service {
     /// As the plan in force has it; what runs may go by an older one.
     pub(crate) spec: Arc<ServiceSpec>,
+    /// What starts go by instead, because the plan's was rolled back.
+    pub(crate) fallback: Option<Arc<ServiceSpec>>,
     pub(crate) want: Want,
-    pub(crate) phase: Phase,
-    pub(crate) cause: String,
+    /// One for each instance, and those that are too many until they are down. Never empty.
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) rollout: Option<Rollout>,
+    /// What became of the one before.
+    pub(crate) last_rollout: Option<RolloutSnapshot>,
+    /// The number of the newest rollout.
+    pub(crate) rollouts: u64,
+    /// The newest generation and its run, over or not.
     pub(crate) generation: u64,
-    /// The run of the newest generation, over or not.
     pub(crate) run: u64,
-    /// The revision of the newest generation.
-    pub(crate) revision: u64,
     /// Not in the plan any more: forgotten as soon as it is down.
     pub(crate) leaving: bool,
-    pub(crate) failures: u32,
-    pub(crate) restarts: u64,
-    /// Of the last run that is over with all its tree.
-    pub(crate) last_exit: Option<ExitReport>,
+    /// Its listeners may be held.
+    pub(crate) open: bool,
     /// The state that was reported last, and since when it is so.
     pub(crate) shown: State,
     pub(crate) since: Time,
     /// What was given to `Remember` last.
     pub(crate) remembered: Memory,
-    /// Not yet shown and remembered as it is now.
+    /// Not yet settled, shown and remembered as it is now.
     pub(crate) changed: bool,
     /// The last snapshot, unless it is out of date.
     pub(crate) view: Option<Arc<ServiceSnapshot>>,
@@ -61,18 +69,19 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(spec: Arc<ServiceSpec>) -> Self {
+        let slots = (0..spec.instances.max(1)).map(Slot::new).collect();
         Self {
             spec,
+            fallback: None,
             want: Want::Down,
-            phase: Phase::Stopped,
-            cause: "not started yet".to_owned(),
+            slots,
+            rollout: None,
+            last_rollout: None,
+            rollouts: 0,
             generation: 0,
             run: 0,
-            revision: 0,
             leaving: false,
-            failures: 0,
-            restarts: 0,
-            last_exit: None,
+            open: false,
             shown: State::Stopped,
             since: Time::default(),
             remembered: Memory::default(),
@@ -83,27 +92,13 @@ impl Service {
 
     /// Someone named it: its counters begin anew, and no wait holds it.
     pub(crate) fn start(&mut self, turn: &mut Turn) {
-        if self.is_outdated() {
+        if self.down() {
+            self.fallback = None;
+        } else if self.is_outdated() {
             self.restart(REPLACED, turn);
         }
-        match &mut self.phase {
-            Phase::Stopped
-            | Phase::Completed
-            | Phase::Failed { .. }
-            | Phase::Backoff { .. }
-            | Phase::Waiting { .. } => {
-                self.begin_anew();
-                self.enter(Phase::Waiting { blocker: None }, "asked to start");
-            }
-            Phase::Spawning { .. } | Phase::Starting { .. } | Phase::Running { .. } => {}
-            Phase::Stopping { ending, .. } | Phase::Clearing { ending, .. } => {
-                let on_its_way = self.want == Want::Up && *ending == Ending::Asked(Again::Restart);
-                if !on_its_way {
-                    *ending = Ending::Asked(Again::Fresh);
-                    self.begin_anew();
-                }
-            }
-        }
+        let want = self.want;
+        self.planned().for_each(|slot| slot.start(want));
         self.wish(Want::Up);
     }
 
@@ -112,94 +107,187 @@ impl Service {
         if self.is_outdated() {
             self.restart(REPLACED, turn);
         }
-        match &mut self.phase {
-            Phase::Stopped | Phase::Failed { .. } | Phase::Backoff { .. } => {
-                self.enter(Phase::Waiting { blocker: None }, "needed by another service");
-            }
-            Phase::Stopping { ending, .. } | Phase::Clearing { ending, .. } => {
-                if self.want == Want::Down {
-                    *ending = Ending::Asked(Again::Fresh);
-                }
-            }
-            Phase::Completed
-            | Phase::Waiting { .. }
-            | Phase::Spawning { .. }
-            | Phase::Starting { .. }
-            | Phase::Running { .. } => {}
-        }
+        let want = self.want;
+        self.planned().for_each(|slot| slot.need(want));
         self.wish(Want::Up);
     }
 
     /// Someone wants it down. What lives is asked to end when it is its turn.
     pub(crate) fn stop(&mut self, turn: &mut Turn) {
         self.wish(Want::Down);
-        match &self.phase {
-            Phase::Completed | Phase::Failed { .. } | Phase::Waiting { .. } | Phase::Backoff { .. } => {
-                self.close(Phase::Stopped, "stopped", turn);
-            }
-            Phase::Stopped
-            | Phase::Spawning { .. }
-            | Phase::Starting { .. }
-            | Phase::Running { .. }
-            | Phase::Stopping { .. }
-            | Phase::Clearing { .. } => {}
+        self.abandon_rollout("asked to stop", turn);
+        for slot in &mut self.slots {
+            slot.stop(turn);
         }
     }
 
-    /// Someone wants it ended and started again.
-    pub(crate) fn restart(&mut self, cause: &str, turn: &mut Turn) {
-        match &mut self.phase {
-            Phase::Stopped | Phase::Completed | Phase::Failed { .. } => self.start(turn),
-            Phase::Waiting { .. } => {}
-            Phase::Backoff { .. } => {
-                self.failures = 0;
-                self.enter(Phase::Waiting { blocker: None }, cause);
-            }
-            Phase::Spawning { arrival, .. } => {
-                if *arrival == Arrival::AsWanted {
-                    *arrival = Arrival::Replace;
-                }
-            }
-            Phase::Starting { .. } | Phase::Running { .. } => {
-                self.end(Ending::Asked(Again::Restart), cause.to_owned(), turn);
-            }
-            Phase::Stopping { ending, .. } | Phase::Clearing { ending, .. } => {
-                *ending = Ending::Asked(Again::Restart);
-            }
+    /// Someone wants it down at once.
+    pub(crate) fn kill(&mut self, turn: &mut Turn) {
+        self.stop(turn);
+        for slot in &mut self.slots {
+            slot.kill_all(turn);
         }
+        self.touch();
+    }
+
+    /// Someone wants it by its newest spec, in new processes: without a gap where two may run at once.
+    pub(crate) fn restart(&mut self, cause: &str, turn: &mut Turn) {
+        let (want, overlap) = (self.want, self.spec.rollout.overlap);
+        self.fallback = None;
+        let rolls =
+            |slot: &Slot| overlap && slot.serves() && slot.phase.run().is_some_and(|run| run.spec.rollout.overlap);
+        let rolling = self.planned().filter(|slot| rolls(slot)).map(|slot| slot.instance).collect();
+        self.planned().filter(|slot| !rolls(slot)).for_each(|slot| slot.restart(cause, want, turn));
+        self.begin_rollout(cause, rolling, turn);
         self.wish(Want::Up);
+        self.touch();
+    }
+
+    /// The slots that the plan wants.
+    pub(crate) fn planned(&mut self) -> impl Iterator<Item = &mut Slot> {
+        let instances = self.spec.instances.max(1);
+        self.slots.iter_mut().filter(move |slot| slot.instance < instances)
+    }
+
+    pub(crate) fn wanted_slots(&self) -> impl Iterator<Item = &Slot> {
+        let instances = self.spec.instances.max(1);
+        self.slots.iter().filter(move |slot| slot.instance < instances)
+    }
+
+    /// As many slots as the plan wants; those that are too many go.
+    pub(crate) fn resize(&mut self, turn: &mut Turn) {
+        let instances = self.spec.instances.max(1);
+        let there = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        for instance in there..instances {
+            let mut slot = Slot::new(instance);
+            if self.wanted() {
+                slot.start(Want::Up);
+            }
+            self.slots.push(slot);
+        }
+        for slot in self.slots.iter_mut().filter(|slot| slot.instance >= instances) {
+            slot.stop(turn);
+        }
+        let wanted = self.wanted();
+        self.planned()
+            .filter(|slot| wanted && matches!(slot.phase, Phase::Stopped))
+            .for_each(|slot| slot.start(Want::Up));
+    }
+
+    /// Does what is due by now, and what follows from what has happened.
+    pub(crate) fn due(&mut self, turn: &mut Turn) {
+        let late = self.deadline().is_some_and(|at| at <= turn.now);
+        if !late && !self.changed {
+            return;
+        }
+        for slot in &mut self.slots {
+            let others = slot.successor.as_deref_mut().into_iter().chain(&mut slot.leaving);
+            slot.phase.run_mut().into_iter().chain(others).for_each(|run| run.due(turn));
+        }
+        self.touch();
+        self.settle(turn);
+    }
+
+    /// What follows from what has become of its runs.
+    pub(crate) fn settle(&mut self, turn: &mut Turn) {
+        for place in 0..self.slots.len() {
+            self.sound_alarms(place, turn);
+            self.settle_leaving(place, turn);
+            self.settle_successor(place, turn);
+            self.settle_serving(place, turn);
+        }
+        self.finish_rollout(turn);
+        let instances = self.spec.instances.max(1);
+        self.slots.iter_mut().filter(|slot| slot.instance >= instances).for_each(|slot| slot.end_all(turn));
+        while self.slots.last().is_some_and(|slot| slot.instance >= instances && slot.down()) {
+            self.slots.pop();
+        }
+        if self.open && self.down() && self.slots.iter().all(|slot| slot.phase.is_closed()) {
+            self.open = false;
+            turn.out.push(Command::CloseListeners { service: self.spec.name.clone() });
+        }
+    }
+
+    /// The state is the same, but these are lines that someone should look at.
+    fn sound_alarms(&mut self, place: usize, turn: &mut Turn) {
+        let slot = &mut self.slots[place];
+        let runs = slot.phase.run_mut().into_iter().chain(&mut slot.leaving);
+        let alarms: Vec<_> = runs.filter_map(|run| run.alarm.take()).collect();
+        for cause in alarms {
+            self.show(turn);
+            turn.out.push(self.report(self.state(), cause));
+        }
+    }
+
+    fn settle_leaving(&mut self, place: usize, turn: &mut Turn) {
+        let slot = &mut self.slots[place];
+        let over: Vec<_> = slot.leaving.extract_if(.., |run| matches!(run.stage, Stage::Over { .. })).collect();
+        for run in over {
+            let seen_off = run.seen_off;
+            let generation = run.generation;
+            self.record(place, run);
+            self.note_drained(generation, seen_off, turn);
+        }
+    }
+
+    fn settle_serving(&mut self, place: usize, turn: &mut Turn) {
+        self.judge_warmth(place, turn);
+        if self.hand_over(place, turn) {
+            return;
+        }
+        let slot = &mut self.slots[place];
+        let Some(Stage::Over { .. }) = slot.phase.run().map(|run| &run.stage) else {
+            return;
+        };
+        let Phase::Up(run) = std::mem::replace(&mut slot.phase, Phase::Stopped) else {
+            return;
+        };
+        let Some((exit, ending)) = self.record(place, *run) else {
+            return;
+        };
+        self.touch();
+        let want = self.want_of(place);
+        if want == Want::Up && self.falls_back(place, &exit, &ending, turn) {
+            return;
+        }
+        let ending = self.asked_meanwhile(place, ending);
+        let spec = Arc::clone(self.start_spec());
+        let spoken = self.slots[place].follow_end(&exit, &ending, want, &spec, turn);
+        if spoken == Spoken::Yes {
+            // Before the next start changes it again: the log must say how each run ended.
+            self.show(turn);
+        }
+    }
+
+    /// A run that is over is the last one that ended.
+    pub(crate) fn record(&mut self, place: usize, run: Run) -> Option<(ExitReport, Ending)> {
+        let Stage::Over { exit, ending } = run.stage else {
+            return None;
+        };
+        self.slots[place].last_exit = Some(exit.clone());
+        self.touch();
+        Some((exit, ending))
+    }
+
+    /// What is wanted of one slot.
+    pub(crate) fn want_of(&self, place: usize) -> Want {
+        if self.slots[place].instance < self.spec.instances.max(1) { self.want } else { Want::Down }
+    }
+
+    /// What a start goes by.
+    pub(crate) fn start_spec(&self) -> &Arc<ServiceSpec> {
+        self.fallback.as_ref().unwrap_or(&self.spec)
     }
 
     pub(crate) fn begin_anew(&mut self) {
-        self.failures = 0;
-        self.restarts = 0;
+        self.slots.iter_mut().for_each(Slot::begin_anew);
     }
 
     pub(crate) fn wish(&mut self, want: Want) {
         if self.want != want {
             self.want = want;
-            self.touch();
         }
-    }
-
-    pub(crate) fn enter(&mut self, phase: Phase, cause: impl Into<String>) {
-        self.phase = phase;
-        self.cause = cause.into();
         self.touch();
-    }
-
-    /// Enters a phase in which clients are refused.
-    pub(crate) fn close(&mut self, phase: Phase, cause: impl Into<String>, turn: &mut Turn) {
-        self.enter(phase, cause);
-        turn.out.push(Command::CloseListeners { service: self.spec.name.clone() });
-    }
-
-    /// The same phase, for another reason.
-    pub(crate) fn explain(&mut self, cause: String) {
-        if self.cause != cause {
-            self.cause = cause;
-            self.touch();
-        }
     }
 
     pub(crate) fn touch(&mut self) {
@@ -209,7 +297,8 @@ impl Service {
 
     /// What lives was to go, and is not what the plan in force means.
     fn is_outdated(&self) -> bool {
-        !self.wanted() && self.phase.spec().is_some_and(|spec| spec.revision != self.spec.revision)
+        let revision = self.start_spec().revision;
+        !self.wanted() && self.slots.iter().filter_map(|slot| slot.phase.run()).any(|run| run.spec.revision != revision)
     }
 
     pub(crate) fn wanted(&self) -> bool {
@@ -218,14 +307,39 @@ impl Service {
 
     /// Nothing of it lives, as far as anyone can tell.
     pub(crate) fn down(&self) -> bool {
-        self.phase.run().is_none()
+        self.slots.iter().all(Slot::down)
+    }
+
+    /// All that lives of it outlived `SIGKILL`: nobody should wait for it.
+    pub(crate) fn undying(&self) -> bool {
+        let mut runs = self.slots.iter().flat_map(Slot::runs).peekable();
+        runs.peek().is_some() && runs.all(Run::undying)
     }
 
     /// It is as it should be while it is wanted: what depends on its being ready may start.
     pub(crate) fn ready(&self) -> bool {
         match self.spec.kind {
             Kind::Service => matches!(self.state(), State::Running | State::Rolling),
-            Kind::Oneshot => matches!(self.phase, Phase::Completed),
+            Kind::Oneshot => self.completed(),
         }
+    }
+
+    pub(crate) fn completed(&self) -> bool {
+        self.wanted_slots().all(|slot| matches!(slot.phase, Phase::Completed))
+    }
+
+    /// Every instance has a process that is not about to end.
+    pub(crate) fn started(&self) -> bool {
+        let lives = |slot: &Slot| slot.phase.run().is_some_and(Run::unasked);
+        let settled = |slot: &Slot| lives(slot) || matches!(slot.phase, Phase::Completed);
+        self.wanted() && self.wanted_slots().all(settled) && self.wanted_slots().any(lives)
+    }
+
+    pub(crate) fn run_mut(&mut self, number: u64) -> Option<&mut Run> {
+        self.slots.iter_mut().find_map(|slot| slot.run_mut(number))
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.slots.iter().filter_map(Slot::deadline).min()
     }
 }

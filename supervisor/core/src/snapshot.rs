@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::SeenOff;
 use crate::spec::{Kind, ServiceName};
 use crate::time::{Millis, Time};
 
@@ -114,6 +115,124 @@ pub struct RunSnapshot {
     pub status: Option<String>,
 }
 
+/// What a generation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It serves, or is the next one to, with nobody beside it.
+    Serving,
+    /// It comes up beside the one that serves.
+    Starting,
+    /// It is ready, and must stay so before it takes over.
+    Baking,
+    /// Another one serves; it finishes what it has begun.
+    Draining,
+    /// It is being ended.
+    Ending,
+}
+
+/// A generation that is not over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenerationSnapshot {
+    /// Which instance it is.
+    pub instance: u32,
+    /// What it is for.
+    pub role: Role,
+    /// The revision of its spec.
+    pub revision: u64,
+    /// Why it is where it is, in words.
+    pub cause: String,
+    /// The facts of its run.
+    pub run: RunSnapshot,
+}
+
+/// How far a rollout has come, for the instance that is being rolled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RolloutPhase {
+    /// For its turn.
+    Waiting,
+    /// The successor comes up.
+    Starting,
+    /// The successor is ready, and must stay so.
+    Baking,
+    /// The successor serves; the one before finishes what it has begun.
+    Draining,
+    /// Nothing is left to do.
+    Over,
+}
+
+/// What came of a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RolloutResult {
+    /// Every instance is served by a new generation.
+    Done,
+    /// A new generation failed; the old spec serves.
+    RolledBack,
+    /// A newer request took its place.
+    Superseded,
+    /// The service was stopped meanwhile.
+    Abandoned,
+}
+
+/// A rollout, as the world may see it. Spans are of the instance that was rolled last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutSnapshot {
+    /// 1, 2, 3 … per service.
+    pub number: u64,
+    /// Who wanted it, in words.
+    pub cause: String,
+    /// When (monotonic).
+    pub asked: Time,
+    /// How far it has come.
+    pub phase: RolloutPhase,
+    /// What came of it.
+    pub result: Option<RolloutResult>,
+    /// Why, when it did not go well.
+    pub reason: Option<String>,
+    /// Which instance is, or was last, rolled.
+    pub instance: u32,
+    /// The generation that served; 0 before there is a successor.
+    pub from: u64,
+    /// The generation that follows it; 0 before there is one.
+    pub to: u64,
+    /// How long the successor waited for its turn.
+    pub waited: Option<Millis>,
+    /// How long it took to be ready.
+    pub starting: Option<Millis>,
+    /// How long it baked.
+    pub baking: Option<Millis>,
+    /// How long the one before took to be gone.
+    pub draining: Option<Millis>,
+    /// What the one before said of its connections.
+    pub seen_off: Option<SeenOff>,
+    /// From the request to the result, over all instances.
+    pub took: Option<Millis>,
+}
+
+impl RolloutSnapshot {
+    pub(crate) fn new(number: u64, cause: &str, asked: Time) -> Self {
+        Self {
+            number,
+            cause: cause.to_owned(),
+            asked,
+            phase: RolloutPhase::Waiting,
+            result: None,
+            reason: None,
+            instance: 0,
+            from: 0,
+            to: 0,
+            waited: None,
+            starting: None,
+            baking: None,
+            draining: None,
+            seen_off: None,
+            took: None,
+        }
+    }
+}
+
 /// One service, as the world may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceSnapshot {
@@ -131,8 +250,14 @@ pub struct ServiceSnapshot {
     pub cause: String,
     /// Since when.
     pub since: Time,
-    /// The live run, if any.
+    /// The live run that serves or is the next one to, if any; of several instances the first.
     pub run: Option<RunSnapshot>,
+    /// How many instances the plan wants.
+    pub instances: u32,
+    /// Every generation that is not over.
+    pub generations: Vec<GenerationSnapshot>,
+    /// The rollout that is under way, or the last one.
+    pub rollout: Option<RolloutSnapshot>,
     /// The newest generation.
     pub generation: u64,
     /// Restarts since it was last started by hand.

@@ -1,70 +1,81 @@
-//! A run is over, with all its tree: its end is recorded, judged, and followed by what the judgement says.
-//! Not here: the judgement itself (see `restart`).
+//! The run that served is over, with all its tree: its end is judged, and followed by what the judgement says.
+//! Not here: the judgement itself (see `restart`), and what a rollout makes of it (see `rollout`).
 
-use crate::command::Command;
-use crate::phase::{Again, Ending, Phase};
+use crate::phase::Phase;
 use crate::restart::{self, GiveUp, Next, Outcome};
-use crate::service::{Service, Turn};
+use crate::run::{Again, Ending};
+use crate::service::{Turn, Want};
+use crate::slot::Slot;
 use crate::snapshot::ExitReport;
-use crate::spec::Policy;
+use crate::spec::{Policy, ServiceSpec};
+use crate::time::Millis;
 use crate::words;
 
-impl Service {
-    pub(crate) fn over(&mut self, run: u64, exit: ExitReport, ending: Ending, turn: &mut Turn) {
-        let how = match ending {
-            Ending::Unborn => format!("could not be started: {}", words::exit(&exit)),
-            Ending::Own | Ending::Unready(_) | Ending::Unhealthy(_) | Ending::Asked(_) => words::exit(&exit),
-        };
-        let success = exit.code.is_some_and(|code| self.spec.restart.success_exit_codes.contains(&code));
-        let ran = exit.ran;
-        self.record(run, exit, turn);
-        if !self.wanted() {
-            self.close(Phase::Stopped, format!("stopped: {how}"), turn);
-            return;
+/// How soon a service whose port is taken is tried again.
+const BUSY_PORT_RETRY: Millis = 5_000;
+
+/// Whether a verdict was spoken that the log must tell before the next start changes the state again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    Yes,
+    No,
+}
+
+impl Slot {
+    pub(crate) fn follow_end(
+        &mut self,
+        exit: &ExitReport,
+        ending: &Ending,
+        want: Want,
+        spec: &ServiceSpec,
+        turn: &mut Turn,
+    ) -> Spoken {
+        let how = words::exit(exit);
+        let unborn = format!("could not be started: {how}");
+        if want == Want::Down {
+            let how = if matches!(ending, Ending::Unborn | Ending::Busy) { unborn } else { how };
+            self.enter(Phase::Stopped, format!("stopped: {how}"));
+            return Spoken::No;
         }
-        let (outcome, ran) = match ending {
+        let success = exit.code.is_some_and(|code| spec.restart.success_exit_codes.contains(&code));
+        let (outcome, ran, how) = match ending {
             Ending::Asked(again) => {
-                self.restarts += u64::from(again == Again::Restart);
+                self.restarts += u64::from(*again == Again::Restart);
                 self.enter(Phase::Waiting { blocker: None }, how);
-                return;
+                return Spoken::No;
             }
-            Ending::Own if success => (Outcome::Success, ran),
-            Ending::Own => (Outcome::Failure, ran),
+            Ending::Busy => {
+                self.enter(Phase::Failed { retry_at: Some(turn.now.after(BUSY_PORT_RETRY)) }, how);
+                return Spoken::No;
+            }
+            Ending::Own if success => (Outcome::Success, exit.ran, how),
+            Ending::Own => (Outcome::Failure, exit.ran, how),
             // However long it took: no moment of it was good.
-            Ending::Unborn | Ending::Unready(_) => (Outcome::Failure, 0),
-            Ending::Unhealthy(_) => (Outcome::Unhealthy, ran),
+            Ending::Unborn => (Outcome::Failure, 0, unborn),
+            Ending::Unready(_) => (Outcome::Failure, 0, how),
+            Ending::Unhealthy(_) => (Outcome::Unhealthy, exit.ran, how),
         };
-        let random = &mut turn.random;
-        let verdict = restart::judge(self.spec.kind, &self.spec.restart, outcome, ran, self.failures, random);
+        let verdict = restart::judge(spec.kind, &spec.restart, outcome, ran, self.failures, &mut turn.random);
         self.failures = verdict.failures;
-        self.follow(verdict.next, how, turn);
-        // Before the next start changes it again: the log must say how each run ended.
-        self.show(turn);
+        self.follow(verdict.next, how, spec, turn);
+        Spoken::Yes
     }
 
-    /// The one recorded end of a run.
-    pub(crate) fn record(&mut self, run: u64, exit: ExitReport, turn: &mut Turn) {
-        let (service, cause) = (self.spec.name.clone(), words::exit(&exit));
-        turn.out.push(Command::Ended { service, exit: Box::new(exit.clone()), cause });
-        self.last_exit = Some(exit);
-        turn.out.push(Command::Release { service: self.spec.name.clone(), run });
-    }
-
-    fn follow(&mut self, next: Next, how: String, turn: &mut Turn) {
+    fn follow(&mut self, next: Next, how: String, spec: &ServiceSpec, turn: &mut Turn) {
         let failed = Phase::Failed { retry_at: None };
         match next {
-            Next::Complete => self.close(Phase::Completed, how, turn),
+            Next::Complete => self.enter(Phase::Completed, how),
             Next::GiveUp(GiveUp::Policy) => {
-                let policy = match self.spec.restart.policy {
+                let policy = match spec.restart.policy {
                     Policy::Always => "always",
                     Policy::OnFailure => "on-failure",
                     Policy::No => "no",
                 };
-                self.close(failed, format!("{how}; the restart policy is `{policy}`"), turn);
+                self.enter(failed, format!("{how}; the restart policy is `{policy}`"));
             }
             Next::GiveUp(GiveUp::MaxRestarts) => {
-                let restarts = self.spec.restart.max_restarts;
-                self.close(failed, format!("given up after {restarts} restarts in a row: {how}"), turn);
+                let restarts = spec.restart.max_restarts;
+                self.enter(failed, format!("given up after {restarts} restarts in a row: {how}"));
             }
             Next::Again { delay, crash_loop } => {
                 self.restarts += 1;

@@ -1,36 +1,50 @@
-//! How a service looks: to its users, to the log, and to a control that comes after us.
-//! Not here: anything that changes what it does.
+//! How a service looks to its users and to the log.
+//! Not here: anything that changes what it does, and what a later control is told (see `memory`).
 
 use std::sync::Arc;
 
-use crate::command::{Command, Memory, Transition};
-use crate::phase::{Ending, Live, Phase};
-use crate::service::{Service, Turn};
-use crate::snapshot::{ExitReport, RunSnapshot, ServiceSnapshot, State};
-use crate::time::Time;
+use crate::command::{Command, Transition};
+use crate::phase::Phase;
+use crate::run::{Ending, Run, Stage};
+use crate::service::{Service, Turn, Want};
+use crate::slot::Slot;
+use crate::snapshot::{GenerationSnapshot, Role, RolloutPhase, RunSnapshot, ServiceSnapshot, State};
 
 impl Service {
-    /// The state as users see it. What lives while it is wanted down is on its way there.
+    /// The state as users see it: that of the instance that is farthest from well. What lives while it is wanted down
+    /// is on its way there.
     pub(crate) fn state(&self) -> State {
-        let if_wanted = match &self.phase {
-            Phase::Stopped => return State::Stopped,
-            Phase::Completed => return State::Completed,
-            Phase::Failed { .. } => return State::Failed,
-            Phase::Waiting { .. } => return State::Waiting,
-            Phase::Backoff { crash_loop: false, .. } => return State::Backoff,
-            Phase::Backoff { crash_loop: true, .. } => return State::CrashLoop,
-            Phase::Spawning { shown, .. } => *shown,
-            Phase::Starting { .. } => State::Starting,
-            Phase::Running { .. } => State::Running,
-            Phase::Stopping { ending: Ending::Unhealthy(_), .. }
-            | Phase::Clearing { ending: Ending::Unhealthy(_), .. }
-                if !self.undying() =>
-            {
-                State::Unhealthy
-            }
-            Phase::Stopping { .. } | Phase::Clearing { .. } => State::Stopping,
+        let worst = self.worst().map_or(State::Stopped, Slot::state);
+        let lives = !self.down();
+        match (worst, self.want) {
+            (_, Want::Down) if lives => State::Stopping,
+            (State::Running, Want::Up) if self.rollout.is_some() => State::Rolling,
+            (worst, Want::Up | Want::Down) => worst,
+        }
+    }
+
+    fn cause(&self) -> String {
+        let own = self.worst().map_or("", Slot::why).to_owned();
+        let Some(rollout) = self.rollout.as_ref().filter(|_| self.state() == State::Rolling) else {
+            return own;
         };
-        if self.wanted() { if_wanted } else { State::Stopping }
+        match (self.slots.iter().find_map(|slot| slot.successor.as_deref()), rollout.facts.phase) {
+            (Some(Run { generation, .. }), RolloutPhase::Baking) => {
+                format!("{}; generation {generation} is ready and must stay so", rollout.facts.cause)
+            }
+            (Some(Run { generation, cause, .. }), _) => {
+                format!("{}; generation {generation}: {cause}", rollout.facts.cause)
+            }
+            (None, _) => rollout.waits.clone().unwrap_or_else(|| rollout.facts.cause.clone()),
+        }
+    }
+
+    /// The first of those farthest from well; those that are too many do not count while others are there.
+    fn worst(&self) -> Option<&Slot> {
+        self.wanted_slots().max_by_key(|slot| {
+            // Of equals the first, where `max_by_key` takes the last.
+            (badness(slot.state()), std::cmp::Reverse(slot.instance))
+        })
     }
 
     /// Tells the log and the keeper what is different from what they were told last.
@@ -48,146 +62,134 @@ impl Service {
     pub(crate) fn show(&mut self, turn: &mut Turn) {
         let state = self.state();
         if state != self.shown {
-            turn.out.push(Command::Report(Transition {
-                service: self.spec.name.clone(),
-                generation: self.generation,
-                from: self.shown,
-                to: state,
-                cause: self.cause.clone(),
-            }));
+            turn.out.push(self.report(self.shown, self.cause()));
             self.shown = state;
             self.since = turn.now;
         }
     }
 
-    pub(crate) fn remember(&mut self, turn: &mut Turn) {
-        let memory = self.memory();
-        if memory != self.remembered {
-            self.remembered.clone_from(&memory);
-            turn.out.push(Command::Remember { service: self.spec.name.clone(), memory: Box::new(memory) });
-        }
-    }
-
-    fn memory(&self) -> Memory {
-        Memory {
-            wanted: self.wanted(),
-            generation: self.generation,
-            run: self.run,
-            revision: self.revision,
-            stop: self.phase.spec().map(|spec| spec.stop.clone()),
-            ready: self.became_ready().is_some(),
-            ending: matches!(self.phase, Phase::Stopping { .. }),
-            failures: self.failures,
-            restarts: self.restarts,
-            completed: matches!(self.phase, Phase::Completed),
-            given_up: matches!(self.phase, Phase::Failed { retry_at: None }),
-            clearing: self.clearing().cloned(),
-            last_exit: self.last_exit.clone(),
-        }
-    }
-
-    fn clearing(&self) -> Option<&ExitReport> {
-        if let Phase::Clearing { exit, .. } = &self.phase { Some(exit) } else { None }
+    pub(crate) fn report(&self, from: State, cause: String) -> Command {
+        let (service, to) = (self.spec.name.clone(), self.state());
+        Command::Report(Transition { service, generation: self.generation, from, to, cause })
     }
 
     pub(crate) fn snapshot(&mut self) -> Arc<ServiceSnapshot> {
         if let Some(view) = &self.view {
             return Arc::clone(view);
         }
+        let first = self.slots.iter().find_map(|slot| slot.phase.run());
+        let serving = || self.slots.iter().filter_map(|slot| slot.phase.run());
         let view = Arc::new(ServiceSnapshot {
             name: self.spec.name.clone(),
             kind: self.spec.kind,
             critical: self.spec.critical,
             wanted: self.wanted(),
             state: self.state(),
-            cause: self.cause.clone(),
+            cause: self.cause(),
             since: self.since,
-            run: self.run_snapshot(),
+            run: first.map(run_snapshot),
+            instances: self.spec.instances.max(1),
+            generations: self.slots.iter().flat_map(generations).collect(),
+            rollout: self.shown_rollout().cloned(),
             generation: self.generation,
-            restarts: self.restarts,
-            failures: self.failures,
-            next_attempt: self.next_attempt(),
-            last_exit: self.newest_exit().cloned(),
-            failing: match &self.phase {
-                Phase::Starting { gates, .. } => gates.failing(),
-                Phase::Running { vitals, .. } => vitals.failing(),
-                Phase::Stopped
-                | Phase::Completed
-                | Phase::Failed { .. }
-                | Phase::Waiting { .. }
-                | Phase::Backoff { .. }
-                | Phase::Spawning { .. }
-                | Phase::Stopping { .. }
-                | Phase::Clearing { .. } => Vec::new(),
-            },
+            restarts: self.slots.iter().map(|slot| slot.restarts).sum(),
+            failures: self.slots.iter().map(|slot| slot.failures).max().unwrap_or(0),
+            next_attempt: self.slots.iter().filter_map(|slot| slot.phase.next_attempt()).min(),
+            last_exit: serving().find_map(newest_exit).or_else(|| self.last_exit()).cloned(),
+            failing: serving().flat_map(Run::failing).collect(),
         });
         self.view = Some(Arc::clone(&view));
         view
     }
 
-    fn run_snapshot(&self) -> Option<RunSnapshot> {
-        let of = |live: &Live, pid, ready| RunSnapshot {
-            run: live.run,
-            generation: self.generation,
-            pid,
-            started: live.started,
-            ready,
-            status: live.status.clone(),
-        };
+    fn last_exit(&self) -> Option<&crate::snapshot::ExitReport> {
+        self.slots.iter().filter_map(|slot| slot.last_exit.as_ref()).max_by_key(|exit| exit.at)
+    }
+}
+
+impl Slot {
+    /// As users see it while it is wanted.
+    fn state(&self) -> State {
         match &self.phase {
-            Phase::Spawning { run, begun, .. } => Some(RunSnapshot {
-                run: *run,
-                generation: self.generation,
-                pid: None,
-                started: *begun,
-                ready: None,
-                status: None,
-            }),
-            Phase::Starting { live, .. } => Some(of(live, Some(live.pid), None)),
-            Phase::Running { live, ready, .. } => Some(of(live, Some(live.pid), Some(*ready))),
-            Phase::Stopping { live, ready, .. } => Some(of(live, Some(live.pid), *ready)),
-            Phase::Clearing { live, .. } => Some(of(live, None, None)),
-            Phase::Stopped
-            | Phase::Completed
-            | Phase::Failed { .. }
-            | Phase::Waiting { .. }
-            | Phase::Backoff { .. } => None,
+            Phase::Stopped => State::Stopped,
+            Phase::Completed => State::Completed,
+            Phase::Failed { .. } => State::Failed,
+            Phase::Waiting { .. } => State::Waiting,
+            Phase::Backoff { crash_loop: false, .. } => State::Backoff,
+            Phase::Backoff { crash_loop: true, .. } => State::CrashLoop,
+            Phase::Up(run) => match &run.stage {
+                Stage::Spawning { shown, .. } => *shown,
+                Stage::Starting { .. } => State::Starting,
+                Stage::Ready { .. } => State::Running,
+                Stage::Stopping { ending: Ending::Unhealthy(_), .. }
+                | Stage::Clearing { ending: Ending::Unhealthy(_), .. }
+                    if !run.undying() =>
+                {
+                    State::Unhealthy
+                }
+                Stage::Draining { .. } | Stage::Stopping { .. } | Stage::Clearing { .. } | Stage::Over { .. } => {
+                    State::Stopping
+                }
+            },
         }
     }
+}
 
-    fn next_attempt(&self) -> Option<Time> {
-        match &self.phase {
-            Phase::Failed { retry_at } => *retry_at,
-            Phase::Backoff { until, .. } => Some(*until),
-            Phase::Stopped
-            | Phase::Completed
-            | Phase::Waiting { .. }
-            | Phase::Spawning { .. }
-            | Phase::Starting { .. }
-            | Phase::Running { .. }
-            | Phase::Stopping { .. }
-            | Phase::Clearing { .. } => None,
-        }
+/// How far a state is from what one wants to see.
+fn badness(state: State) -> u32 {
+    match state {
+        State::Stopped | State::Completed => 0,
+        State::Running | State::Rolling => 1,
+        State::Waiting => 2,
+        State::Starting => 3,
+        State::Stopping => 4,
+        State::Unhealthy => 5,
+        State::Backoff => 6,
+        State::CrashLoop => 7,
+        State::Failed => 8,
     }
+}
 
-    /// When the live run became ready.
-    pub(crate) fn became_ready(&self) -> Option<Time> {
-        match &self.phase {
-            Phase::Running { ready, .. } => Some(*ready),
-            Phase::Stopping { ready, .. } => *ready,
-            Phase::Stopped
-            | Phase::Completed
-            | Phase::Failed { .. }
-            | Phase::Waiting { .. }
-            | Phase::Backoff { .. }
-            | Phase::Spawning { .. }
-            | Phase::Starting { .. }
-            | Phase::Clearing { .. } => None,
-        }
-    }
+fn generations(slot: &Slot) -> impl Iterator<Item = GenerationSnapshot> {
+    slot.runs().map(|run| GenerationSnapshot {
+        instance: run.instance,
+        role: role(slot, run),
+        revision: run.spec.revision,
+        cause: run.cause.clone(),
+        run: run_snapshot(run),
+    })
+}
 
-    /// Also of a main process whose tree is not gone yet.
-    fn newest_exit(&self) -> Option<&ExitReport> {
-        if let Phase::Clearing { exit, .. } = &self.phase { Some(exit) } else { self.last_exit.as_ref() }
+fn role(slot: &Slot, run: &Run) -> Role {
+    let is = |other: Option<&Run>| other.is_some_and(|other| other.number == run.number);
+    match &run.stage {
+        Stage::Draining { .. } => Role::Draining,
+        _ if is(slot.phase.run()) => Role::Serving,
+        Stage::Ready { .. } if is(slot.successor.as_deref()) => Role::Baking,
+        Stage::Spawning { .. } | Stage::Starting { .. } if is(slot.successor.as_deref()) => Role::Starting,
+        Stage::Spawning { .. }
+        | Stage::Starting { .. }
+        | Stage::Ready { .. }
+        | Stage::Stopping { .. }
+        | Stage::Clearing { .. }
+        | Stage::Over { .. } => Role::Ending,
     }
+}
+
+fn run_snapshot(run: &Run) -> RunSnapshot {
+    let life = run.life();
+    let gone = matches!(run.stage, Stage::Clearing { .. });
+    RunSnapshot {
+        run: run.number,
+        generation: run.generation,
+        pid: life.filter(|_| !gone).map(|life| life.pid),
+        started: life.map_or(run.begun, |life| life.started),
+        ready: run.ready(),
+        status: life.and_then(|life| life.status.clone()),
+    }
+}
+
+/// Of a main process whose tree is not gone yet.
+fn newest_exit(run: &Run) -> Option<&crate::snapshot::ExitReport> {
+    if let Stage::Clearing { exit, .. } = &run.stage { Some(exit) } else { None }
 }

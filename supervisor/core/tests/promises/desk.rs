@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use supervisor_core::{
     Change, Check, CheckId, Command, Condition, Dependency, Event, ExitReport, Failure, Fleet, Health, Kind, Liveness,
-    Memory, Plan, Policy, ProbeOutcome, Readiness, Recovered, RestartPolicy, RolloutPolicy, ServiceName,
+    Memory, Plan, Policy, ProbeOutcome, Readiness, Recovered, RestartPolicy, Role, RolloutPolicy, ServiceName,
     ServiceSnapshot, ServiceSpec, Settings, State, StopPolicy, Time, Transition,
 };
 
@@ -16,7 +16,9 @@ pub(crate) struct Desk {
     /// The raw commands of the last call.
     pub(crate) last: Vec<Command>,
     pub(crate) runs: BTreeMap<String, u64>,
-    names: BTreeMap<u64, String>,
+    memories: BTreeMap<String, Memory>,
+    /// Service and generation of each run.
+    names: BTreeMap<u64, (String, u64)>,
 }
 
 pub(crate) fn name(text: &str) -> ServiceName {
@@ -114,7 +116,14 @@ pub(crate) fn desk(specs: Vec<ServiceSpec>) -> Desk {
 
 pub(crate) fn desk_with(settings: Settings, specs: Vec<ServiceSpec>) -> Desk {
     let fleet = Fleet::new(settings, specs).unwrap();
-    Desk { fleet, now: Time(1_000_000), last: Vec::new(), runs: BTreeMap::new(), names: BTreeMap::new() }
+    Desk {
+        fleet,
+        now: Time(1_000_000),
+        last: Vec::new(),
+        runs: BTreeMap::new(),
+        names: BTreeMap::new(),
+        memories: BTreeMap::new(),
+    }
 }
 
 /// A fleet whose services all run, in the order given.
@@ -136,12 +145,12 @@ pub(crate) fn recovered(specs: Vec<ServiceSpec>, entries: Vec<Left<'_>>) -> (Des
     for (own, memory, run) in entries {
         let number = run.map_or(memory.run, |(run, _)| run);
         runs.insert(own.to_owned(), number);
-        let run = run.map(|(run, pid)| (run, pid, Time(900_000)));
-        map.insert(name(own), Recovered { memory, run });
+        let runs = run.into_iter().map(|(run, pid)| (run, pid, Time(900_000))).collect();
+        map.insert(name(own), Recovered { memory, runs, older: Vec::new() });
     }
     let (fleet, commands) = Fleet::recover(settings(), specs, map, 100, now).unwrap();
-    let names = runs.iter().map(|(own, run)| (*run, own.clone())).collect();
-    let mut desk = Desk { fleet, now, last: Vec::new(), runs, names };
+    let names = runs.iter().map(|(own, run)| (*run, (own.clone(), 4))).collect();
+    let mut desk = Desk { fleet, now, last: Vec::new(), runs, names, memories: BTreeMap::new() };
     let deeds = desk.hear(commands);
     (desk, deeds)
 }
@@ -158,7 +167,12 @@ impl Desk {
         Health::of(services.iter().map(AsRef::as_ref))
     }
 
-    fn hear(&mut self, commands: Vec<Command>) -> Vec<String> {
+    pub(crate) fn hear(&mut self, commands: Vec<Command>) -> Vec<String> {
+        for command in &commands {
+            if let Command::Remember { service, memory } = command {
+                self.memories.insert(service.to_string(), memory.as_ref().clone());
+            }
+        }
         let deeds = commands.iter().filter_map(|command| self.sentence(command)).collect();
         self.last = commands;
         deeds
@@ -290,6 +304,33 @@ impl Desk {
         reports.collect()
     }
 
+    /// What the last call told of rollouts: instance, generations, phase or result.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let rollouts = self.last.iter().filter_map(|command| match command {
+            Command::Rollout { service, rollout } => {
+                let what = match &rollout.result {
+                    Some(result) => format!("{result:?}/{:?}", rollout.phase),
+                    None => format!("{:?}", rollout.phase),
+                };
+                Some(format!("{service} {}->{}: {what}", rollout.from, rollout.to))
+            }
+            _ => None,
+        });
+        rollouts.collect()
+    }
+
+    /// Every generation that is not over, with its role.
+    pub(crate) fn roles(&mut self, own: &str) -> Vec<(u64, Role)> {
+        self.see(own).generations.iter().map(|of| (of.run.generation, of.role)).collect()
+    }
+
+    /// From now on news of `alias` are news of this generation.
+    pub(crate) fn name(&mut self, alias: &str, own: &str, generation: u64) {
+        let seen = self.see(own);
+        let run = seen.generations.iter().find(|of| of.run.generation == generation).unwrap().run.run;
+        self.runs.insert(alias.to_owned(), run);
+    }
+
     /// The last memory of `own` in the last call.
     pub(crate) fn memory(&self, own: &str) -> Option<Memory> {
         self.last.iter().rev().find_map(|command| match command {
@@ -298,25 +339,39 @@ impl Desk {
         })
     }
 
+    /// The newest memory of `own`, whenever it was given.
+    pub(crate) fn memory_kept(&self, own: &str) -> Memory {
+        self.memories[own].clone()
+    }
+
+    /// The newest run of a service bears its name; an older one has its generation behind it.
+    fn called(&self, run: u64) -> String {
+        let (service, generation) = &self.names[&run];
+        if self.runs[service] == run { service.clone() } else { format!("{service}#{generation}") }
+    }
+
     fn sentence(&mut self, command: &Command) -> Option<String> {
         Some(match command {
-            Command::Spawn { service, run, .. } => {
+            Command::Spawn { service, run, generation, .. } => {
                 self.runs.insert(service.to_string(), *run);
-                self.names.insert(*run, service.to_string());
+                self.names.insert(*run, (service.to_string(), *generation));
                 format!("spawn {service}")
             }
-            Command::Stop { run, signal } => format!("stop {} with {signal}", self.names[run]),
-            Command::Kill { run } => format!("kill {}", self.names[run]),
-            Command::Survey { run } => format!("survey {}", self.names[run]),
+            Command::Stop { run, signal } => format!("stop {} with {signal}", self.called(*run)),
+            Command::Drain { run, signal } => format!("drain {} with {signal}", self.called(*run)),
+            Command::Kill { run } => format!("kill {}", self.called(*run)),
+            Command::Survey { run } => format!("survey {}", self.called(*run)),
             Command::SignalRest { run, pids, signal } => {
-                format!("signal {pids:?} of {} with {signal}", self.names[run])
+                format!("signal {pids:?} of {} with {signal}", self.called(*run))
             }
-            Command::Probe { service, check, .. } => format!("probe {service} {}", check.0),
-            Command::Release { service, .. } => format!("release {service}"),
+            Command::Probe { run, check, .. } => format!("probe {} {}", self.called(*run), check.0),
+            Command::Release { run, .. } => format!("release {}", self.called(*run)),
             Command::CloseListeners { service } => format!("close {service}"),
             Command::Forget { service } => format!("forget {service}"),
             Command::FinishShutdown => "finish".to_owned(),
-            Command::Ended { .. } | Command::Remember { .. } | Command::Report(_) => return None,
+            Command::Ended { .. } | Command::Remember { .. } | Command::Report(_) | Command::Rollout { .. } => {
+                return None;
+            }
         })
     }
 }

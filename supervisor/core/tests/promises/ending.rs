@@ -102,7 +102,7 @@ fn f17_a_stop_while_waiting_or_failed_is_immediate() {
     let mut desk = desk(vec![notifying("db"), crate::desk::on(service("web"), &["db"]), service("busy")]);
     desk.start(&["web", "busy"]);
     desk.spawn_failed("busy", Failure::PortBusy { message: "taken".to_owned() });
-    assert_eq!(desk.stop(&["web", "busy"]), ["close web", "close busy"]);
+    assert_eq!(desk.stop(&["web", "busy"]), ["close busy"], "what never ran holds nothing");
     assert_eq!((desk.state("web"), desk.state("busy")), (State::Stopped, State::Stopped));
     desk.spawned("db");
     assert_eq!(desk.notified("db"), [""; 0]);

@@ -13,6 +13,8 @@ mod properties;
 mod ready;
 mod recovery;
 mod restarts;
+mod rollbacks;
+mod rollouts;
 mod shutdown;
 mod stalls;
 mod starts;

@@ -1,7 +1,9 @@
 //! Promises about a new plan that takes the place of the one in force.
 //! Not here: what a change of a key means; the shell knows.
 
-use supervisor_core::{Change, Command, Fleet, Liveness, Memory, ServiceSpec, State, StopPolicy};
+use supervisor_core::{
+    Change, Command, Fleet, Liveness, Memory, RunMemory, ServiceSpec, SlotMemory, State, StopPolicy,
+};
 
 use crate::desk::{check, code, desk, name, notifying, on, oneshot, recovered, running, service, watched, with};
 
@@ -162,7 +164,7 @@ fn an_update_gives_what_runs_its_new_stop_and_policies_at_once() {
         spec.restart.delay = 7;
     });
     assert_eq!(desk.replan(vec![new.clone()], &[("web", Change::Update)]), [""; 0]);
-    assert_eq!(desk.memory("web").unwrap().stop, Some(new.stop));
+    assert_eq!(desk.memory("web").unwrap().runs().next().unwrap().stop, Some(new.stop));
     desk.exited("web", code(1));
     assert_eq!(desk.wait("web"), 7);
     desk.pass(7);
@@ -255,8 +257,11 @@ fn a_completed_oneshot_runs_again_when_it_is_replaced_and_not_before() {
 
 #[test]
 fn a_new_control_replaces_what_runs_by_an_older_configuration() {
-    let memory =
-        |revision, wanted| Memory { wanted, generation: 4, run: 9, revision, ready: true, ..Memory::default() };
+    let memory = |revision, wanted| {
+        let serving = Some(RunMemory { run: 9, generation: 4, revision, ready: true, ..RunMemory::default() });
+        let slots = vec![SlotMemory { serving, ..SlotMemory::default() }];
+        Memory { wanted, generation: 4, run: 9, slots, ..Memory::default() }
+    };
     let (_, deeds) = recovered(vec![newer(service("web"))], vec![("web", memory(1, true), Some((9, 77)))]);
     assert_eq!(deeds, ["stop web with 15"]);
     let (_, deeds) = recovered(vec![newer(service("web"))], vec![("web", memory(2, true), Some((9, 77)))]);
@@ -266,8 +271,10 @@ fn a_new_control_replaces_what_runs_by_an_older_configuration() {
 #[test]
 fn a_new_control_ends_and_forgets_what_the_plan_does_not_know() {
     let stop = Some(StopPolicy { signal: 2, timeout: 700 });
-    let memory = Memory { wanted: true, generation: 4, run: 9, revision: 1, ready: true, stop, ..Memory::default() };
-    let gone = Memory { last_exit: Some(supervisor_core::ExitReport { generation: 4, ..code(0) }), ..memory.clone() };
+    let serving = Some(RunMemory { run: 9, generation: 4, revision: 1, ready: true, stop, ..RunMemory::default() });
+    let of = |slot| Memory { wanted: true, generation: 4, run: 9, slots: vec![slot], ..Memory::default() };
+    let memory = of(SlotMemory { serving, ..SlotMemory::default() });
+    let gone = of(SlotMemory { last_exit: Some(code(0)), ..SlotMemory::default() });
     let (mut desk, deeds) = recovered(vec![], vec![("web", memory, Some((9, 77))), ("old", gone, None)]);
     assert_eq!(deeds, ["close old", "stop web with 2", "forget old"]);
     assert_eq!(desk.pass(700), ["kill web"]);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use supervisor_core::{
     Change, CheckId, Condition, Dependency, Event, Failure, Kind, Liveness, Plan, Policy, ProbeOutcome, Readiness,
-    ServiceName, ServiceSpec, State,
+    Role, RolloutPolicy, ServiceName, ServiceSpec, State,
 };
 
 use crate::desk::{check, name, service};
@@ -87,8 +87,18 @@ fn spec(place: usize) -> impl Strategy<Value = ServiceSpec> {
     let gates = (any::<bool>(), prop::option::of(0..3_000_u64), 0..3_u8);
     let live = prop::option::of((0..2_u8, prop::option::of(1_000..20_000_u64)));
     let restart = (policy, prop_oneof![Just(0_u64), Just(500)], 0..4_u32, 0..4_u32);
-    (any::<bool>(), below, gates, live, restart, prop_oneof![Just(0_u64), Just(10_000)]).prop_map(
-        move |(oneshot, below, (notify, delay, gates), live, (policy, delay_of_restart, loops, max), timeout)| {
+    let span = || prop_oneof![Just(0_u64), Just(3_000)];
+    let rollout = (prop::bool::weighted(0.7), prop::option::of(Just(12)), span(), span(), span(), 1..4_u32);
+    (any::<bool>(), below, gates, live, restart, prop_oneof![Just(0_u64), Just(10_000)], rollout).prop_map(
+        move |(
+            oneshot,
+            below,
+            (notify, delay, gates),
+            live,
+            (policy, delay_of_restart, loops, max),
+            timeout,
+            rollout,
+        )| {
             let mut spec = service(&format!("s{place}"));
             spec.kind = if oneshot { Kind::Oneshot } else { Kind::Service };
             spec.autostart = max != 1;
@@ -111,6 +121,9 @@ fn spec(place: usize) -> impl Strategy<Value = ServiceSpec> {
             spec.restart.crash_loop = loops;
             spec.restart.max_restarts = max;
             spec.stop.timeout = timeout;
+            let (overlap, drain_signal, bake, warm, drain, instances) = rollout;
+            spec.rollout = RolloutPolicy { overlap: overlap && !oneshot, drain_signal, bake, warm, drain };
+            spec.instances = instances;
             spec
         },
     )
@@ -282,7 +295,8 @@ impl World {
 
     fn is_ready_oneshot(&mut self, run: u64) -> bool {
         self.fleet.snapshot().iter().any(|seen| {
-            seen.kind == Kind::Oneshot && seen.run.as_ref().is_some_and(|own| own.run == run && own.ready.is_some())
+            let is_ready = seen.generations.iter().any(|of| of.run.run == run && of.run.ready.is_some());
+            seen.kind == Kind::Oneshot && is_ready
         })
     }
 
@@ -297,22 +311,30 @@ impl World {
         assert_eq!(shown, names(self.specs.iter().map(|spec| spec.name.clone()).collect()), "the plan, the whole plan");
         for tree in self.trees.values() {
             let spec = self.specs.iter().find(|spec| spec.name == tree.service).unwrap();
-            assert_eq!(tree.revision, spec.revision, "{}: nothing runs by an old spec", spec.name);
+            let meant = self.memories[&spec.name].fallback.unwrap_or(spec.revision);
+            assert_eq!(tree.revision, meant, "{}: nothing runs by an old spec", spec.name);
         }
         let state = |name: &ServiceName| snapshot.iter().find(|seen| seen.name == *name).unwrap().state;
         for (seen, spec) in snapshot.iter().zip(&self.specs) {
             let settled = match (seen.wanted, seen.state) {
                 (false, state) => state == State::Stopped,
-                (true, State::Running) => seen.kind == Kind::Service,
+                (true, State::Running) => {
+                    let serving = seen.generations.iter().filter(|of| of.role == Role::Serving).count();
+                    let all = serving == spec.instances as usize || spec.restart.policy != Policy::Always;
+                    seen.kind == Kind::Service && all
+                }
                 (true, State::Completed) => true,
                 (true, State::Failed) => spec.restart.policy == Policy::No || spec.restart.max_restarts != 0,
-                (true, State::Waiting) => spec.depends_on.iter().any(|dependency| match dependency.condition {
-                    Condition::Completed => state(&dependency.on) != State::Completed,
-                    Condition::Ready | Condition::Started => {
-                        let kind = snapshot.iter().find(|seen| seen.name == dependency.on).unwrap().kind;
-                        state(&dependency.on) != if kind == Kind::Oneshot { State::Completed } else { State::Running }
-                    }
-                }),
+                (true, State::Waiting | State::Rolling) => {
+                    spec.depends_on.iter().any(|dependency| match dependency.condition {
+                        Condition::Completed => state(&dependency.on) != State::Completed,
+                        Condition::Ready | Condition::Started => {
+                            let kind = snapshot.iter().find(|seen| seen.name == dependency.on).unwrap().kind;
+                            state(&dependency.on)
+                                != if kind == Kind::Oneshot { State::Completed } else { State::Running }
+                        }
+                    })
+                }
                 (true, _) => false,
             };
             assert!(settled, "{} is {:?} ({}), wanted: {}", seen.name, seen.state, seen.cause, seen.wanted);

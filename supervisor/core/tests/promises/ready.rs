@@ -16,7 +16,7 @@ fn a_service_with_no_gate_is_ready_as_soon_as_it_lives() {
     assert_eq!(desk.state("web"), State::Starting);
     desk.spawned("web");
     assert_eq!(desk.state("web"), State::Running);
-    assert!(desk.memory("web").unwrap().ready);
+    assert!(desk.memory("web").unwrap().runs().next().unwrap().ready);
 }
 
 #[test]

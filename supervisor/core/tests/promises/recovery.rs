@@ -1,23 +1,34 @@
 //! Promises about a control that takes over what an earlier one left.
 //! Not here: where memories are kept.
 
-use supervisor_core::{Command, Memory, State};
+use supervisor_core::{Command, Memory, RunMemory, SlotMemory, State};
 
 use crate::desk::{code, desk, notifying, on, oneshot, recovered, service, watched, with};
 
 fn up(run: u64) -> Memory {
     let stop = Some(supervisor_core::StopPolicy { signal: 15, timeout: 10_000 });
-    Memory { wanted: true, generation: 4, revision: 1, run, stop, ..Memory::default() }
+    let serving = Some(RunMemory { run, generation: 4, revision: 1, stop, ..RunMemory::default() });
+    let slots = vec![SlotMemory { serving, ..SlotMemory::default() }];
+    Memory { wanted: true, generation: 4, run, slots, ..Memory::default() }
+}
+
+fn serving(memory: Memory, change: impl FnOnce(&mut RunMemory)) -> Memory {
+    slot(memory, |slot| change(slot.serving.as_mut().unwrap()))
+}
+
+fn slot(mut memory: Memory, change: impl FnOnce(&mut SlotMemory)) -> Memory {
+    change(&mut memory.slots[0]);
+    memory
 }
 
 fn ready(run: u64) -> Memory {
-    Memory { ready: true, ..up(run) }
+    serving(up(run), |serving| serving.ready = true)
 }
 
 /// The memory of a service whose last run, the fourth, is over.
 fn ended(exit: supervisor_core::ExitReport) -> Memory {
     let last_exit = Some(supervisor_core::ExitReport { generation: 4, ..exit });
-    Memory { last_exit, ..up(9) }
+    slot(up(9), |slot| (slot.serving, slot.last_exit) = (None, last_exit))
 }
 
 #[test]
@@ -53,7 +64,7 @@ fn what_lives_and_is_not_wanted_is_stopped() {
 
 #[test]
 fn what_was_being_restarted_is_asked_again_and_started_again() {
-    let memory = Memory { ending: true, ..ready(9) };
+    let memory = serving(ready(9), |serving| serving.ending = true);
     let (mut desk, deeds) = recovered(vec![service("web")], vec![("web", memory, Some((9, 77)))]);
     assert_eq!(deeds, ["stop web with 15"]);
     assert_eq!(desk.exited("web", code(0)), ["release web", "spawn web"]);
@@ -63,7 +74,7 @@ fn what_was_being_restarted_is_asked_again_and_started_again() {
 fn what_was_being_stopped_is_asked_again_whoever_depends_on_it() {
     let down = |run| Memory { wanted: false, ..ready(run) };
     let specs = vec![service("db"), on(service("web"), &["db"])];
-    let db = Memory { ending: true, ..down(9) };
+    let db = serving(down(9), |serving| serving.ending = true);
     let (mut desk, deeds) = recovered(specs, vec![("db", db, Some((9, 77))), ("web", down(10), Some((10, 78)))]);
     assert_eq!(deeds, ["stop db with 15", "stop web with 15"]);
     desk.start(&["db"]);
@@ -73,12 +84,14 @@ fn what_was_being_stopped_is_asked_again_whoever_depends_on_it() {
 
 #[test]
 fn a_live_run_that_is_newer_than_the_memory_is_taken() {
-    let (mut desk, deeds) = recovered(vec![notifying("web")], vec![("web", ready(8), Some((9, 77)))]);
+    let (mut desk, deeds) =
+        recovered(vec![notifying("web")], vec![("web", slot(ready(8), |slot| slot.serving = None), Some((9, 77)))]);
     assert_eq!(deeds, [""; 0]);
     let seen = desk.see("web");
-    assert_eq!((seen.state, seen.generation), (State::Starting, 5), "ready was the old one");
+    assert_eq!((seen.state, seen.generation), (State::Starting, 5), "nobody knows whether it was ready");
     let memory = desk.memory("web").unwrap();
-    assert_eq!((memory.generation, memory.run, memory.ready), (5, 9, false));
+    let serving = memory.slots[0].serving.clone().unwrap();
+    assert_eq!((memory.generation, memory.run, serving.ready), (5, 9, false));
 }
 
 #[test]
@@ -131,8 +144,8 @@ fn an_exit_that_was_seen_is_kept_though_the_rest_of_its_tree_was_left_to_the_nex
 fn what_is_done_or_given_up_or_not_wanted_stays_down() {
     let specs = vec![oneshot("migrate"), service("broken"), service("off"), service("new")];
     let entries = vec![
-        ("migrate", Memory { completed: true, ..ended(code(0)) }, None),
-        ("broken", Memory { given_up: true, ..ended(code(1)) }, None),
+        ("migrate", slot(ended(code(0)), |slot| slot.completed = true), None),
+        ("broken", slot(ended(code(1)), |slot| slot.given_up = true), None),
         ("off", Memory { wanted: false, ..ended(code(0)) }, None),
     ];
     let (mut desk, deeds) = recovered(specs, entries);
@@ -144,7 +157,7 @@ fn what_is_done_or_given_up_or_not_wanted_stays_down() {
 
 #[test]
 fn the_exit_that_is_told_to_the_new_control_is_judged_as_ever() {
-    let memory = Memory { failures: 1, ..ready(9) };
+    let memory = slot(ready(9), |slot| slot.failures = 1);
     let (mut desk, _) = recovered(vec![service("web")], vec![("web", memory, Some((9, 77)))]);
     desk.now = supervisor_core::Time(900_100);
     desk.exited("web", code(1));
@@ -153,7 +166,7 @@ fn the_exit_that_is_told_to_the_new_control_is_judged_as_ever() {
 
 #[test]
 fn a_memory_survives_being_written_down() {
-    let memory = Memory { failures: 3, restarts: 8, ..ended(code(3)) };
+    let memory = slot(ended(code(3)), |slot| (slot.failures, slot.restarts) = (3, 8));
     let text = serde_json::to_string(&memory).unwrap();
     assert_eq!(serde_json::from_str::<Memory>(&text).unwrap(), memory);
     assert_eq!(serde_json::from_str::<Memory>("{}").unwrap(), Memory::default());

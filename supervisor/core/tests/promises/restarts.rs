@@ -190,7 +190,7 @@ fn the_exit_of_a_oneshot_under_always_is_its_completion() {
     let mut desk = running(vec![oneshot("web")]);
     assert_eq!(desk.exited("web", code(0)), ["release web", "close web"]);
     assert_eq!(desk.state("web"), State::Completed);
-    assert!(desk.memory("web").unwrap().completed);
+    assert!(desk.memory("web").unwrap().slots[0].completed);
 }
 
 /// What the documented table says.

@@ -56,7 +56,11 @@ fn f19_nothing_starts_once_a_shutdown_was_asked_for() {
     assert_eq!(desk.start(&names.iter().map(String::as_str).collect::<Vec<_>>()).len(), 8);
     desk.spawned("s0");
     let deeds = shut_down(&mut desk, 30_000);
-    assert_eq!(deeds.iter().filter(|deed| deed.starts_with("close")).count(), 92, "those that waited are down");
+    assert_eq!(
+        desk.reports().iter().filter(|told| told.contains("waiting -> stopped")).count(),
+        92,
+        "those that waited are down"
+    );
     assert_eq!(deeds.last().unwrap(), "stop s0 with 15");
     assert_eq!(desk.spawned("s1"), ["stop s1 with 15"], "what arrives is stopped");
     assert_eq!(desk.start(&["s50"]), [""; 0]);

@@ -116,6 +116,7 @@ fn memories_are_given_only_when_they_change() {
     assert_eq!(desk.memory("web"), None);
     desk.exited("web", code(3));
     let memory = desk.memory("web").unwrap();
-    assert_eq!((memory.failures, memory.ready, memory.wanted), (1, false, true));
-    assert_eq!(memory.last_exit.unwrap().code, Some(3));
+    let slot = &memory.slots[0];
+    assert_eq!((slot.failures, slot.serving.is_some(), memory.wanted), (1, false, true));
+    assert_eq!(slot.last_exit.as_ref().unwrap().code, Some(3));
 }

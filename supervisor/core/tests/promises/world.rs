@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use supervisor_core::{
-    CheckId, Command, Condition, Event, ExitReport, Fleet, Kind, Memory, Plan, ProbeOutcome, Recovered, ServiceName,
-    ServiceSnapshot, ServiceSpec, Settings, State, Time,
+    CheckId, Command, Condition, Event, ExitReport, Fleet, Kind, Memory, Plan, ProbeOutcome, Recovered, Role,
+    ServiceName, ServiceSnapshot, ServiceSpec, Settings, State, Time,
 };
 
 use crate::desk::settings;
@@ -19,10 +19,12 @@ pub(crate) struct World {
     /// Runs that are not released.
     pub(crate) trees: BTreeMap<u64, Tree>,
     pub(crate) probes: BTreeMap<(u64, CheckId), Time>,
-    memories: BTreeMap<ServiceName, Memory>,
+    pub(crate) memories: BTreeMap<ServiceName, Memory>,
     shown: BTreeMap<ServiceName, State>,
     /// An end that was recorded, until its run is released.
     ended: Option<(ServiceName, u64)>,
+    /// A new control repeats what the one before it may have left undone.
+    recovering: bool,
     newest_run: u64,
     next_pid: i32,
     pub(crate) ending: bool,
@@ -35,6 +37,7 @@ pub(crate) struct World {
 pub(crate) struct Tree {
     pub(crate) service: ServiceName,
     generation: u64,
+    instance: u32,
     pub(crate) revision: u64,
     pub(crate) main: Main,
     /// The rest of it.
@@ -64,6 +67,7 @@ impl World {
             memories: BTreeMap::new(),
             shown,
             ended: None,
+            recovering: false,
             newest_run: 0,
             next_pid: 100,
             ending: false,
@@ -80,11 +84,15 @@ impl World {
 
     /// Control dies, and a new one takes over.
     pub(crate) fn replace_control(&mut self) {
-        let mut recovered: BTreeMap<_, _> =
-            self.memories.clone().into_iter().map(|(name, memory)| (name, Recovered { memory, run: None })).collect();
+        let mut recovered: BTreeMap<_, _> = self
+            .memories
+            .clone()
+            .into_iter()
+            .map(|(name, memory)| (name, Recovered { memory, ..Recovered::default() }))
+            .collect();
         for (run, tree) in &self.trees {
             if let Main::Alive { pid, since } = tree.main {
-                recovered.get_mut(&tree.service).unwrap().run = Some((*run, pid, since));
+                recovered.get_mut(&tree.service).unwrap().runs.push((*run, pid, since));
             }
         }
         self.probes.clear();
@@ -92,7 +100,9 @@ impl World {
             Fleet::recover(slots(), self.specs.clone(), recovered, self.newest_run + 1, self.now).unwrap();
         self.fleet = fleet;
         self.shown.clear();
+        self.recovering = true;
         self.carry_out(commands);
+        self.recovering = false;
     }
 
     pub(crate) fn spawned(&mut self, run: u64) {
@@ -197,22 +207,52 @@ impl World {
             let told = self.shown.insert(seen.name.clone(), seen.state);
             assert_eq!(told.unwrap_or(seen.state), seen.state, "{}: every change of state is reported", seen.name);
             assert_eq!(seen.wanted, self.wanted.contains(&seen.name), "{}: want", seen.name);
-            let trees: Vec<_> = self.trees.values().filter(|tree| tree.service == seen.name).collect();
-            assert!(trees.len() <= 1, "{}: at most one tree", seen.name);
-            assert_eq!(seen.run.is_some(), trees.len() == 1, "{}: a run is shown while its tree may live", seen.name);
+            self.check_generations(seen);
         }
         assert!(self.fleet.next_deadline().is_none_or(|at| at > self.now), "a deadline in the past");
     }
 
+    /// Every tree is shown; of each instance at most one generation serves, one comes up, and three drain.
+    fn check_generations(&self, seen: &ServiceSnapshot) {
+        let shown: BTreeSet<_> = seen.generations.iter().map(|generation| generation.run.run).collect();
+        let trees = self.trees.iter().filter(|(_, tree)| tree.service == seen.name).map(|(run, _)| *run);
+        assert_eq!(shown, trees.collect(), "{}: a generation is shown while its tree may live", seen.name);
+        for instance in seen.generations.iter().map(|generation| generation.instance) {
+            let count = |roles: &[Role]| {
+                let these = seen.generations.iter().filter(|of| of.instance == instance && roles.contains(&of.role));
+                these.count()
+            };
+            assert!(count(&[Role::Serving]) <= 1, "{}: two serve", seen.name);
+            assert!(count(&[Role::Starting, Role::Baking]) <= 1, "{}: two come up", seen.name);
+            assert!(count(&[Role::Draining]) <= 3, "{}: too many drain", seen.name);
+        }
+        let coming = seen.generations.iter().filter(|of| matches!(of.role, Role::Starting | Role::Baking));
+        assert!(coming.count() <= 1, "{}: one instance at a time", seen.name);
+    }
+
+    /// What served is let go of only when another generation of the instance is ready to.
+    fn check_drain(&self, run: u64, snapshot: &[std::sync::Arc<ServiceSnapshot>]) {
+        let tree = &self.trees[&run];
+        let seen = snapshot.iter().find(|seen| seen.name == tree.service).unwrap();
+        let serves = seen.generations.iter().any(|of| {
+            let newer = of.instance == tree.instance && of.run.generation > tree.generation;
+            newer && of.role == Role::Serving
+        });
+        assert!(serves || self.recovering, "{}: drained though nobody serves", tree.service);
+    }
+
     fn carry_out_one(&mut self, command: Command, snapshot: &[std::sync::Arc<ServiceSnapshot>]) {
         match command {
-            Command::Spawn { service, run, generation, revision, .. } => {
-                self.check_spawn(&service, run, generation, snapshot);
-                assert_eq!(revision, self.spec(&service).revision, "{service}: a start with an old spec");
+            Command::Spawn { service, run, generation, instance, revision, .. } => {
+                self.check_spawn(&service, run, (generation, instance), snapshot);
+                let gone_back = self.memories[&service].fallback;
+                let meant = gone_back.unwrap_or(self.spec(&service).revision);
+                assert_eq!(revision, meant, "{service}: a start with an old spec");
                 self.newest_run = run;
                 let tree = Tree {
                     service,
                     generation,
+                    instance,
                     revision,
                     main: Main::Unborn,
                     rest: BTreeSet::new(),
@@ -220,6 +260,12 @@ impl World {
                     surveyed: false,
                 };
                 self.trees.insert(run, tree);
+            }
+            Command::Drain { run, .. } => {
+                self.check_drain(run, snapshot);
+                let tree = self.trees.get_mut(&run).unwrap();
+                assert!(matches!(tree.main, Main::Alive { .. }), "a signal to a main process that is not");
+                tree.asked = true;
             }
             Command::Stop { run, .. } | Command::Kill { run } => {
                 let tree = self.trees.get_mut(&run).unwrap();
@@ -270,6 +316,9 @@ impl World {
                 assert_eq!(told.unwrap_or(transition.from), transition.from, "a report that continues another story");
                 assert!(!transition.cause.is_empty());
             }
+            Command::Rollout { service, rollout } => {
+                assert!(self.specs.iter().any(|spec| spec.name == service) || rollout.result.is_some());
+            }
             Command::FinishShutdown => {
                 assert!(self.ending);
                 self.finished = true;
@@ -277,9 +326,22 @@ impl World {
         }
     }
 
-    fn check_spawn(&self, name: &ServiceName, run: u64, generation: u64, snapshot: &[std::sync::Arc<ServiceSnapshot>]) {
+    fn check_spawn(
+        &self,
+        name: &ServiceName,
+        run: u64,
+        (generation, instance): (u64, u32),
+        snapshot: &[std::sync::Arc<ServiceSnapshot>],
+    ) {
         assert!(self.wanted.contains(name), "{name}: a start of what is wanted down");
-        assert!(!self.trees.values().any(|tree| tree.service == *name), "{name}: a start beside a live tree");
+        let beside = self.trees.values().any(|tree| tree.service == *name && tree.instance == instance);
+        let seen = snapshot.iter().find(|seen| seen.name == *name).unwrap();
+        let role = seen.generations.iter().find(|of| of.run.run == run).map(|of| of.role);
+        assert!(instance < self.spec(name).instances, "{name}: an instance too many");
+        if !self.spec(name).rollout.overlap {
+            let draining = seen.generations.iter().any(|of| of.instance == instance && of.role == Role::Draining);
+            assert!(!beside || draining || role == Some(Role::Starting), "{name}: a start beside a live tree");
+        }
         assert!(run > self.newest_run, "{name}: a run number twice");
         let memory = &self.memories[name];
         assert_eq!((memory.run, memory.generation), (run, generation), "{name}: intent precedes the process");
@@ -291,7 +353,7 @@ impl World {
                 .any(|tree| tree.service == below.name && !tree.asked && matches!(tree.main, Main::Alive { .. }));
             let holds = match (dependency.condition, below.kind) {
                 (Condition::Completed, _) | (Condition::Ready, Kind::Oneshot) => below.state == State::Completed,
-                (Condition::Ready, Kind::Service) => lives && below.state == State::Running,
+                (Condition::Ready, Kind::Service) => lives && matches!(below.state, State::Running | State::Rolling),
                 (Condition::Started, Kind::Service) => lives,
                 (Condition::Started, Kind::Oneshot) => lives || below.state == State::Completed,
             };
