@@ -11,6 +11,7 @@ pub mod fuzz;
 mod journal;
 mod platform;
 mod resources;
+mod rollouts;
 mod signals;
 mod sse;
 mod state;

@@ -18,6 +18,7 @@ mod phase;
 mod plan;
 mod recover;
 mod restart;
+mod rollback;
 mod rollout;
 mod run;
 mod service;

@@ -86,7 +86,7 @@ impl Fleet {
             Phase::Backoff { until: due, .. } | Phase::Failed { retry_at: Some(due) } if *due <= turn.now => None,
             Phase::Stopped | Phase::Completed | Phase::Failed { .. } | Phase::Backoff { .. } | Phase::Up(_) => return,
         };
-        match self.blocker(place, *free) {
+        match self.predecessor(place, slot).or_else(|| self.blocker(place, *free)) {
             None => {
                 *free -= 1;
                 let run = self.take_number();
@@ -129,6 +129,14 @@ impl Fleet {
         run
     }
 
+    /// One that is on its way out, beside which nothing may run.
+    fn predecessor(&self, place: usize, slot: usize) -> Option<Blocker> {
+        let service = &self.services[place];
+        let alone = !service.start_spec().rollout.overlap;
+        let first = service.slots[slot].leaving.first().filter(|_| alone)?;
+        Some(Blocker::Predecessor { generation: first.generation })
+    }
+
     fn blocker(&self, place: usize, free: usize) -> Option<Blocker> {
         let unmet = self.graph.dependencies(place).iter().find(|&&(on, condition)| !self.holds(on, condition));
         match unmet {
@@ -151,6 +159,7 @@ impl Fleet {
             Blocker::NoSlot => {
                 format!("waiting for its turn: at most {} start at once", self.settings.max_parallel_starts.max(1))
             }
+            Blocker::Predecessor { generation } => format!("waiting for generation {generation} to be gone"),
             Blocker::Dependency { on, condition, state } => {
                 let name = &self.services[on].spec.name;
                 let condition = match condition {

@@ -25,8 +25,16 @@ pub(crate) enum Phase {
 /// What keeps a run from being started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blocker {
-    Dependency { on: usize, condition: Condition, state: State },
+    Dependency {
+        on: usize,
+        condition: Condition,
+        state: State,
+    },
     NoSlot,
+    /// An earlier generation is not gone, and two must not run at once.
+    Predecessor {
+        generation: u64,
+    },
 }
 
 impl Phase {

@@ -242,6 +242,7 @@ impl Service {
         let Phase::Up(run) = std::mem::replace(&mut slot.phase, Phase::Stopped) else {
             return;
         };
+        let old = Arc::clone(&run.spec);
         let Some((exit, ending)) = self.record(place, *run) else {
             return;
         };
@@ -250,7 +251,7 @@ impl Service {
         if want == Want::Up && self.falls_back(place, &exit, &ending, turn) {
             return;
         }
-        let ending = self.asked_meanwhile(place, ending);
+        let ending = self.asked_meanwhile(place, old, ending);
         let spec = Arc::clone(self.start_spec());
         let spoken = self.slots[place].follow_end(&exit, &ending, want, &spec, turn);
         if spoken == Spoken::Yes {

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use supervisor_core::{HealthStatus, Kind, ServiceName, State};
+use supervisor_core::{HealthStatus, Kind, Role, RolloutPhase, RolloutResult, ServiceName, State};
 
-use super::words::{HealthWord, KindWord, Name, OperationNumber, StateWord};
+use super::words::{
+    HealthWord, KindWord, Name, OperationNumber, RoleWord, RolloutPhaseWord, RolloutResultWord, StateWord,
+};
 use crate::config::Diagnostic;
 use crate::control::{OperationKind, Outcome, Plan};
 
@@ -106,9 +108,61 @@ pub(crate) struct ServiceDocument {
     /// What is wrong with the logs now.
     pub(crate) log_error: Option<String>,
     pub(crate) executable: Option<ExecutableDocument>,
+    /// How many of it run side by side.
+    pub(crate) instances: u32,
+    /// Every generation of which something lives: the ones that serve first.
+    pub(crate) generations: Vec<GenerationDocument>,
+    /// The rollout that is under way, or the last one.
+    pub(crate) rollout: Option<RolloutDocument>,
     /// Only with `?resources=true`, and while something of its tree lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resources: Option<ResourcesDocument>,
+}
+
+/// A generation of which something lives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct GenerationDocument {
+    /// From 0.
+    pub(crate) instance: u32,
+    pub(crate) generation: u64,
+    #[schemars(with = "RoleWord")]
+    pub(crate) role: Role,
+    /// The number of the configuration that it was started with.
+    pub(crate) revision: u64,
+    pub(crate) pid: Option<i32>,
+    pub(crate) started: String,
+    pub(crate) ready_since: Option<String>,
+    /// Why it is where it is, in words.
+    pub(crate) cause: String,
+}
+
+/// One generation followed by the next. Spans are of the instance that was rolled last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct RolloutDocument {
+    /// Counts per service.
+    pub(crate) number: u64,
+    #[schemars(with = "RolloutPhaseWord")]
+    pub(crate) phase: RolloutPhase,
+    /// `null` while it is under way.
+    #[schemars(with = "Option<RolloutResultWord>")]
+    pub(crate) result: Option<RolloutResult>,
+    /// How far it has come, in words.
+    pub(crate) text: String,
+    pub(crate) asked_at: String,
+    pub(crate) instance: u32,
+    /// The generation that served; 0 before there is a next one.
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) waited_ms: Option<u64>,
+    pub(crate) starting_ms: Option<u64>,
+    pub(crate) baking_ms: Option<u64>,
+    pub(crate) draining_ms: Option<u64>,
+    /// Over all instances, from the request to the result.
+    pub(crate) took_ms: Option<u64>,
+    /// Connections that the one before served to their end, if it says so.
+    pub(crate) drained: Option<u64>,
+    /// Connections that it had to cut.
+    pub(crate) cut: Option<u64>,
 }
 
 /// What the whole tree of a service uses.

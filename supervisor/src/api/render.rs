@@ -3,17 +3,19 @@
 
 use std::net::SocketAddr;
 
-use supervisor_core::{ExitReport, Health, HealthStatus, ServiceName, ServiceSnapshot, Time};
+use supervisor_core::{
+    ExitReport, GenerationSnapshot, Health, HealthStatus, RolloutSnapshot, ServiceName, ServiceSnapshot, Time,
+};
 
 use super::document::{
-    ConfigDocument, ExecutableDocument, ExitDocument, FailingCheck, HealthDocument, HealthEntry, OperationEntry,
-    OutcomeEntry, RejectedDocument, ResourcesDocument, SCHEMA_VERSION, ServiceDocument, ServicesDocument,
-    ShortDocument, ShortEntry, StatusDocument, SupervisorDocument,
+    ConfigDocument, ExecutableDocument, ExitDocument, FailingCheck, GenerationDocument, HealthDocument, HealthEntry,
+    OperationEntry, OutcomeEntry, RejectedDocument, ResourcesDocument, RolloutDocument, SCHEMA_VERSION,
+    ServiceDocument, ServicesDocument, ShortDocument, ShortEntry, StatusDocument, SupervisorDocument,
 };
 use crate::config::{Launch, Service};
 use crate::control::{ConfigView, Executable, Operation, Part, View};
 use crate::resources::Sample;
-use crate::{signals, timestamp};
+use crate::{rollouts, signals, timestamp};
 
 pub(crate) fn status(view: &View) -> StatusDocument {
     StatusDocument {
@@ -104,7 +106,43 @@ pub(crate) fn service(view: &View, snapshot: &ServiceSnapshot) -> ServiceDocumen
         log_dropped_lines: facts.map_or(0, |facts| facts.log_trouble.dropped_lines),
         log_error: facts.and_then(|facts| facts.log_trouble.error.clone()),
         executable: facts.and_then(|facts| facts.executable.as_ref()).map(executable),
+        instances: snapshot.instances,
+        generations: snapshot.generations.iter().map(|of| generation(view, of)).collect(),
+        rollout: snapshot.rollout.as_ref().map(|of| rollout(view, of)),
         resources: None,
+    }
+}
+
+fn generation(view: &View, of: &GenerationSnapshot) -> GenerationDocument {
+    GenerationDocument {
+        instance: of.instance,
+        generation: of.run.generation,
+        role: of.role,
+        revision: of.revision,
+        pid: of.run.pid,
+        started: wall(view, of.run.started),
+        ready_since: of.run.ready.map(|ready| wall(view, ready)),
+        cause: of.cause.clone(),
+    }
+}
+
+fn rollout(view: &View, of: &RolloutSnapshot) -> RolloutDocument {
+    RolloutDocument {
+        number: of.number,
+        phase: of.phase,
+        result: of.result,
+        text: rollouts::in_words(of),
+        asked_at: wall(view, of.asked),
+        instance: of.instance,
+        from: of.from,
+        to: of.to,
+        waited_ms: of.waited,
+        starting_ms: of.starting,
+        baking_ms: of.baking,
+        draining_ms: of.draining,
+        took_ms: of.took,
+        drained: of.seen_off.map(|seen_off| seen_off.drained),
+        cut: of.seen_off.map(|seen_off| seen_off.cut),
     }
 }
 

@@ -50,6 +50,27 @@ word!(
 );
 
 word!(
+    /// For `supervisor_core::Role`.
+    RoleWord as "Role": { "type": "string", "enum": ["serving", "starting", "baking", "draining", "ending"] }
+);
+
+word!(
+    /// For `supervisor_core::RolloutPhase`.
+    RolloutPhaseWord as "RolloutPhase": {
+        "type": "string",
+        "enum": ["waiting", "starting", "baking", "draining", "over"],
+    }
+);
+
+word!(
+    /// For `supervisor_core::RolloutResult`.
+    RolloutResultWord as "RolloutResult": {
+        "type": "string",
+        "enum": ["done", "rolled-back", "superseded", "abandoned"],
+    }
+);
+
+word!(
     /// The number of an operation, as text: a client is not to count with it.
     OperationNumber as "OperationNumber": { "type": "string", "pattern": "^[0-9]{1,20}$" }
 );
@@ -59,7 +80,7 @@ mod tests {
     use super::*;
     use serde::Serialize;
     use serde::de::DeserializeOwned;
-    use supervisor_core::{HealthStatus, Kind, ServiceName, State};
+    use supervisor_core::{HealthStatus, Kind, Role, RolloutPhase, RolloutResult, ServiceName, State};
 
     /// Every word is one of the type's, and `number` (a match without `_`) says that none is missing.
     fn all<W: JsonSchema, T: DeserializeOwned + Serialize>(number: impl Fn(&T) -> usize, count: usize) {
@@ -103,6 +124,35 @@ mod tests {
                 HealthStatus::Unhealthy => 2,
             },
             3,
+        );
+        all::<RoleWord, Role>(
+            |role| match role {
+                Role::Serving => 0,
+                Role::Starting => 1,
+                Role::Baking => 2,
+                Role::Draining => 3,
+                Role::Ending => 4,
+            },
+            5,
+        );
+        all::<RolloutPhaseWord, RolloutPhase>(
+            |phase| match phase {
+                RolloutPhase::Waiting => 0,
+                RolloutPhase::Starting => 1,
+                RolloutPhase::Baking => 2,
+                RolloutPhase::Draining => 3,
+                RolloutPhase::Over => 4,
+            },
+            5,
+        );
+        all::<RolloutResultWord, RolloutResult>(
+            |result| match result {
+                RolloutResult::Done => 0,
+                RolloutResult::RolledBack => 1,
+                RolloutResult::Superseded => 2,
+                RolloutResult::Abandoned => 3,
+            },
+            4,
         );
         assert!(ServiceName::new(&"a".repeat(63)).is_ok() && ServiceName::new(&"a".repeat(64)).is_err());
     }

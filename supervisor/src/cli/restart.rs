@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use supervisor_core::State;
+use supervisor_core::{RolloutResult, State};
 
 use super::args::{Global, Restart};
 use super::failure::{Exit, Failure};
@@ -61,7 +61,12 @@ pub(crate) fn restart(global: &Global, screen: Screen, restart: &Restart) -> Res
 
 /// The old run does not count, however well it is.
 pub(crate) fn judge_new_run(service: &ServiceDocument, old: u64) -> Verdict {
+    let after = service.rollout.as_ref().filter(|rollout| rollout.to > old);
+    if after.is_some_and(|rollout| rollout.result == Some(RolloutResult::RolledBack)) {
+        return Verdict::Failed;
+    }
     match (service.generation > old, service.state) {
+        (true, State::Rolling) => Verdict::Pending,
         (true, _) | (false, State::Failed | State::CrashLoop | State::Waiting) => verdict(service),
         (
             false,

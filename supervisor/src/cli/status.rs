@@ -218,7 +218,8 @@ mod tests {
             "started": "1970-01-01T00:00:01.000Z", "ready_since": null, "restarts": 3, "failures": 0,
             "next_attempt": null, "last_exit": null, "port": 8002, "ports": {}, "bind": "127.0.0.1",
             "address": "http://127.0.0.1:8002", "status_text": null, "failing": [], "logs": [], "log_dropped_bytes": 0,
-            "log_dropped_lines": 0, "log_error": null, "executable": null,
+            "log_dropped_lines": 0, "log_error": null, "executable": null, "instances": 1, "generations": [],
+            "rollout": null,
         });
         for (key, value) in changes.as_object().into_iter().flatten() {
             all[key] = value.clone();

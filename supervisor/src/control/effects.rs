@@ -34,10 +34,10 @@ impl Control {
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::Spawn { service, run, generation, revision, stop_rank } => {
+            Command::Spawn { service, run, generation, instance: _, revision, stop_rank } => {
                 self.prepare(&service, run, generation, revision, stop_rank);
             }
-            Command::Stop { run, signal } => {
+            Command::Stop { run, signal } | Command::Drain { run, signal } => {
                 let request = Request::Signal { run, signal, and_continue: true, group: false };
                 self.ask_keeper("stop", &request);
             }
@@ -76,6 +76,7 @@ impl Control {
                 self.ask_keeper("forget a service", &Request::Delete { key });
                 self.forget_service(&service);
             }
+            Command::Rollout { service, rollout } => self.history.rollout(&service, &rollout),
             Command::FinishShutdown => self.down = true,
         }
     }

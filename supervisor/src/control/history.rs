@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use supervisor_core::{CheckId, ExitReport, Memory, ProbeOutcome, ServiceName, Time, Transition};
+use supervisor_core::{CheckId, ExitReport, Memory, ProbeOutcome, RolloutSnapshot, ServiceName, Time, Transition};
 
 use super::inventory::Inventory;
 use super::run::Run;
@@ -12,7 +12,7 @@ use super::startup::MEMORY;
 use super::view::What;
 use crate::config::Service;
 use crate::journal::{Ended, Journal, Kind, Note, STARTED};
-use crate::{signals, timestamp};
+use crate::{rollouts, signals, timestamp};
 
 /// What is needed to tell news from what was told already.
 #[derive(Debug)]
@@ -71,6 +71,11 @@ impl History {
         self.journal.note(note.change(*from, *to));
     }
 
+    pub(crate) fn rollout(&self, service: &ServiceName, rollout: &RolloutSnapshot) {
+        let note = Note::new(timestamp::now(), Kind::Rollout, &rollouts::in_words(rollout));
+        self.journal.note(note.of(service, rollout.to));
+    }
+
     pub(crate) fn ended(&mut self, service: &ServiceName, exit: &ExitReport, cause: &str) {
         let unborn = exit.pid == 0;
         if unborn && self.unborn.get(service).is_some_and(|before| before == cause) {
@@ -116,9 +121,11 @@ impl Control {
     pub(crate) fn note_recorded_ends(&self, inventory: &Inventory) {
         for (key, value) in &inventory.records {
             if let Some(service) = key.strip_prefix(MEMORY).and_then(|name| ServiceName::new(name).ok())
-                && let Ok(Memory { last_exit: Some(exit), .. }) = serde_json::from_slice(value)
+                && let Ok(memory) = serde_json::from_slice::<Memory>(value)
             {
-                self.history.ended_before(&service, &exit);
+                for exit in memory.slots.iter().filter_map(|slot| slot.last_exit.as_ref()) {
+                    self.history.ended_before(&service, exit);
+                }
             }
         }
     }

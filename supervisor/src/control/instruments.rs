@@ -119,6 +119,7 @@ impl Control {
             | Event::NotifiedReady { .. }
             | Event::NotifiedStatus { .. }
             | Event::NotifiedWatchdog { .. }
+            | Event::NotifiedDrained { .. }
             | Event::DeadlineReached => {}
         }
     }
@@ -135,7 +136,7 @@ impl Control {
             return Some(run.record.service.clone());
         }
         let view = self.view.load();
-        let of = |number: u64| view.services.iter().find(|one| one.run.as_ref().is_some_and(|run| run.run == number));
+        let of = |number: u64| view.services.iter().find(|one| one.generations.iter().any(|of| of.run.run == number));
         of(run).map(|service| service.name.clone())
     }
 

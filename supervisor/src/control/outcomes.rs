@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use supervisor_core::{ServiceName, ServiceSnapshot, State, Time};
+use supervisor_core::{RolloutResult, ServiceName, ServiceSnapshot, State, Time};
 
 use super::operations::{Operation, OperationKind, Outcome, Part};
 use super::run_loop::Control;
@@ -87,6 +87,7 @@ impl<'a> Scene<'a> {
                 superseded("it was started again meanwhile")
             }
             OperationKind::Start => self.coming_up(snapshot),
+            OperationKind::Restart if rolled_back(snapshot, part.from) => Verdict::Ended(Outcome::Failed),
             OperationKind::Restart if snapshot.generation > part.from => self.coming_up(snapshot),
             OperationKind::Restart => self.not_replaced_yet(snapshot),
             OperationKind::Stop | OperationKind::Kill => going_down(snapshot),
@@ -152,9 +153,15 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// The generation that was to follow has failed, and an older spec serves: well, but not what was asked for.
+fn rolled_back(snapshot: &ServiceSnapshot, from: u64) -> bool {
+    let after = snapshot.rollout.as_ref().filter(|rollout| rollout.to > from);
+    after.is_some_and(|rollout| rollout.result == Some(RolloutResult::RolledBack))
+}
+
 fn going_down(snapshot: &ServiceSnapshot) -> Verdict {
     match snapshot.state {
-        State::Stopped | State::Completed | State::Failed if snapshot.run.is_none() => {
+        State::Stopped | State::Completed | State::Failed if snapshot.generations.is_empty() => {
             Verdict::Ended(Outcome::Succeeded)
         }
         State::Stopped

@@ -209,7 +209,7 @@ fn fleet(stack: &Stack, inventory: &Inventory) -> Result<(Fleet, Vec<supervisor_
         if let Some((run, record)) = run_record(key, value) {
             next_run = next_run.max(run + 1);
             if let Some((pid, started)) = inventory.runs.get(&run) {
-                recovered.entry(record.service).or_default().run = Some((run, *pid, *started));
+                recovered.entry(record.service).or_default().runs.push((run, *pid, *started));
             }
         }
     }
@@ -221,12 +221,10 @@ fn forget_recorded_ends(inventory: &mut Inventory) {
     let Inventory { records, runs, .. } = inventory;
     for (key, value) in records.iter().filter(|(key, _)| key.starts_with(MEMORY)) {
         let Ok(memory) = serde_json::from_slice::<Memory>(value) else { continue };
-        let recorded = memory.last_exit.as_ref().is_some_and(|exit| exit.generation == memory.generation);
         runs.retain(|run, _| {
             let service = records.get(&record_key(*run)).and_then(|value| serde_json::from_slice(value).ok());
             let ours = service.is_some_and(|RunRecord { service, .. }| key[MEMORY.len()..] == *service.as_str());
-            // A newer run begins only after the end of the one before it.
-            let over = *run < memory.run || *run == memory.run && recorded;
+            let over = *run <= memory.run && memory.runs().all(|live| live.run != *run);
             !(ours && over)
         });
     }
@@ -285,6 +283,8 @@ pub(crate) fn autostart(stack: &Stack) -> Vec<ServiceName> {
 
 #[cfg(test)]
 mod tests {
+    use supervisor_core::{RunMemory, SlotMemory};
+
     use super::*;
 
     fn inventory(memory: &Memory) -> Inventory {
@@ -300,8 +300,11 @@ mod tests {
         }
     }
 
-    fn exit(generation: u64) -> Option<supervisor_core::ExitReport> {
-        Some(supervisor_core::ExitReport { generation, ..Default::default() })
+    /// A service whose newest run is `run`; these are not over.
+    fn remembering(run: u64, live: &[u64]) -> Memory {
+        let leaving = live.iter().map(|run| RunMemory { run: *run, ..RunMemory::default() }).collect();
+        let slots = vec![SlotMemory { leaving, ..SlotMemory::default() }];
+        Memory { run, generation: 3, slots, ..Memory::default() }
     }
 
     fn is_over(memory: &Memory) -> bool {
@@ -312,14 +315,14 @@ mod tests {
 
     #[test]
     fn a_run_whose_end_is_recorded_is_over_although_its_exit_is_told_again() {
-        assert!(is_over(&Memory { run: 7, generation: 3, last_exit: exit(3), ..Memory::default() }));
-        assert!(is_over(&Memory { run: 8, generation: 4, last_exit: exit(3), ..Memory::default() }));
+        assert!(is_over(&Memory { run: 7, generation: 3, ..Memory::default() }));
+        assert!(is_over(&remembering(8, &[8])));
     }
 
     #[test]
     fn a_run_without_a_recorded_end_goes_on() {
-        assert!(!is_over(&Memory { run: 7, generation: 3, last_exit: exit(2), ..Memory::default() }));
-        assert!(!is_over(&Memory { run: 7, generation: 3, last_exit: None, ..Memory::default() }));
-        assert!(!is_over(&Memory { run: 6, generation: 2, last_exit: exit(2), ..Memory::default() }));
+        assert!(!is_over(&remembering(7, &[7])));
+        assert!(!is_over(&remembering(8, &[8, 7])), "one drains while another serves");
+        assert!(!is_over(&Memory { run: 6, generation: 2, ..Memory::default() }));
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use supervisor_core::{ServiceName, Time};
+use supervisor_core::{RunSnapshot, ServiceName, Time};
 use tokio::sync::Semaphore;
 
 use crate::control::{self, View, tree};
@@ -125,8 +125,11 @@ impl Sampler {
     /// By its session, else by its cookie, as the rest of a tree is found when it is to be ended.
     fn orphan_of(&self, view: &View, pid: i32) -> Option<ServiceName> {
         let session = platform::process(pid)?.session;
-        let run = |number: u64| view.services.iter().find(|one| one.run.as_ref().is_some_and(|run| run.run == number));
-        let by_session = || view.services.iter().find(|one| one.run.as_ref().and_then(|run| run.pid) == Some(session));
+        let of = |is: &dyn Fn(&RunSnapshot) -> bool| {
+            view.services.iter().find(|one| one.generations.iter().any(|of| is(&of.run)))
+        };
+        let run = |number: u64| of(&|run| run.run == number);
+        let by_session = || of(&|run| run.pid == Some(session));
         let by_cookie = || run(tree::run_of_cookie(&tree::cookie_of(pid)?, &self.cookie)?);
         by_session().or_else(by_cookie).map(|service| service.name.clone())
     }
@@ -150,7 +153,10 @@ fn share(used_ms: u64, span_ms: u64) -> f64 {
 }
 
 fn roots(view: &View) -> Roots {
-    let mains = view.services.iter().filter_map(|one| Some((one.run.as_ref()?.pid?, one.name.clone())));
+    let mains = view
+        .services
+        .iter()
+        .flat_map(|one| one.generations.iter().filter_map(|of| Some((of.run.pid?, one.name.clone()))));
     let control = i32::try_from(std::process::id()).unwrap_or(0);
     Roots { keeper: view.keeper_pid, control, mains: mains.collect() }
 }

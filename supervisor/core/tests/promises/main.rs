@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test picks out what it is about")]
 
+mod chance;
 mod desk;
 mod ending;
+mod laws;
 mod live;
 mod orders;
 mod plans;

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use supervisor_core::{
-    CheckId, Command, Condition, Event, ExitReport, Fleet, Kind, Memory, Plan, ProbeOutcome, Recovered, Role,
-    ServiceName, ServiceSnapshot, ServiceSpec, Settings, State, Time,
+    CheckId, Command, Event, ExitReport, Fleet, Memory, Plan, ProbeOutcome, Recovered, ServiceName, ServiceSnapshot,
+    ServiceSpec, Settings, State, Time,
 };
 
 use crate::desk::settings;
@@ -15,7 +15,7 @@ pub(crate) struct World {
     pub(crate) now: Time,
     pub(crate) specs: Vec<ServiceSpec>,
     /// What must be wanted up, by the requests so far.
-    wanted: BTreeSet<ServiceName>,
+    pub(crate) wanted: BTreeSet<ServiceName>,
     /// Runs that are not released.
     pub(crate) trees: BTreeMap<u64, Tree>,
     pub(crate) probes: BTreeMap<(u64, CheckId), Time>,
@@ -24,8 +24,8 @@ pub(crate) struct World {
     /// An end that was recorded, until its run is released.
     ended: Option<(ServiceName, u64)>,
     /// A new control repeats what the one before it may have left undone.
-    recovering: bool,
-    newest_run: u64,
+    pub(crate) recovering: bool,
+    pub(crate) newest_run: u64,
     next_pid: i32,
     pub(crate) ending: bool,
     pub(crate) finished: bool,
@@ -36,8 +36,8 @@ pub(crate) struct World {
 /// A run as the world has it.
 pub(crate) struct Tree {
     pub(crate) service: ServiceName,
-    generation: u64,
-    instance: u32,
+    pub(crate) generation: u64,
+    pub(crate) instance: u32,
     pub(crate) revision: u64,
     pub(crate) main: Main,
     /// The rest of it.
@@ -45,6 +45,8 @@ pub(crate) struct Tree {
     /// It was sent its stop signal, or killed.
     pub(crate) asked: bool,
     pub(crate) surveyed: bool,
+    /// Its `READY=1` was told in quiet times.
+    pub(crate) told: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,13 @@ pub(crate) enum Main {
     Unborn,
     Alive { pid: i32, since: Time },
     Dead,
+}
+
+impl Tree {
+    fn new(service: ServiceName, generation: u64, instance: u32, revision: u64) -> Self {
+        let (main, rest) = (Main::Unborn, BTreeSet::new());
+        Self { service, generation, instance, revision, main, rest, asked: false, surveyed: false, told: false }
+    }
 }
 
 impl World {
@@ -193,7 +202,7 @@ impl World {
         self.specs.iter().any(|spec| spec.name == *name)
     }
 
-    fn spec(&self, name: &ServiceName) -> &ServiceSpec {
+    pub(crate) fn spec(&self, name: &ServiceName) -> &ServiceSpec {
         self.specs.iter().find(|spec| spec.name == *name).unwrap()
     }
 
@@ -212,66 +221,30 @@ impl World {
         assert!(self.fleet.next_deadline().is_none_or(|at| at > self.now), "a deadline in the past");
     }
 
-    /// Every tree is shown; of each instance at most one generation serves, one comes up, and three drain.
-    fn check_generations(&self, seen: &ServiceSnapshot) {
-        let shown: BTreeSet<_> = seen.generations.iter().map(|generation| generation.run.run).collect();
-        let trees = self.trees.iter().filter(|(_, tree)| tree.service == seen.name).map(|(run, _)| *run);
-        assert_eq!(shown, trees.collect(), "{}: a generation is shown while its tree may live", seen.name);
-        for instance in seen.generations.iter().map(|generation| generation.instance) {
-            let count = |roles: &[Role]| {
-                let these = seen.generations.iter().filter(|of| of.instance == instance && roles.contains(&of.role));
-                these.count()
-            };
-            assert!(count(&[Role::Serving]) <= 1, "{}: two serve", seen.name);
-            assert!(count(&[Role::Starting, Role::Baking]) <= 1, "{}: two come up", seen.name);
-            assert!(count(&[Role::Draining]) <= 3, "{}: too many drain", seen.name);
-        }
-        let coming = seen.generations.iter().filter(|of| matches!(of.role, Role::Starting | Role::Baking));
-        assert!(coming.count() <= 1, "{}: one instance at a time", seen.name);
+    fn signal(&mut self, run: u64) {
+        let tree = self.trees.get_mut(&run).unwrap();
+        assert!(matches!(tree.main, Main::Alive { .. }), "a signal to a main process that is not");
+        tree.asked = true;
     }
 
-    /// What served is let go of only when another generation of the instance is ready to.
-    fn check_drain(&self, run: u64, snapshot: &[std::sync::Arc<ServiceSnapshot>]) {
-        let tree = &self.trees[&run];
-        let seen = snapshot.iter().find(|seen| seen.name == tree.service).unwrap();
-        let serves = seen.generations.iter().any(|of| {
-            let newer = of.instance == tree.instance && of.run.generation > tree.generation;
-            newer && of.role == Role::Serving
-        });
-        assert!(serves || self.recovering, "{}: drained though nobody serves", tree.service);
+    /// The revision that a start of it goes by.
+    pub(crate) fn meant(&self, service: &ServiceName) -> u64 {
+        self.memories[service].fallback.unwrap_or(self.spec(service).revision)
     }
 
     fn carry_out_one(&mut self, command: Command, snapshot: &[std::sync::Arc<ServiceSnapshot>]) {
         match command {
             Command::Spawn { service, run, generation, instance, revision, .. } => {
                 self.check_spawn(&service, run, (generation, instance), snapshot);
-                let gone_back = self.memories[&service].fallback;
-                let meant = gone_back.unwrap_or(self.spec(&service).revision);
-                assert_eq!(revision, meant, "{service}: a start with an old spec");
+                assert_eq!(revision, self.meant(&service), "{service}: a start with an old spec");
                 self.newest_run = run;
-                let tree = Tree {
-                    service,
-                    generation,
-                    instance,
-                    revision,
-                    main: Main::Unborn,
-                    rest: BTreeSet::new(),
-                    asked: false,
-                    surveyed: false,
-                };
-                self.trees.insert(run, tree);
+                self.trees.insert(run, Tree::new(service, generation, instance, revision));
             }
             Command::Drain { run, .. } => {
                 self.check_drain(run, snapshot);
-                let tree = self.trees.get_mut(&run).unwrap();
-                assert!(matches!(tree.main, Main::Alive { .. }), "a signal to a main process that is not");
-                tree.asked = true;
+                self.signal(run);
             }
-            Command::Stop { run, .. } | Command::Kill { run } => {
-                let tree = self.trees.get_mut(&run).unwrap();
-                assert!(matches!(tree.main, Main::Alive { .. }), "a signal to a main process that is not");
-                tree.asked = true;
-            }
+            Command::Stop { run, .. } | Command::Kill { run } => self.signal(run),
             Command::Survey { run } => {
                 let tree = self.trees.get_mut(&run).unwrap();
                 assert!(!matches!(tree.main, Main::Alive { .. }), "a survey beside a main process");
@@ -305,9 +278,7 @@ impl World {
                 assert!(old.is_none_or(|old| old.generation <= memory.generation));
             }
             Command::Forget { service } => {
-                assert!(!self.trees.values().any(|tree| tree.service == service), "forgotten while it lives");
-                assert!(!self.specs.iter().any(|spec| spec.name == service), "forgotten though it is in the plan");
-                assert!(snapshot.iter().all(|seen| seen.name != service));
+                self.check_forget(&service, snapshot);
                 self.memories.remove(&service);
                 self.shown.remove(&service);
             }
@@ -323,41 +294,6 @@ impl World {
                 assert!(self.ending);
                 self.finished = true;
             }
-        }
-    }
-
-    fn check_spawn(
-        &self,
-        name: &ServiceName,
-        run: u64,
-        (generation, instance): (u64, u32),
-        snapshot: &[std::sync::Arc<ServiceSnapshot>],
-    ) {
-        assert!(self.wanted.contains(name), "{name}: a start of what is wanted down");
-        let beside = self.trees.values().any(|tree| tree.service == *name && tree.instance == instance);
-        let seen = snapshot.iter().find(|seen| seen.name == *name).unwrap();
-        let role = seen.generations.iter().find(|of| of.run.run == run).map(|of| of.role);
-        assert!(instance < self.spec(name).instances, "{name}: an instance too many");
-        if !self.spec(name).rollout.overlap {
-            let draining = seen.generations.iter().any(|of| of.instance == instance && of.role == Role::Draining);
-            assert!(!beside || draining || role == Some(Role::Starting), "{name}: a start beside a live tree");
-        }
-        assert!(run > self.newest_run, "{name}: a run number twice");
-        let memory = &self.memories[name];
-        assert_eq!((memory.run, memory.generation), (run, generation), "{name}: intent precedes the process");
-        for dependency in &self.spec(name).depends_on {
-            let below = snapshot.iter().find(|seen| seen.name == dependency.on).unwrap();
-            let lives = self
-                .trees
-                .values()
-                .any(|tree| tree.service == below.name && !tree.asked && matches!(tree.main, Main::Alive { .. }));
-            let holds = match (dependency.condition, below.kind) {
-                (Condition::Completed, _) | (Condition::Ready, Kind::Oneshot) => below.state == State::Completed,
-                (Condition::Ready, Kind::Service) => lives && matches!(below.state, State::Running | State::Rolling),
-                (Condition::Started, Kind::Service) => lives,
-                (Condition::Started, Kind::Oneshot) => lives || below.state == State::Completed,
-            };
-            assert!(holds, "{name}: started although {} is {:?}", below.name, below.state);
         }
     }
 }
