@@ -28,6 +28,11 @@ fn alpha(stand: &Stand) -> Value {
         "logs": [stand.dir.path().join("logs/alpha.log")],
         "log_dropped_bytes": 120, "log_dropped_lines": 3, "log_error": "disk full",
         "executable": { "path": "/bin/alpha", "device": 1, "inode": 2, "modified_ns": 3, "size": 4 },
+        "instances": 1, "rollout": null,
+        "generations": [{
+            "instance": 0, "generation": 3, "role": "serving", "revision": 1, "pid": 4242,
+            "started": "2023-11-14T22:13:21.000Z", "ready_since": "2023-11-14T22:13:21.012Z", "cause": "ready after 12ms",
+        }],
     })
 }
 

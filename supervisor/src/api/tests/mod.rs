@@ -20,7 +20,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use supervisor_core::{ExitReport, Kind, RunSnapshot, ServiceName, ServiceSnapshot, State, Time};
+use supervisor_core::{
+    ExitReport, GenerationSnapshot, Kind, Role, RunSnapshot, ServiceName, ServiceSnapshot, State, Time,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Api, Listeners, Token, serve};
@@ -298,6 +300,17 @@ fn facts(dir: &std::path::Path) -> BTreeMap<ServiceName, Arc<Facts>> {
     ])
 }
 
+fn run() -> RunSnapshot {
+    RunSnapshot {
+        run: 5,
+        generation: 3,
+        pid: Some(4242),
+        started: Time(1_000),
+        ready: Some(Time(1_012)),
+        status: Some("serving 3 clients".to_owned()),
+    }
+}
+
 fn alpha() -> ServiceSnapshot {
     ServiceSnapshot {
         name: name("alpha"),
@@ -307,16 +320,15 @@ fn alpha() -> ServiceSnapshot {
         state: State::Running,
         cause: "ready after 12ms".to_owned(),
         since: Time(1_012),
-        run: Some(RunSnapshot {
-            run: 5,
-            generation: 3,
-            pid: Some(4242),
-            started: Time(1_000),
-            ready: Some(Time(1_012)),
-            status: Some("serving 3 clients".to_owned()),
-        }),
+        run: Some(run()),
         instances: 1,
-        generations: Vec::new(),
+        generations: vec![GenerationSnapshot {
+            instance: 0,
+            role: Role::Serving,
+            revision: 1,
+            cause: "ready after 12ms".to_owned(),
+            run: run(),
+        }],
         rollout: None,
         generation: 3,
         restarts: 2,
@@ -345,6 +357,7 @@ fn beta() -> ServiceSnapshot {
         cause: "exited with code 1".to_owned(),
         since: Time(2_000),
         run: None,
+        generations: Vec::new(),
         generation: 1,
         restarts: 1,
         failures: 1,
