@@ -1,6 +1,6 @@
 // People in a real browser, at the pages of the OAuth service and of the sandbox tenant.
-// Usage: browser.mjs SCENARIO CHROMIUM ISSUER RESOURCE DATA_DIR, in the directory where the packages are installed.
-// Ends with 0 when everything was as promised. With SCREENSHOTS=DIR the scenario `pages` leaves pictures there.
+// Usage: browser.mjs CHROMIUM ISSUER RESOURCE DATA_DIR, in the directory where the packages are installed. Prints each
+// scenario that went as promised; ends at the first that did not. With SCREENSHOTS=DIR `pages` leaves pictures there.
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
@@ -10,7 +10,7 @@ import { createRequire } from "node:module";
 import { DatabaseSync } from "node:sqlite";
 
 const { launch } = createRequire(`${process.cwd()}/`)("puppeteer-core");
-const [scenario, executablePath, issuer, resource, data] = process.argv.slice(2);
+const [executablePath, issuer, resource, data] = process.argv.slice(2);
 
 /** The client: it listens where the browser is sent back to, and redeems codes. */
 class Client {
@@ -227,8 +227,12 @@ const browser = await launch({
 });
 try {
   const client = await new Client().start();
-  for (const page of await scenarios[scenario](browser, client)) {
-    assert.deepEqual(page.complaints, []);
+  for (const [name, scenario] of Object.entries(scenarios)) {
+    for (const page of await scenario(browser, client)) {
+      assert.deepEqual(page.complaints, [], name);
+      await page.browserContext().close();
+    }
+    console.log(name);
   }
   client.server.close();
   client.server.closeAllConnections();

@@ -22,12 +22,18 @@ with urllib.request.urlopen(registration, timeout=30) as answer:
     client_id = json.load(answer)["client_id"]
 
 words = [node, suite, "authorization", "--url", issuer, "--client-id", client_id, "--port", port, "--resource", resource]
+address = None
 with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
-    for line in running.stdout:
-        print(line, end="", flush=True)
-        found = re.search(rf"{re.escape(issuer)}/authorize\?\S+", line)
-        if found:
-            # The suite itself listens at the callback.
-            with urllib.request.urlopen(Person().visit(found.group(), callback), timeout=30):
-                pass
+    try:
+        for line in running.stdout:
+            print(line, end="", flush=True)
+            found = re.search(rf"{re.escape(issuer)}/authorize\?\S+", line)
+            address = found.group() if found else address
+            if line.startswith("Callback server started"):
+                # The suite says where to go before it listens for who comes back.
+                with urllib.request.urlopen(Person().visit(address, callback), timeout=30):
+                    pass
+    except BaseException:
+        running.kill()
+        raise
 sys.exit(running.returncode)

@@ -7,18 +7,14 @@ use serde_json::{Value, json};
 use crate::stand::{Stand, installed, repository};
 
 /// The OAuth service, a tenant in which nobody is asked, and in the place of mail an MCP server by the Python SDK.
-fn stand(test: &str) -> Option<Stand> {
-    if !installed().join("installed").exists() {
-        skip(test, "the clients are not installed: run tests/clients/install");
-        return None;
-    }
+fn stand() -> Stand {
     let stand = Stand::prepare("auto", |file| {
         let (before, rest) = file.split_once("[services.mail]\n").expect("the sandbox has mail");
         let (_, after) = rest.split_once("[services.onenote]\n").expect("and onenote after it");
         format!("{before}{}\n[services.onenote]\n{after}", resource())
     });
     stand.stack.cli(&["start", "mail"]).succeeded();
-    Some(stand)
+    stand
 }
 
 fn resource() -> String {
@@ -47,19 +43,28 @@ impl Stand {
         format!("{}/messages", self.url("MAIL"))
     }
 
-    /// A client's own account of a login, a tool, a refresh and a revocation.
-    #[track_caller]
-    fn promises(&self, told: &str) -> Value {
-        let told: Value = serde_json::from_str(told).unwrap_or_else(|error| panic!("{error}: {told}"));
-        assert_eq!(
-            (&told["person"], &told["still"]),
-            (&json!("minji@sandbox.example"), &json!("minji@sandbox.example"))
-        );
-        assert_eq!((&told["logins"], &told["refreshed"]), (&json!(1), &json!(true)), "{told}");
-        assert_eq!((&told["revoked"], &told["after"]), (&json!(200), &json!(401)), "{told}");
-        assert_eq!(told["spent"], "invalid_grant");
-        self.kept_the_rules();
-        told
+    /// Runs a client, and looks at its own account of a login, a tool, a refresh and a revocation.
+    fn client(&self, name: &str, protocol: &str, words: &[&str]) {
+        let told = self.run(name, words);
+        let told: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{name}: {error}: {told}"));
+        let promised = json!({
+            "protocol": protocol,
+            // Who it is before and after a refresh.
+            "person": "minji@sandbox.example", "still": "minji@sandbox.example",
+            "logins": 1, "refreshed": true,
+            // What the service says to a revocation, and the tool and the service to what was revoked.
+            "revoked": 200, "after": 401, "spent": "invalid_grant",
+        });
+        assert_eq!(told, promised, "{name}");
+    }
+
+    fn conformance_suite(&self) {
+        let suite = "node_modules/@modelcontextprotocol/conformance/dist/index.js";
+        let port = free_port().to_string();
+        let (issuer, resource) = (self.url("OAUTH"), self.resource_url());
+        let words = [&python(2), &script("conformance.py"), &node(), suite, &issuer, &resource, &port];
+        let told = self.run("conformance", &words);
+        assert!(told.contains("Total: 3 passed, 0 failed"), "{told}");
     }
 }
 
@@ -78,55 +83,26 @@ pub(crate) fn node() -> String {
     found.into_iter().find(|node| node.exists()).map_or("node".to_owned(), |node| node.display().to_string())
 }
 
+/// All at once: none gets in another's way.
 #[test]
-fn the_python_sdk_1_registers_logs_in_refreshes_and_is_revoked() {
-    let Some(stand) = stand("the_python_sdk_1_registers_logs_in_refreshes_and_is_revoked") else {
-        return;
-    };
-    let told = stand.promises(&stand.run(&[&python(1), &script("client.py"), &stand.resource_url()], &[]));
-    assert_eq!(told["protocol"], "2025-11-25");
-}
-
-#[test]
-fn the_python_sdk_2_registers_logs_in_refreshes_and_is_revoked() {
-    let Some(stand) = stand("the_python_sdk_2_registers_logs_in_refreshes_and_is_revoked") else {
-        return;
-    };
-    let told = stand.promises(&stand.run(&[&python(2), &script("client.py"), &stand.resource_url()], &[]));
-    assert_eq!(told["protocol"], "2026-07-28");
-}
-
-#[test]
-fn the_typescript_sdk_1_registers_logs_in_refreshes_and_is_revoked() {
-    let Some(stand) = stand("the_typescript_sdk_1_registers_logs_in_refreshes_and_is_revoked") else {
-        return;
-    };
-    assert_eq!(typescript(&stand, "1")["protocol"], "2025-11-25");
-}
-
-#[test]
-fn the_typescript_sdk_2_registers_logs_in_refreshes_and_is_revoked() {
-    let Some(stand) = stand("the_typescript_sdk_2_registers_logs_in_refreshes_and_is_revoked") else {
-        return;
-    };
-    assert_eq!(typescript(&stand, "2")["protocol"], "2026-07-28");
-}
-
-#[track_caller]
-fn typescript(stand: &Stand, generation: &str) -> Value {
-    let words = [&node(), &script("client.mjs"), generation, &stand.resource_url(), &python(2), &script("visit.py")];
-    stand.promises(&stand.run(&words, &[]))
-}
-
-#[test]
-fn the_conformance_suite_for_authorization_servers_finds_nothing() {
-    let Some(stand) = stand("the_conformance_suite_for_authorization_servers_finds_nothing") else {
-        return;
-    };
-    let suite = "node_modules/@modelcontextprotocol/conformance/dist/index.js";
-    let port = free_port().to_string();
-    let (issuer, resource) = (stand.url("OAUTH"), stand.resource_url());
-    let told = stand.run(&[&python(2), &script("conformance.py"), &node(), suite, &issuer, &resource, &port], &[]);
-    assert!(told.contains("Total: 3 passed, 0 failed"), "{told}");
+fn the_sdks_of_others_and_the_conformance_suite_get_through_the_whole_login() {
+    if !installed().join("installed").exists() {
+        let test = "the_sdks_of_others_and_the_conformance_suite_get_through_the_whole_login";
+        return skip(test, "the clients are not installed: run tests/clients/install");
+    }
+    let stand = stand();
+    let (url, node, visit) = (stand.resource_url(), node(), script("visit.py"));
+    let (python_1, python_2) = (python(1), python(2));
+    let (in_python, in_typescript) = (script("client.py"), script("client.mjs"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| stand.client("python-1", "2025-11-25", &[&python_1, &in_python, &url]));
+        scope.spawn(|| stand.client("python-2", "2026-07-28", &[&python_2, &in_python, &url]));
+        for (generation, protocol) in [("1", "2025-11-25"), ("2", "2026-07-28")] {
+            let words = [&node, &in_typescript, generation, &url, &python_2, &visit];
+            let stand = &stand;
+            scope.spawn(move || stand.client(&format!("typescript-{generation}"), protocol, &words));
+        }
+        scope.spawn(|| stand.conformance_suite());
+    });
     stand.kept_the_rules();
 }

@@ -77,12 +77,12 @@ impl Stand {
         assert!(asked.as_array().is_some_and(|all| !all.is_empty()), "the tenant was never asked");
     }
 
-    /// Runs a program to its end, and gives what it printed.
+    /// Runs a program to its end, and gives what it printed. `name` is of the run.
     #[track_caller]
-    pub(crate) fn run(&self, words: &[&str], env: &[(&str, &str)]) -> String {
-        let (out, err) = (self.stack.path("client.out"), self.stack.path("client.err"));
+    pub(crate) fn run(&self, name: &str, words: &[&str]) -> String {
+        let (out, err) = (self.stack.path(&format!("{name}.out")), self.stack.path(&format!("{name}.err")));
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]).envs(env.iter().copied()).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.args(&words[1..]).env("PYTHONDONTWRITEBYTECODE", "1");
         // Everything is on this machine: no proxy of the surroundings has a part in it.
         command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
         // Both mark every process that comes of it as ours, also what a browser leaves.
@@ -107,7 +107,7 @@ impl Stand {
         let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
         let (out, err) = (read(out), read(err));
         let well = ended.is_some_and(|status| status.success());
-        assert!(well, "{words:?} ended with {ended:?}\n--- stdout\n{out}\n--- stderr\n{err}");
+        assert!(well, "{name} ended with {ended:?}\n--- stdout\n{out}\n--- stderr\n{err}");
         out
     }
 }
