@@ -24,6 +24,12 @@ pub(crate) fn parse(text: &str) -> Option<i32> {
     full.parse::<Signal>().ok().map(|signal| signal as i32)
 }
 
+/// What `parse` takes, as a regular expression; it takes the names in lower case, too.
+pub(crate) fn pattern() -> String {
+    let names: Vec<&str> = Signal::iterator().map(|signal| signal.as_str().trim_start_matches("SIG")).collect();
+    format!("^((SIG)?({})|[1-9]|[12][0-9]|3[01])$", names.join("|"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use supervisor_core::ServiceName;
 use tokio::sync::mpsc::error::TrySendError;
@@ -41,12 +41,21 @@ impl Query for StopQuery {
 #[serde(deny_unknown_fields)]
 pub(super) struct SignalQuery {
     /// A name with or without `SIG`, or a number.
+    #[schemars(schema_with = "signal_schema")]
     signal: String,
     #[serde(default)]
     wait: Wait,
 }
 
-impl Query for SignalQuery {}
+impl Query for SignalQuery {
+    fn patience(&self) -> Duration {
+        self.wait.patience()
+    }
+}
+
+fn signal_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": signals::pattern() })
+}
 
 type Done = Result<Begun, Problem>;
 

@@ -4,7 +4,7 @@
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use schemars::{JsonSchema, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use supervisor_core::ServiceName;
 
@@ -50,10 +50,13 @@ impl EventsDocument {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct EventsQuery {
     /// Behind the event of this number, or from this time on (RFC 3339 in UTC).
+    #[schemars(schema_with = "since_schema")]
     since: Option<String>,
     /// Of these services only; names with commas between.
+    #[schemars(schema_with = "services_schema")]
     service: Option<String>,
     /// Of these kinds only; words with commas between.
+    #[schemars(schema_with = "kinds_schema")]
     kind: Option<String>,
     /// So many; 100 by default, at most 1,000. With `follow`, so many of the newest first; none by default.
     limit: Option<usize>,
@@ -62,6 +65,22 @@ pub(super) struct EventsQuery {
 }
 
 impl Query for EventsQuery {}
+
+fn since_schema(_: &mut SchemaGenerator) -> Schema {
+    const DAY: &str = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])";
+    const TIME: &str = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{3})?";
+    json_schema!({ "type": "string", "pattern": format!("^([0-9]{{1,19}}|{DAY}T{TIME}Z)$") })
+}
+
+fn services_schema(_: &mut SchemaGenerator) -> Schema {
+    const NAME: &str = "[a-z0-9][a-z0-9_-]{0,62}";
+    json_schema!({ "type": "string", "pattern": format!("^{NAME}(,{NAME})*$") })
+}
+
+fn kinds_schema(_: &mut SchemaGenerator) -> Schema {
+    let kind = format!("({})", Kind::ALL.map(Kind::as_str).join("|"));
+    json_schema!({ "type": "string", "pattern": format!("^{kind}(,{kind})*$") })
+}
 
 /// One of two forms.
 pub(super) enum Events {
@@ -73,7 +92,7 @@ impl Answer for Events {
     const KINDS: &'static [&'static str] = &[JSON, EVENT_STREAM];
 
     fn told(schemas: &mut Schemas) -> Vec<Told> {
-        let stream = json_schema!({ "type": "string" });
+        let stream = json_schema!({ "description": "server-sent events" });
         let content = vec![(JSON, schemas.given::<EventsDocument>()), (EVENT_STREAM, stream)];
         let about = "the events, the oldest first; in a stream each `data` is one of them, and its `id` its number";
         vec![Told { status: StatusCode::OK, about, headers: &[], content }]

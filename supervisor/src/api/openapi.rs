@@ -136,6 +136,7 @@ fn in_query(schema: &Schema) -> Vec<Value> {
     let parameter = |(name, schema): (&String, &Value)| {
         let mut schema = schema.clone();
         let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+        without_null(&mut schema);
         let mut parameter = json!({ "name": name, "in": "query", "required": is_required(name), "schema": schema });
         if let Some(about) = about {
             parameter["description"] = about;
@@ -143,6 +144,25 @@ fn in_query(schema: &Schema) -> Vec<Value> {
         parameter
     };
     properties.into_iter().flatten().map(parameter).collect()
+}
+
+/// A parameter is there or not; it cannot be null. A number is one that our types can hold.
+fn without_null(schema: &mut Value) {
+    if schema["format"] == "uint" && schema.get("maximum").is_none() {
+        schema["maximum"] = u64::MAX.into();
+    }
+    if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        words.retain(|word| !word.is_null());
+    }
+    if schema["default"].is_null() {
+        schema.as_object_mut().and_then(|schema| schema.remove("default"));
+    }
+    if let Some([kind, Value::String(_)]) = schema["type"].as_array().map(Vec::as_slice) {
+        schema["type"] = kind.clone();
+    }
+    if let Some([of, _null]) = schema["anyOf"].as_array().map(Vec::as_slice) {
+        *schema = of.clone();
+    }
 }
 
 fn response(told: Told) -> (String, Value) {

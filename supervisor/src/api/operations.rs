@@ -34,6 +34,9 @@ impl<'de> Deserialize<'de> for Wait {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let wait = duration(&text).map_err(|error| serde::de::Error::custom(format!("`wait`: {error}")))?;
+        if wait.is_zero() {
+            return Err(serde::de::Error::custom("`wait`: it is no time at all; leave it out instead"));
+        }
         if wait > MAX_WAIT {
             return Err(serde::de::Error::custom("`wait`: it is longer than `5m`"));
         }
@@ -52,7 +55,7 @@ impl JsonSchema for Wait {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
         schemars::json_schema!({
-            "type": "string", "pattern": "^[1-9][0-9]{0,1}s$",
+            "type": "string", "pattern": "^[1-9][0-9]?s$",
             "description": "As `30s` or `2m`, at most `5m`: answer when it has ended, or after this long.",
         })
     }

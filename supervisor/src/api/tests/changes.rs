@@ -99,6 +99,7 @@ fn what_cannot_be_understood_is_refused_and_not_done() {
         ("services/alpha/signal?signal=65", "", 400),
         ("services/alpha/start?wait=", "", 400),
         ("services/alpha/start?wait=30", "", 400),
+        ("services/alpha/start?wait=0", "", 400),
         ("services/alpha/start?wait=301s", "", 400),
         ("services/alpha/start?wait=1s&wait=2s", "", 400),
     ] {

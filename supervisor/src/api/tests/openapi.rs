@@ -77,6 +77,8 @@ fn the_description_is_a_whole_openapi_document() {
                 told.insert(parameter["name"].as_str().unwrap().to_owned());
             } else {
                 assert_eq!(parameter["in"], "query");
+                assert!(parameter["schema"].get("type").is_none_or(Value::is_string), "{parameter}");
+                assert!(!parameter["schema"].to_string().contains("null"), "no text is null: {parameter}");
             }
         }
         assert_eq!(told, in_path, "{path}");
