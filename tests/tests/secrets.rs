@@ -1,0 +1,140 @@
+//! Secrets are in no output: not in answers, tables, logs of ours, errors or arguments of ours.
+//! Not here: what services themselves print.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use e2e::{Done, Setup, Stack};
+
+/// Every secret begins with this.
+const CANARY: &str = "c4n4ry";
+
+#[track_caller]
+fn clean(what: &str, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let leak = text.lines().find(|line| line.contains(CANARY));
+    assert_eq!(leak, None, "{what} gives a secret away");
+}
+
+#[track_caller]
+fn clean_done(what: &str, done: &Done) {
+    clean(&format!("{what} (stdout)"), done.stdout.as_bytes());
+    clean(&format!("{what} (stderr)"), done.stderr.as_bytes());
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).expect("the directory can be written");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+}
+
+/// Secrets in every place that may hold one, in services that run and in services that fail in every way.
+fn planted() -> Stack {
+    let services = r#"
+[defaults]
+env = { DEFAULT = "c4n4ry-01" }
+inherit_env = ["PATH", "HOME", "TMPDIR", "INHERITED"]
+[services.well]
+command = ["./puppet", "wait", "c4n4ry-02", "--password=c4n4ry-03", "postgres://u:c4n4ry-04@db/x", "${EXPANDED}"]
+env = { KEY = "c4n4ry-05", URL = "https://user:c4n4ry-06@host/?k=c4n4ry-07", EXPANDED = "c4n4ry-08" }
+env_file = [".env"]
+secrets = { A = { file = "secret" }, B = { command = ["/bin/echo", "c4n4ry-09"] }, C = { env = "GIVEN" } }
+[services.shell]
+shell = true
+command = "exec ./puppet wait c4n4ry-10"
+live = { command = ["/bin/false", "c4n4ry-11"], interval = "1s", failures = 1000 }
+[services.unready]
+command = ["./puppet", "wait", "c4n4ry-12"]
+port = 1
+ready = { http = { path = "/x?token=c4n4ry-13", headers = { Authorization = "Bearer c4n4ry-14" } } }
+[services.unready2]
+command = ["./puppet", "wait"]
+ready = { command = ["/bin/cat", "c4n4ry-15/none"] }
+[services.missing]
+command = ["./no-such-program", "c4n4ry-16"]
+[services.broken]
+command = ["./puppet", "wait"]
+secrets = { T = { command = ["/bin/sh", "-c", "echo c4n4ry-17; echo c4n4ry-18 >&2; exit 1"] } }
+[services.crash]
+command = ["./puppet", "exit-code", "3", "c4n4ry-19"]
+env = { KEY = "c4n4ry-20" }
+[services.nowhere]
+command = ["./puppet", "wait"]
+cwd = "/nonexistent"
+env = { KEY = "c4n4ry-21" }
+"#;
+    let stack = Setup::of(services)
+        .http("listen = '127.0.0.1:0'")
+        .env("INHERITED", "c4n4ry-22")
+        .env("GIVEN", "c4n4ry-23")
+        .env("OTHER", "c4n4ry-24")
+        .prepare();
+    write(&stack.path(".env"), "FROM_FILE='c4n4ry-25'\nEMPTY=\nURL2=amqp://u:c4n4ry-26@mq\n");
+    write(&stack.path("secret"), "c4n4ry-27\n");
+    stack
+}
+
+#[test]
+fn no_answer_table_log_or_argument_of_ours_gives_a_secret_away() {
+    let mut stack = planted();
+    clean_done("check", &stack.cli(&["check"]));
+    clean_done("check --json", &stack.cli(&["check", "--json"]));
+    clean_done("start", &stack.cli(&["start", "--timeout", "3s"]));
+    stack.wait_until("unready", "seen to fail", |service| !service.0["failing"][0].is_null());
+    stack.wait_until("shell", "seen to fail", |service| !service.0["failing"][0].is_null());
+    stack.wait_until("unready2", "seen to fail", |service| !service.0["failing"][0].is_null());
+    stack.wait_until("broken", "tried", |service| !service.last_exit().is_null());
+    let names = ["well", "shell", "unready", "unready2", "missing", "broken", "crash", "nowhere"];
+    for path in stack.get("/openapi.json").json()["paths"].as_object().expect("it has paths").keys() {
+        for name in names {
+            let path = path.replace("{name}", name).replace("{id}", "1");
+            clean(&path, &stack.get(&path).body);
+        }
+    }
+    for name in names {
+        clean_done(&format!("why {name}"), &stack.cli(&["why", name]));
+        clean_done(&format!("why {name} --json"), &stack.cli(&["why", name, "--json"]));
+    }
+    for words in [&["status"][..], &["status", "--json"], &["list"], &["list", "--json"], &["events", "-n", "1000"]] {
+        clean_done(&words.join(" "), &stack.cli(words));
+    }
+    for role in [stack.keeper(), stack.control()] {
+        clean("the arguments of a role", &fs::read(format!("/proc/{role}/cmdline")).expect("it runs"));
+    }
+    clean_done("restart", &stack.cli(&["restart", "well", "crash", "--timeout", "2s"]));
+    stack.stop();
+    for dir in ["logs", "state"] {
+        for file in fs::read_dir(stack.path(dir)).expect("it is there").flatten().filter(|file| file.path().is_file()) {
+            clean(&file.path().display().to_string(), &fs::read(file.path()).expect("it is ours"));
+        }
+    }
+}
+
+#[test]
+fn no_error_about_the_configuration_repeats_a_value_that_may_be_secret() {
+    for line in [
+        "env = { KEY = ['c4n4ry'] }",
+        "env = { KEY = \"c4n4ry }",
+        "env = { KEY = 'c4n4ry${' }",
+        "env = { KEY = 'c4n4ry${NO_SUCH_VARIABLE}' }",
+        "env = 'c4n4ry'",
+        "env_file = ['broken.env']",
+        "secrets = { KEY = 'c4n4ry' }",
+        "secrets = { KEY = { value = 'c4n4ry' } }",
+        "secrets = { KEY = { command = 'c4n4ry \"' } }",
+        "secrets = { KEY = { command = ['c4n4ry', 5] } }",
+        "command = ['x', 'c4n4ry', 5]",
+        "command = 'x c4n4ry \"'",
+        "ready = { http = 'http://user:c4n4ry@host/x y' }",
+        "ready = { http = { path = '/', headers = { 'X-Key' = \"c4n4ry\\n\" } } }",
+        "ready = { http = { path = '/', headers = { 'X-Key' = ['c4n4ry'] } } }",
+    ] {
+        let command = if line.starts_with("command") { "" } else { "command = './puppet wait'\n" };
+        let stack = Setup::of(&format!("[services.t]\n{command}{line}")).prepare();
+        write(&stack.path("broken.env"), "GOOD=c4n4ry\nc4n4ry is no assignment\nKEY='c4n4ry\n");
+        let check = stack.cli(&["check"]);
+        assert_eq!(check.code, 2, "{line}: {}{}", check.stdout, check.stderr);
+        clean_done(line, &check);
+        clean_done(line, &stack.cli(&["start"]));
+    }
+}
