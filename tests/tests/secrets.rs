@@ -36,7 +36,7 @@ env = { DEFAULT = "c4n4ry-01" }
 inherit_env = ["PATH", "HOME", "TMPDIR", "INHERITED"]
 [services.well]
 command = ["./puppet", "wait", "c4n4ry-02", "--password=c4n4ry-03", "postgres://u:c4n4ry-04@db/x", "${EXPANDED}"]
-env = { KEY = "c4n4ry-05", URL = "https://user:c4n4ry-06@host/?k=c4n4ry-07", EXPANDED = "c4n4ry-08" }
+env = { KEY = "c4n4ry-05", URL = "https://user:c4n4ry-06@host/?k=c4n4ry-07" }
 env_file = [".env"]
 secrets = { A = { file = "secret" }, B = { command = ["/bin/echo", "c4n4ry-09"] }, C = { env = "GIVEN" } }
 [services.shell]
@@ -49,7 +49,7 @@ port = 1
 ready = { http = { path = "/x?token=c4n4ry-13", headers = { Authorization = "Bearer c4n4ry-14" } } }
 [services.unready2]
 command = ["./puppet", "wait"]
-ready = { command = ["/bin/cat", "c4n4ry-15/none"] }
+ready = { command = ["/bin/false", "c4n4ry-15"] }
 [services.missing]
 command = ["./no-such-program", "c4n4ry-16"]
 [services.broken]
@@ -68,6 +68,7 @@ env = { KEY = "c4n4ry-21" }
         .env("INHERITED", "c4n4ry-22")
         .env("GIVEN", "c4n4ry-23")
         .env("OTHER", "c4n4ry-24")
+        .env("EXPANDED", "c4n4ry-08")
         .prepare();
     write(&stack.path(".env"), "FROM_FILE='c4n4ry-25'\nEMPTY=\nURL2=amqp://u:c4n4ry-26@mq\n");
     write(&stack.path("secret"), "c4n4ry-27\n");

@@ -83,7 +83,9 @@ impl Probes {
             checks.push(Check { id, title });
         };
         if let Some((how, path)) = http(section, self.reach, reader) {
-            add(how, format!("http {path}"));
+            // A query may hold a secret, and the title is shown to everyone.
+            let shown = path.split(['?', '#']).next().unwrap_or_default().to_owned();
+            add(how, format!("http {shown}"));
         }
         if let Some(port) = tcp(section, self.reach, reader) {
             add(ProbeHow::Tcp, format!("tcp {port}"));

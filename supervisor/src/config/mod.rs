@@ -14,6 +14,7 @@ pub(crate) mod fuzz;
 mod glob;
 mod keys;
 mod load;
+mod masked;
 mod model;
 mod nearest;
 mod ownership;

@@ -15,7 +15,7 @@ fn a_problem_shows_its_line_and_what_to_do() {
 error: unknown key `comand` in `services.mail`
   --> /stack/supervisor.toml:2:1
   |
-2 | comand = [\"target/release/mail\"]
+2 | comand = [\"*******************\"]
   | ^^^^^^
 help: did you mean `command`?
 ";
@@ -41,8 +41,8 @@ fn a_missing_variable_is_named() {
 error: `${MAIL_PORT}` is not set
   --> /stack/supervisor.toml:1:42
   |
-1 | services.mail = { command = \"메일\", port = \"${MAIL_PORT}\" }
-  |                                            ^^^^^^^^^^^^^^
+1 | services.mail = { command = \"**\", port = \"${MAIL_PORT}\" }
+  |                                          ^^^^^^^^^^^^^^
 help: set it in the environment or in an env file, or give a default: `${MAIL_PORT:-…}`
 ";
     assert_eq!(rendered("services.mail = { command = \"메일\", port = \"${MAIL_PORT}\" }"), expected);
@@ -155,12 +155,12 @@ fn a_long_line_is_cut_around_the_place() {
         "y".repeat(500_000)
     );
     let shown = rendered(&text);
-    assert!(shown.contains("prot = 1"), "{shown}");
+    assert!(shown.contains("prot = *"), "{shown}");
     assert!(shown.lines().all(|line| line.chars().count() < 140), "{shown}");
     let mark = |line: &str| line.chars().position(|c| c == '^');
     let lines: Vec<&str> = shown.lines().collect();
     let at = lines.iter().find_map(|line| mark(line)).unwrap();
-    let quoted = lines.iter().find(|line| line.contains("prot = 1")).unwrap();
+    let quoted = lines.iter().find(|line| line.contains("prot = *")).unwrap();
     assert_eq!(quoted.chars().skip(at).take(4).collect::<String>(), "prot");
 }
 
