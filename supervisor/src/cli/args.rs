@@ -4,7 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
+
+use super::complete;
 
 use crate::api;
 use crate::journal::Kind;
@@ -68,6 +71,10 @@ pub(crate) enum Command {
     List,
     /// Print the JSON Schema of `supervisor.toml`, for editors
     Schema,
+    /// Print a script that completes commands, flags and the names of services
+    Completions(Completions),
+    /// Print the manual page, or write the pages of all commands into a directory
+    Man(Man),
     #[command(hide = true)]
     Keeper(Keeper),
     #[command(hide = true)]
@@ -77,7 +84,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Start {
     /// Services, with all they depend on; without one, all with `autostart`
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) services: Vec<String>,
     /// Stay in the foreground and show what services print
     #[arg(long)]
@@ -108,13 +115,13 @@ pub(crate) struct Timeout {
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// Services, with all they depend on; without one, all with `autostart`
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) services: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Stop {
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) services: Vec<String>,
     /// Kill at once
     #[arg(long)]
@@ -125,7 +132,7 @@ pub(crate) struct Stop {
 
 #[derive(Debug, Args)]
 pub(crate) struct Restart {
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) services: Vec<String>,
     /// Stop them all, sockets too, before any is started
     #[arg(long)]
@@ -145,20 +152,20 @@ pub(crate) struct Reload {
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) services: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Why {
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) service: String,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// Services, or `supervisor` for the supervisor's own log; without one, all services
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::sources))]
     pub(crate) services: Vec<String>,
     /// Go on as the logs grow
     #[arg(long, short)]
@@ -192,19 +199,38 @@ pub(crate) struct Events {
 
 #[derive(Debug, Args)]
 pub(crate) struct Signal {
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) service: String,
     /// HUP, SIGHUP or a number
-    #[arg(value_name = "SIGNAL")]
+    #[arg(value_name = "SIGNAL", add = ArgValueCandidates::new(complete::signals))]
     pub(crate) signal: String,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Exec {
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) service: String,
     #[arg(value_name = "COMMAND", required = true, last = true)]
     pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Where the pages go; made when it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// The role that is the parent of everything. Started by `start` and `run`, which have checked everything.

@@ -16,7 +16,7 @@ use crate::control::log_paths;
 /// Of one log; a terminal shows no more.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The name of the supervisor's own log.
-const OWN: &str = "supervisor";
+pub(super) const OWN: &str = "supervisor";
 
 /// A log, and how it is shown.
 pub(crate) struct Source {

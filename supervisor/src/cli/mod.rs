@@ -3,6 +3,7 @@
 
 mod args;
 mod check;
+mod complete;
 mod ends;
 mod events;
 mod exec;
@@ -13,6 +14,7 @@ mod list;
 mod locate;
 mod lock;
 mod logs;
+mod man;
 pub(crate) mod output;
 mod progress;
 mod reload;
@@ -43,6 +45,7 @@ fn schema(screen: Screen) -> Result<Exit, Failure> {
 
 /// Carries out a line.
 pub(crate) fn main() -> ExitCode {
+    complete::answer();
     let Line { global, command } = <Line as clap::Parser>::parse();
     let screen = Screen::new(global.quiet, global.json);
     let done = match command {
@@ -62,6 +65,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Check => check::check(&global, screen),
         Command::List => list::list(screen),
         Command::Schema => schema(screen),
+        Command::Completions(completions) => complete::completions(screen, completions.shell),
+        Command::Man(man) => man::man(screen, &man),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -6,6 +6,7 @@ mod diagnostics;
 mod includes;
 mod limits;
 mod policy;
+mod schema;
 mod services;
 mod stack;
 
