@@ -9,6 +9,8 @@ mod control;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod journal;
+#[cfg(test)]
+mod json_schema;
 mod platform;
 mod resources;
 mod rollouts;

@@ -8,7 +8,6 @@ mod events;
 mod limits;
 mod openapi;
 mod reload;
-mod schema;
 mod streams;
 
 use std::collections::BTreeMap;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::schema::broken;
 use super::{Answer, Stand, TOKEN, bearer};
+use crate::json_schema::broken;
 
 fn described(stand: &Stand) -> Value {
     stand.ask("GET", "/openapi.json", "").json()

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::config::schema;
+use crate::json_schema::broken;
 
 const CHECKED_IN: &str = "docs/supervisor.schema.json";
 
@@ -59,15 +60,15 @@ fn collect(dir: &Path, examples: &mut Vec<(String, String)>) {
 #[test]
 fn mistakes_are_found_where_they_are() {
     for (text, place) in [
-        ("[supervisor]\nnam = 'x'", "/supervisor: `nam`"),
-        ("[services.a]\ncomand = 'x'", "/services/a: `comand`"),
-        ("[services.a]\nautostart = 5", "/services/a/autostart"),
-        ("[services.a.restart]\npolicy = 'sometimes'", "/services/a/restart/policy"),
-        ("[services.a.stop]\ntimeout = '10 seconds'", "/services/a/stop/timeout"),
-        ("[services.a.live.http]\nstatus = 'ok'", "/services/a/live/http"),
-        ("[defaults]\nport = [1]", "/defaults/port"),
-        ("[services.a.secrets.TOKEN]\nfiel = 'x'", "/services/a/secrets/TOKEN: `fiel`"),
-        ("[[services]]\nname = 'a'", "/services"),
+        ("[supervisor]\nnam = 'x'", "$.supervisor: `nam`"),
+        ("[services.a]\ncomand = 'x'", "$.services.a: `comand`"),
+        ("[services.a]\nautostart = 5", "$.services.a.autostart"),
+        ("[services.a.restart]\npolicy = 'sometimes'", "$.services.a.restart.policy"),
+        ("[services.a.stop]\ntimeout = '10 seconds'", "$.services.a.stop.timeout"),
+        ("[services.a.live.http]\nstatus = 'ok'", "$.services.a.live.http"),
+        ("[defaults]\nport = [1]", "$.defaults.port"),
+        ("[services.a.secrets.TOKEN]\nfiel = 'x'", "$.services.a.secrets.TOKEN: `fiel`"),
+        ("[[services]]\nname = 'a'", "$.services"),
     ] {
         let document: toml::Table = text.parse().unwrap();
         let errors = errors(&json!(document));
@@ -76,92 +77,6 @@ fn mistakes_are_found_where_they_are() {
 }
 
 fn errors(document: &Value) -> Vec<String> {
-    let root = schema();
-    let mut errors = Vec::new();
-    check(&root, &root, document, "", &mut errors);
-    errors
-}
-
-/// JSON Schema 2020-12, as far as ours uses it. Any other keyword is a panic, so that none is ignored.
-fn check(root: &Value, schema: &Value, value: &Value, at: &str, errors: &mut Vec<String>) {
-    let Some(rules) = schema.as_object() else {
-        if *schema == json!(false) {
-            errors.push(format!("{at}: not allowed"));
-        }
-        return;
-    };
-    for (keyword, rule) in rules {
-        let holds = match keyword.as_str() {
-            "$schema" | "$defs" | "title" | "description" | "default" => true,
-            "properties" => continue,
-            "$ref" => {
-                let name = rule.as_str().and_then(|name| name.strip_prefix("#/$defs/")).unwrap();
-                check(root, &root["$defs"][name], value, at, errors);
-                true
-            }
-            "allOf" => {
-                rule.as_array().unwrap().iter().for_each(|one| check(root, one, value, at, errors));
-                true
-            }
-            "anyOf" => rule.as_array().unwrap().iter().any(|one| {
-                let mut found = Vec::new();
-                check(root, one, value, at, &mut found);
-                found.is_empty()
-            }),
-            "type" => words(rule).any(|word| is(value, word)),
-            "enum" => rule.as_array().unwrap().contains(value),
-            "const" => rule == value,
-            "pattern" => {
-                let pattern = regex_lite::Regex::new(rule.as_str().unwrap()).unwrap();
-                value.as_str().is_none_or(|text| pattern.is_match(text))
-            }
-            "items" => {
-                let items = value.as_array().into_iter().flatten().enumerate();
-                items.for_each(|(i, item)| check(root, rule, item, &format!("{at}/{i}"), errors));
-                true
-            }
-            "additionalProperties" => {
-                properties(root, rules, rule, value, at, errors);
-                true
-            }
-            other => panic!("unknown keyword `{other}`"),
-        };
-        if !holds {
-            errors.push(format!("{at}: {keyword} {rule}: {value}"));
-        }
-    }
-}
-
-fn properties(
-    root: &Value,
-    rules: &serde_json::Map<String, Value>,
-    others: &Value,
-    value: &Value,
-    at: &str,
-    errors: &mut Vec<String>,
-) {
-    for (name, value) in value.as_object().into_iter().flatten() {
-        match rules.get("properties").and_then(|known| known.get(name)) {
-            Some(schema) => check(root, schema, value, &format!("{at}/{name}"), errors),
-            None if *others == json!(false) => errors.push(format!("{at}: `{name}` is unknown")),
-            None => check(root, others, value, &format!("{at}/{name}"), errors),
-        }
-    }
-}
-
-fn words(rule: &Value) -> impl Iterator<Item = &str> {
-    let several = rule.as_array().into_iter().flatten().filter_map(Value::as_str);
-    rule.as_str().into_iter().chain(several)
-}
-
-fn is(value: &Value, word: &str) -> bool {
-    match word {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        other => panic!("unknown type `{other}`"),
-    }
+    let schema = schema();
+    broken(&schema, &schema, document)
 }
