@@ -80,6 +80,11 @@ impl Client {
         Ok(Self { timeout: PROBE_TIMEOUT, ..Self::new(runtime_dir)? })
     }
 
+    /// The same, that does not wait for long.
+    pub(crate) fn hasty(self) -> Self {
+        Self { timeout: PROBE_TIMEOUT, ..self }
+    }
+
     pub(crate) fn status(&self) -> Result<StatusDocument, ClientError> {
         let body = self.status_bytes()?;
         self.parsed(&body)

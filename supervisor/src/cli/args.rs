@@ -154,6 +154,9 @@ pub(crate) struct Reload {
 pub(crate) struct Status {
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) services: Vec<String>,
+    /// Go on, and show what changes; `q` or ^C ends it
+    #[arg(long, short)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Debug, Args)]

@@ -48,10 +48,10 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
             "problems": problems, "supervisor": own, "trees": trees,
         });
         screen.data(&format!("{document:#}\n"));
-    } else if !screen.quiet {
-        screen.data(&format!("{}: the file is right\n\n", clean(&stack.file.display().to_string())));
-        screen.data(&render(["NAME", "START", "PROGRAM", "PORT", "CHECK"], &rows, screen.width, screen.colour));
-        screen.data(&format!("\ntrees are known by {}\n", clean(&trees)));
+    } else {
+        screen.show(&format!("{}: the file is right\n\n", clean(&stack.file.display().to_string())));
+        screen.show(&render(["NAME", "START", "PROGRAM", "PORT", "CHECK"], &rows, screen.width, screen.colour));
+        screen.show(&format!("\ntrees are known by {}\n", clean(&trees)));
     }
     for service in &stack.services {
         for doubt in doubts(&service.spec.restart) {

@@ -51,7 +51,7 @@ pub(crate) fn list(screen: Screen) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let rows: Vec<_> = running.iter().map(|stack| row(&stack.status)).collect();
-    screen.data(&render(["NAME", "PID", "SERVICES", "FILE"], &rows, screen.width, screen.colour));
+    screen.show(&render(["NAME", "PID", "SERVICES", "FILE"], &rows, screen.width, screen.colour));
     Ok(Exit::Done)
 }
 

@@ -11,6 +11,7 @@ mod failure;
 mod follow;
 mod foreground;
 mod list;
+mod live;
 mod locate;
 mod lock;
 mod logs;
@@ -26,6 +27,7 @@ mod status;
 mod stop;
 mod table;
 mod terminal;
+mod watch;
 mod why;
 
 use std::process::ExitCode;

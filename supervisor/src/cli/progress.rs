@@ -117,7 +117,7 @@ impl Display {
         const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
         let frame = SPINNER[usize::try_from(elapsed.as_millis() / 80).unwrap_or(0) % SPINNER.len()];
         let width = verdicts.iter().map(|(service, _)| columns(service.name.as_str())).max().unwrap_or(0);
-        let mut text = self.back();
+        let (mut text, colour) = (self.back(), self.screen.live_colour);
         for (service, verdict) in verdicts {
             let mark = match verdict {
                 Verdict::Pending | Verdict::Blocked => frame,
@@ -129,7 +129,7 @@ impl Display {
             // Mark, spaces and state take 15 columns; a line that wraps would spoil the next redraw.
             let room = self.screen.live_columns.saturating_sub(width + 16);
             let why = cut(&clean(&service.cause), room);
-            let (mark, state) = (painted(mark, tone, true), painted(&state, tone, true));
+            let (mark, state) = (painted(mark, tone, colour), painted(&state, tone, colour));
             text.push_str(&format!("{mark} {:width$}  {state} {why}\x1b[K\n", service.name.as_str()));
         }
         self.drawn_rows = verdicts.len();

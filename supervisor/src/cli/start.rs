@@ -104,9 +104,9 @@ pub(crate) fn report(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument) -
         if let Ok(json) = serde_json::to_string_pretty(status) {
             screen.data(&format!("{json}\n"));
         }
-    } else if !screen.quiet {
-        screen.data(&table(&status.services.iter().collect::<Vec<_>>(), screen));
-        screen.data(&footer(status));
+    } else {
+        screen.show(&table(&status.services.iter().collect::<Vec<_>>(), screen));
+        screen.show(&footer(status));
     }
     for service in status.services.iter().filter(|service| judge(service) == Some(Verdict::Failed)) {
         let name = &service.name;

@@ -10,13 +10,17 @@ use super::args::{Global, Status};
 use super::failure::{Exit, Failure};
 use super::locate;
 use super::output::clean;
-use super::table::{Cell, Tone, render};
+use super::table::{Cell, Tone, fitted};
 use super::terminal::Screen;
+use super::watch;
 use crate::api::{ExecutableDocument, ResourcesDocument, ServiceDocument, StatusDocument};
 use crate::control::{Executable, launch};
 use crate::timestamp;
 
 pub(crate) fn status(global: &Global, screen: Screen, status: &Status) -> Result<Exit, Failure> {
+    if status.watch {
+        return watch::watch(global, screen, status);
+    }
     let place = locate::place(global)?;
     let document = place.client.status_with_resources()?;
     let services = chosen(&document, &status.services)?;
@@ -26,9 +30,9 @@ pub(crate) fn status(global: &Global, screen: Screen, status: &Status) -> Result
         document.services = services.iter().map(|service| (*service).clone()).collect();
         let json = serde_json::to_string_pretty(&document).map_err(|error| Failure::of_system("write JSON", &error))?;
         screen.data(&format!("{json}\n"));
-    } else if !screen.quiet {
-        screen.data(&table(&services, screen));
-        screen.data(&footer(&document));
+    } else {
+        screen.show(&table(&services, screen));
+        screen.show(&footer(&document));
     }
     let well = if status.services.is_empty() {
         document.supervisor.health == HealthStatus::Healthy
@@ -53,7 +57,8 @@ pub(crate) fn table(services: &[&ServiceDocument], screen: Screen) -> String {
     let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
     let rows: Vec<_> = services.iter().map(|service| row(service, now_ms)).collect();
     let head = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "ADDRESS", "WHY"];
-    render(head, &rows, screen.width, screen.colour)
+    // PID, ADDRESS, CPU, MEM, UPTIME: what is wrong matters more.
+    fitted(head, &rows, screen.width, screen.colour, &[2, 7, 5, 6, 3])
 }
 
 /// Where the supervisor itself answers.
@@ -75,7 +80,7 @@ fn row(service: &ServiceDocument, now_ms: i64) -> [Cell; 9] {
         Cell { text: service.state.as_str().to_owned(), tone: tone(service.state) },
         Cell::plain(service.pid.map(|pid| pid.to_string()).unwrap_or_default()),
         Cell::plain(uptime.unwrap_or_default()),
-        Cell::plain(service.restarts.to_string()),
+        Cell::plain(if service.restarts == 0 { String::new() } else { service.restarts.to_string() }),
         Cell::plain(used.map(|used| cpu(used.cpu_cores)).unwrap_or_default()),
         Cell::plain(used.map(|used| bytes(used.memory_bytes)).unwrap_or_default()),
         Cell::plain(clean(service.address.as_deref().unwrap_or_default())),

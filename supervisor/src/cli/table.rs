@@ -23,6 +23,9 @@ impl Cell {
     }
 }
 
+/// So much of the last column is worth more than a column that may give way.
+const WORTH: usize = 32;
+
 /// Columns two spaces apart. With a `width`, a line is cut to it; the last column gives way. Columns in which no row
 /// has anything are left out.
 pub(crate) fn render<const N: usize>(
@@ -31,10 +34,28 @@ pub(crate) fn render<const N: usize>(
     width: Option<usize>,
     colour: bool,
 ) -> String {
-    let shown: Vec<usize> = (0..N).filter(|i| rows.iter().any(|row| !row[*i].text.is_empty())).collect();
+    fitted(head, rows, width, colour, &[])
+}
+
+/// As `render`; when little would be left of the last column, these give way before it, the first of them first.
+pub(crate) fn fitted<const N: usize>(
+    head: [&str; N],
+    rows: &[[Cell; N]],
+    width: Option<usize>,
+    colour: bool,
+    giving_way: &[usize],
+) -> String {
+    let mut shown: Vec<usize> = (0..N).filter(|i| rows.iter().any(|row| !row[*i].text.is_empty())).collect();
     let widths: Vec<usize> = (0..N)
         .map(|i| rows.iter().map(|row| columns(&row[i].text)).chain([columns(head[i])]).max().unwrap_or(0))
         .collect();
+    for column in giving_way {
+        let needed: usize =
+            shown.iter().map(|i| if *i == N - 1 { widths[*i].min(WORTH) } else { widths[*i] + 2 }).sum();
+        if width.is_some_and(|width| needed > width) {
+            shown.retain(|i| i != column);
+        }
+    }
     let head = head.map(|text| Cell { text: text.to_owned(), tone: Tone::Faint });
     let mut table = String::new();
     for row in std::iter::once(&head).chain(rows) {
@@ -112,6 +133,13 @@ mod tests {
     fn a_column_without_content_is_left_out() {
         let rows = [[Cell::plain("a"), Cell::plain(""), Cell::plain("b")]];
         assert_eq!(render(["ONE", "TWO", "THREE"], &rows, None, false), "ONE  THREE\na    b\n");
+    }
+
+    #[test]
+    fn columns_give_way_to_the_last_one_where_it_is_narrow() {
+        let head = ["NAME", "STATE", "WHY"];
+        assert_eq!(fitted(head, &rows(), Some(22), false, &[1]).lines().nth(1), Some("mail  a long reason"));
+        assert_eq!(fitted(head, &rows(), Some(28), false, &[1]), render(head, &rows(), None, false), "there is room");
     }
 
     #[test]

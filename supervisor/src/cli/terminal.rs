@@ -16,26 +16,33 @@ pub(crate) struct Screen {
     pub(crate) live_rows: Option<usize>,
     /// Its columns.
     pub(crate) live_columns: usize,
+    /// Stderr shows colours.
+    pub(crate) live_colour: bool,
     pub(crate) quiet: bool,
     pub(crate) json: bool,
 }
 
 /// Nobody said `NO_COLOR` (no-color.org), and the terminal is no dumb one.
 pub(crate) fn colours_wanted() -> bool {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb()
+}
+
+/// It cannot move its cursor.
+pub(crate) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 impl Screen {
     pub(crate) fn new(quiet: bool, json: bool) -> Self {
         let terminal = io::stdout().is_terminal();
-        let live = io::stderr().is_terminal() && colours_wanted() && !quiet;
+        let live = io::stderr().is_terminal() && !is_dumb() && !quiet;
         let live_size = platform::terminal_size(io::stderr()).unwrap_or((80, 24));
         Self {
             width: terminal.then(|| platform::terminal_size(io::stdout()).map_or(80, |(columns, _)| columns)),
             colour: terminal && colours_wanted(),
             live_rows: live.then_some(live_size.1),
             live_columns: live_size.0,
+            live_colour: live && colours_wanted(),
             quiet,
             json,
         }
@@ -44,6 +51,13 @@ impl Screen {
     /// Data: what the command is for.
     pub(crate) fn data(&self, text: &str) {
         write(io::stdout().lock(), text.as_bytes());
+    }
+
+    /// Data in a form for people; its exit code says enough to those who asked for quiet.
+    pub(crate) fn show(&self, text: &str) {
+        if !self.quiet {
+            self.data(text);
+        }
     }
 
     /// What a person wants to know besides.
