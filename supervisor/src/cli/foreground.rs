@@ -12,9 +12,9 @@ pub(crate) fn run(global: &Global, screen: Screen, services: &[String]) -> Resul
     let stack = locate::trusted_stack(global)?;
     locate::named(&stack, services)?;
     let first = First { foreground: true, only: services.to_vec(), mirror: services.len() == 1 };
-    screen.tell(&format!("{}: in the foreground; ^C stops everything\n", stack.name));
     let mut command =
         roles::keeper_command(&stack, &first).map_err(|error| Failure::of_system("find this program", &error))?;
+    command.args(screen.quiet.then_some("--quiet"));
     // Only returns when it fails.
     Err(Failure::of_system("become the supervisor", &command.exec()))
 }

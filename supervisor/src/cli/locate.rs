@@ -105,25 +105,27 @@ fn runtime_dir_of(file: &Path) -> Option<PathBuf> {
 impl Place {
     /// Heads the output while the files say what cannot be.
     pub(crate) fn warn_of_rejection(&self, status: &StatusDocument, screen: Screen) {
-        let config = &status.config;
-        if let Some(rejected) = &config.rejected {
-            let first = rejected.errors.first().map(Diagnostic::in_short).unwrap_or_default();
-            let more = match rejected.errors.len().saturating_sub(1) + rejected.more {
-                0 => String::new(),
-                more => format!(" (and {more} more)"),
-            };
-            screen.complain(&format!(
-                "warning: the configuration was rejected at {}; what is in force was loaded at {}\n  {}{more}",
-                rejected.at,
-                config.loaded_at,
-                clean(&first)
-            ));
+        if let Some(rejection) = rejection(status) {
+            screen.complain(&format!("warning: {rejection}"));
         } else if let Err(diagnostics) = &self.stack {
             let text = diagnostics.to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text);
             screen.complain(&format!("warning: the file has an error; what runs is older: {text}"));
         }
     }
+}
+
+/// What the files say is not in force, and why.
+pub(crate) fn rejection(status: &StatusDocument) -> Option<String> {
+    let config = &status.config;
+    let rejected = config.rejected.as_ref()?;
+    let first = rejected.errors.first().map(Diagnostic::in_short).unwrap_or_default();
+    let more = match rejected.errors.len().saturating_sub(1) + rejected.more {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let (at, loaded_at, first) = (&rejected.at, &config.loaded_at, clean(&first));
+    Some(format!("the configuration was rejected at {at}; what is in force was loaded at {loaded_at}\n  {first}{more}"))
 }
 
 /// Names from the command line, as services of this stack.

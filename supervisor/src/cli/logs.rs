@@ -8,7 +8,7 @@ use super::args::{Global, Logs};
 use super::failure::{Exit, Failure};
 use super::follow;
 use super::locate;
-use super::output::Prefixer;
+use super::output::{Paper, Prefixer};
 use super::terminal::{Screen, write};
 use crate::config::Stack;
 use crate::control::log_paths;
@@ -29,16 +29,18 @@ pub(crate) struct Source {
 pub(crate) fn logs(global: &Global, screen: Screen, logs: &Logs) -> Result<Exit, Failure> {
     let stack = locate::stack(global)?;
     let files = chosen(&stack, &logs.services)?;
-    let terminal = io::stdout().is_terminal() && !logs.raw;
+    let paper = if io::stdout().is_terminal() && !logs.raw { Paper::Terminal } else { Paper::File };
     let several = files.len() > 1;
     let width = files.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut sources: Vec<Source> = files
         .into_iter()
         .map(|(name, path)| {
-            let prefixer = match (several, terminal) {
-                (true, _) => Some(Prefixer::new(&name, width, terminal)),
-                (false, true) => Some(Prefixer::nameless()),
-                (false, false) => None,
+            let place = stack.services.iter().position(|service| service.spec.name.as_str() == name);
+            let prefixer = match (several, place, paper) {
+                (true, Some(place), _) => Some(Prefixer::new(&name, place, width, paper)),
+                (true, None, _) => Some(Prefixer::own(width, paper)),
+                (false, _, Paper::Terminal) => Some(Prefixer::nameless()),
+                (false, _, Paper::File) => None,
             };
             Source { name, path, prefixer }
         })

@@ -3,33 +3,51 @@
 
 /// A line that is longer is shown in pieces.
 const MAX_LINE: usize = 16 * 1024;
-/// Colours that can be read on dark and light; one is chosen by the name, so that it stays the same.
-const COLOURS: [&str; 6] = ["36", "32", "33", "35", "34", "31"];
+/// Colours that can be read on dark and light, but red, which is for what is wrong.
+const COLOURS: [&str; 9] = ["36", "32", "33", "35", "34", "96", "92", "95", "94"];
+const FAINT: &str = "2";
+
+/// What is written on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paper {
+    /// Colours, if they are wanted, and no other control sequences.
+    Terminal,
+    /// Bytes as they are.
+    File,
+}
 
 /// Turns the output of one service into whole lines, each after the service's name.
 #[derive(Debug)]
 pub(crate) struct Prefixer {
     prefix: Vec<u8>,
-    sanitise: bool,
+    paper: Paper,
     /// A line that has not ended yet.
     partial: Vec<u8>,
 }
 
 impl Prefixer {
-    /// With a name of at most `width` columns before each line. For a terminal, colours and no other control sequences.
-    pub(crate) fn new(name: &str, width: usize, terminal: bool) -> Self {
-        let colour = COLOURS[name.bytes().map(usize::from).sum::<usize>() % COLOURS.len()];
-        let prefix = if terminal && super::terminal::colours_wanted() {
+    /// With a name of at most `width` columns before each line, in the colour of its place in the file.
+    pub(crate) fn new(name: &str, place: usize, width: usize, paper: Paper) -> Self {
+        Self::coloured(name, COLOURS[place % COLOURS.len()], width, paper)
+    }
+
+    /// For what the supervisor itself has to say.
+    pub(crate) fn own(width: usize, paper: Paper) -> Self {
+        Self::coloured("supervisor", FAINT, width, paper)
+    }
+
+    fn coloured(name: &str, colour: &str, width: usize, paper: Paper) -> Self {
+        let prefix = if paper == Paper::Terminal && super::terminal::colours_wanted() {
             format!("\x1b[{colour}m{name:width$} |\x1b[0m ")
         } else {
             format!("{name:width$} | ")
         };
-        Self { prefix: prefix.into_bytes(), sanitise: terminal, partial: Vec::new() }
+        Self { prefix: prefix.into_bytes(), paper, partial: Vec::new() }
     }
 
     /// Without a name, for a terminal.
     pub(crate) fn nameless() -> Self {
-        Self { prefix: Vec::new(), sanitise: true, partial: Vec::new() }
+        Self { prefix: Vec::new(), paper: Paper::Terminal, partial: Vec::new() }
     }
 
     /// The lines that are complete with these further bytes.
@@ -46,6 +64,11 @@ impl Prefixer {
         shown
     }
 
+    /// Something waits for the end of its line.
+    pub(crate) fn is_within_line(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
     /// What waits for its end, as a line.
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         if self.partial.is_empty() {
@@ -56,10 +79,9 @@ impl Prefixer {
             line.pop();
         }
         let mut shown = self.prefix.clone();
-        if self.sanitise {
-            shown.extend(sanitised(&line).into_bytes());
-        } else {
-            shown.extend(line);
+        match self.paper {
+            Paper::Terminal => shown.extend(sanitised(&line).into_bytes()),
+            Paper::File => shown.extend(line),
         }
         shown.push(b'\n');
         shown
@@ -145,7 +167,7 @@ mod tests {
 
     #[test]
     fn lines_are_put_together_across_reads() {
-        let mut prefixer = Prefixer::new("a", 3, false);
+        let mut prefixer = Prefixer::new("a", 0, 3, Paper::File);
         assert_eq!(prefixer.lines(b"on"), b"");
         assert_eq!(prefixer.lines(b"e\n\ntw"), b"a   | one\na   | \n");
         assert_eq!(prefixer.finish(), b"a   | tw\n");
@@ -154,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_shown_in_pieces() {
-        let mut prefixer = Prefixer::new("a", 1, false);
+        let mut prefixer = Prefixer::new("a", 0, 1, Paper::File);
         let shown = prefixer.lines(&vec![b'x'; 3 * MAX_LINE + 5]);
         assert_eq!(shown.iter().filter(|byte| **byte == b'\n').count(), 3);
         assert_eq!(prefixer.partial.len(), 5);

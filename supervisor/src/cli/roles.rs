@@ -98,6 +98,7 @@ fn begin(global: &Global, keeper: Keeper) -> Result<(Lock, Setup, String), Refus
     let mut argv: Vec<OsString> =
         vec![format!("supervisor: control [{}]", keeper.name).into(), "control".into(), "--config".into(), file.into()];
     argv.extend(first_arguments(&keeper.first));
+    argv.extend(global.quiet.then(|| "--quiet".into()));
     let program = std::env::current_exe().map_err(Refused::Program)?;
     let control = ControlCommand { program, argv, env: std::env::vars_os().collect() };
     let foreground = keeper.first.foreground;
@@ -131,7 +132,7 @@ pub(crate) fn control(global: &Global, control: Control) -> ExitCode {
     match (channel, global.config.clone()) {
         (Ok(channel), Some(config)) => {
             let First { foreground, only, mirror } = control.first;
-            control::run(ControlArgs { config, foreground, only, mirror }, channel)
+            control::run(ControlArgs { config, foreground, quiet: global.quiet, only, mirror }, channel)
         }
         (Err(error), _) => {
             complain(&format!("error: `control` is started by the keeper only: {error}"));

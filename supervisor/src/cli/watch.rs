@@ -23,7 +23,6 @@ pub(crate) fn watch(global: &Global, screen: Screen, status: &Status) -> Result<
         return Err(Failure::new(Exit::Usage, "`--watch` shows and `--quiet` hides: use one of them"));
     }
     let place = locate::place(global)?;
-    place.warn_of_broken_file(screen);
     let client = place.client;
     let first = client.status_with_resources()?;
     chosen(&first, &status.services)?;
@@ -100,5 +99,7 @@ fn frame(document: &StatusDocument, status: &Status, screen: Screen) -> String {
     };
     let health = painted(health, tone, screen.colour);
     let name = clean(&document.supervisor.name);
-    format!("{name}: {health}\n\n{}{}", table(&services, screen), footer(document))
+    let rejection = locate::rejection(document).map(|why| painted(&why, Tone::Bad, screen.colour) + "\n");
+    let (rejection, table) = (rejection.unwrap_or_default(), table(&services, screen));
+    format!("{name}: {health}\n{rejection}\n{table}{}", footer(document))
 }

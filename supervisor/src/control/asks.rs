@@ -46,7 +46,7 @@ impl Haste {
 impl Control {
     /// Everything is to stop. That is kept first: should we die over it, the next control goes on with it.
     pub(crate) fn shut_down(&mut self, haste: Haste) {
-        tracing::info!(?haste, "asked to stop everything");
+        tracing::info!(?haste, "{}", super::narrator::STOPPING);
         self.history.supervisor(haste.in_words());
         let (key, value) = (ENDING.to_owned(), haste.word().to_vec());
         self.ask_keeper("keep that everything is to stop", &Request::Put { key, value });

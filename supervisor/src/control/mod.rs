@@ -16,6 +16,7 @@ mod inventory;
 pub(crate) mod launch;
 mod link;
 mod listeners;
+mod narrator;
 pub(crate) mod notify;
 mod operations;
 mod outcomes;
@@ -63,6 +64,8 @@ pub(crate) struct ControlArgs {
     pub(crate) config: PathBuf,
     /// The output of all services goes to our stdout, too.
     pub(crate) foreground: bool,
+    /// There we only show what services print.
+    pub(crate) quiet: bool,
     /// At the first start only these are started (with what they depend on), instead of all with autostart.
     pub(crate) only: Vec<String>,
     /// When the only named service ends for good, so does the supervisor, with its exit code.

@@ -11,6 +11,7 @@ use supervisor_core::{Command, Fleet, ServiceName, State};
 use supervisor_keeper::Request;
 
 use super::asks::Haste;
+use super::foreground::Foreground;
 use super::in_force::InForce;
 use super::link::{Heard, Purpose};
 use super::operations::Operations;
@@ -232,7 +233,11 @@ impl Control {
             let Ok(Some(news)) = tokio::time::timeout_at(deadline, self.news.1.recv()).await else { break };
             self.learn(news);
         }
+        let foreground = self.foreground.take().inspect(Foreground::ends);
         tracing::info!("everything is down");
+        if let Some(foreground) = foreground {
+            foreground.ended().await;
+        }
         self.history.supervisor("stopped; everything is down");
         let _ = tokio::time::timeout_at(deadline, self.history.journal.written()).await;
         for name in ["api.sock", "token"] {

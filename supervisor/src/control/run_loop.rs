@@ -18,6 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::ControlArgs;
 use super::asks::Haste;
 use super::catalogue::Catalogue;
+use super::foreground::Foreground;
 use super::gap::Gaps;
 use super::helper::Helper;
 use super::history::History;
@@ -121,6 +122,8 @@ pub(crate) struct Control {
     pub(crate) events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     pub(crate) tasks: JoinSet<io::Result<()>>,
     pub(crate) gaps: Gaps,
+    /// Shows what is logged, in the foreground.
+    pub(crate) foreground: Option<Foreground>,
     /// The fleet is down: only the last words are left.
     pub(crate) down: bool,
 }
@@ -181,6 +184,7 @@ impl Control {
             events: mpsc::channel(NEWS),
             tasks: JoinSet::new(),
             gaps: Gaps::new(),
+            foreground: None,
             down: false,
             in_force,
         }

@@ -16,6 +16,7 @@ use supervisor_logs::Pump;
 
 use super::ControlArgs;
 use super::asks::Haste;
+use super::foreground::Foreground;
 use super::history::History;
 use super::in_force::{InForce, Kept};
 use super::inventory::{self, Inventory};
@@ -94,10 +95,11 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     let first = !inventory.records.keys().any(|key| key.starts_with(MEMORY));
     let (token, trouble) = token(&stack, first)?;
     let sockets = sockets::open(&stack, &mut link, &mut inventory).map_err(StartupError::Sockets)?;
-    if args.foreground {
-        // Before the first byte goes to any log.
-        super::foreground::start(&stack, &pump);
-    }
+    // Before the first byte goes to any log.
+    let foreground = args
+        .foreground
+        .then(|| Foreground::start(&stack, &pump, (!args.quiet).then(|| greeting(&inventory, &sockets))))
+        .flatten();
     let _log = ownlog::start(&mut link, &mut inventory, &pump, &stack.logs_dir)?;
     tracing::info!(
         epoch = inventory.epoch,
@@ -118,6 +120,7 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     let notices = std::mem::take(&mut inventory.notices);
     let mut control =
         Control::new(args, in_force, fleet, link, pump, places, sockets, token, history, timeout, &inventory);
+    control.foreground = foreground;
     control.note_recorded_ends(&inventory);
     control.take_over(runs, listeners, &commands);
     control.carry_out_all(commands);
@@ -128,6 +131,15 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
         None => control.resume_operations(),
     }
     control.run().await.map_err(StartupError::System)
+}
+
+/// The first that is shown in the foreground.
+fn greeting(inventory: &Inventory, sockets: &sockets::Sockets) -> String {
+    match (inventory.epoch, sockets.address) {
+        (0 | 1, Some(http)) => format!("status at http://{http}/status; ^C stops everything"),
+        (0 | 1, None) => "^C stops everything".to_owned(),
+        (_, _) => "control was replaced; all goes on".to_owned(),
+    }
 }
 
 /// By what trees are known, for the own log.
