@@ -2,10 +2,10 @@
 //! Not here: signals to the supervisor (`signals`).
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use e2e::{Setup, Signal, eventually, send};
+use e2e::{Setup, Signal, Stack, eventually, send};
 
 const ENTER: &str = "\x1b[?1049h";
 const LEAVE: &str = "\x1b[?1049l";
@@ -73,4 +73,111 @@ fn quiet_commands_say_nothing_that_their_exit_code_says() {
     }
     let done = stack.cli(&["status", "-q"]).ended_with(3);
     assert!(done.stdout.is_empty() && done.stderr.starts_with("error: "), "errors are told all the same");
+}
+
+/// A stack of these services in the foreground on a terminal of its own, and the file of what is shown there.
+fn on_a_terminal(services: &str, no_color: &str) -> (Stack, Child, PathBuf) {
+    let stack = Setup::of(services).env("NO_COLOR", no_color).prepare();
+    let (terminal, out, _) = stack.spawn_in_terminal(&["run"]);
+    (stack, terminal, out)
+}
+
+fn press(terminal: &mut Child, keys: &[u8]) {
+    terminal.stdin.as_mut().expect("it was asked for").write_all(keys).expect("the terminal is there");
+}
+
+#[test]
+fn in_the_foreground_each_service_has_its_colour_and_cannot_command_the_terminal() {
+    let services = "[services.one]\ncommand = ['sh', '-c', 'printf \"\\033[31mred\\033[0m \\033[2J \\007 end\\n\"; sleep 1000']\n\
+                    [services.two]\ncommand = ['sh', '-c', 'echo plain; sleep 1000']\n";
+    let (mut stack, mut terminal, out) = on_a_terminal(services, "");
+    let seen = eventually("both to be shown", || {
+        Some(text(&out)).filter(|seen| seen.contains(" end") && seen.contains("plain"))
+    });
+    assert!(seen.contains("\x1b[31mred\x1b[0m \\x1b[2J \\x07 end"), "{seen:?}");
+    let colour = |name: &str| {
+        let (before, _) =
+            seen.split_once(&format!("{name}        |")).unwrap_or_else(|| panic!("no {name} in {seen:?}"));
+        before.rsplit('\x1b').next().expect("a split has a last part").to_owned()
+    };
+    assert_ne!(colour("one"), colour("two"));
+    press(&mut terminal, b"\x03");
+    assert_eq!(code(&mut terminal), Some(0));
+    stack.assert_nothing_left();
+
+    let (mut stack, mut terminal, out) = on_a_terminal(services, "1");
+    let seen = eventually("both to be shown", || {
+        Some(text(&out)).filter(|seen| seen.contains(" end") && seen.contains("plain"))
+    });
+    assert!(seen.contains("two        | plain"), "{seen:?}");
+    let ours = seen.replace("\x1b[31mred\x1b[0m", "").replace("\x1b[0m", "");
+    assert!(!ours.contains('\x1b'), "no colour of ours: {seen:?}");
+    press(&mut terminal, b"\x03");
+    code(&mut terminal);
+    stack.assert_nothing_left();
+}
+
+#[test]
+fn a_question_without_a_line_end_is_shown_and_so_are_the_last_words() {
+    let (mut stack, mut terminal, out) = on_a_terminal(
+        "[services.asks]\ncommand = ['sh', '-c', 'trap \"echo farewell; exit 0\" TERM; printf \"name? \"; while :; do sleep 0.05; done']",
+        "1",
+    );
+    eventually("the question", || text(&out).contains("asks       | name? ").then_some(()));
+    press(&mut terminal, b"\x03");
+    assert_eq!(code(&mut terminal), Some(0));
+    let seen = text(&out);
+    assert!(seen.contains("asks       | farewell"), "{seen:?}");
+    assert!(seen.contains("supervisor | stopping everything; ^C again kills"), "{seen:?}");
+    assert!(seen.contains("supervisor | asks is stopped"), "{seen:?}");
+    stack.assert_nothing_left();
+}
+
+#[test]
+fn a_second_interrupt_kills_what_would_not_end() {
+    let (mut stack, mut terminal, out) =
+        on_a_terminal("[services.t]\ncommand = './puppet ignore-term'\nstop = { timeout = '1h' }", "");
+    stack.wait_log("t", "deaf");
+    press(&mut terminal, b"\x03");
+    eventually("the first to be taken", || text(&out).contains("t is stopping").then_some(()));
+    press(&mut terminal, b"\x03");
+    code(&mut terminal);
+    stack.assert_nothing_left();
+}
+
+#[test]
+fn quiet_in_the_foreground_is_only_what_services_print() {
+    let mut stack = Setup::of("[services.t]\ncommand = ['sh', '-c', 'echo hello; sleep 1000']").prepare();
+    let (mut child, out, _) = stack.spawn(&["run", "--quiet"], Stdio::null());
+    eventually("its output", || text(&out).contains("hello").then_some(()));
+    send(stack.keeper(), Signal::SIGTERM);
+    assert_eq!(code(&mut child), Some(0));
+    assert_eq!(text(&out), "t          | hello\n");
+    stack.assert_nothing_left();
+}
+
+#[test]
+fn a_reader_who_does_not_read_slows_no_service_and_no_stop() {
+    let mut stack =
+        Setup::of("[services.t]\ncommand = './puppet seq --count 300000'\nrestart = { policy = 'no' }").prepare();
+    // A pipe that nobody empties.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut child = std::process::Command::new(e2e::supervisor())
+        .arg("run")
+        .current_dir(stack.root())
+        .env_clear()
+        .envs([("HOME", stack.root()), ("TMPDIR", stack.root()), ("PATH", Path::new("/usr/bin:/bin"))])
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    stack.wait_log("t", "\n300000\n");
+    stack.wait_for("t", "completed");
+    let began = std::time::Instant::now();
+    send(stack.keeper(), Signal::SIGTERM);
+    assert_eq!(code(&mut child), Some(0));
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "it took {:?}", began.elapsed());
+    drop(reader);
+    stack.assert_nothing_left();
 }
