@@ -85,6 +85,9 @@ fn the_environment_holds_the_base_set_and_the_services_own_and_nothing_else() {
         "SUPERVISOR_INSTANCE",
         "SUPERVISOR_COOKIE",
         "SUPERVISOR_DRAIN_TIMEOUT_MS",
+        "SUPERVISOR_LONG_LIVED_CLOSE_AFTER_MS",
+        "SUPERVISOR_LONG_LIVED_SPREAD_MS",
+        "SUPERVISOR_STOP_TIMEOUT_MS",
         "SUPERVISOR_SOFT_SIGNAL",
     ];
     let unknown: Vec<_> = env.keys().filter(|key| !known.contains(&key.as_str())).collect();

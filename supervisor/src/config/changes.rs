@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use supervisor_core::{Check, CheckId, Liveness, Readiness, RestartPolicy, RolloutPolicy, ServiceSpec, StopPolicy};
 
-use super::model::{Handoff, Http, Launch, Log, Probe, ProbeHow, SecretSource, Service, Stack};
+use super::model::{Handoff, Http, Launch, Log, LongLived, Probe, ProbeHow, SecretSource, Service, Stack};
 
 /// A key whose value is another one now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -189,6 +189,7 @@ impl Differences {
             probes: _,
             notify,
             watchdog,
+            long_lived: LongLived { close_after, spread },
             log,
         } = old;
         let moved = *base != new.base && is_relative(new);
@@ -206,6 +207,8 @@ impl Differences {
         self.entries("ports", ports, &new.ports);
         self.add("limits.nofile", Effect::Restart, *nofile != new.nofile);
         self.add("live.watchdog", Effect::Restart, *watchdog != new.watchdog);
+        self.add("rollout.long_lived.close_after", Effect::Restart, *close_after != new.long_lived.close_after);
+        self.add("rollout.long_lived.spread", Effect::Restart, *spread != new.long_lived.spread);
         if *notify != new.notify && *watchdog == new.watchdog {
             // Only a start can give it a socket to tell us on, or take it away.
             self.0.retain(|changed| changed.key != "ready.notify");

@@ -107,7 +107,15 @@ pub(crate) struct Launch {
     /// `ready.notify` or `live.watchdog`: the run gets a notify socket.
     pub(crate) notify: bool,
     pub(crate) watchdog: Option<Duration>,
+    pub(crate) long_lived: LongLived,
     pub(crate) log: Log,
+}
+
+/// What becomes of connections that do not end by themselves while a generation drains; services on the kit ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LongLived {
+    pub(crate) close_after: Duration,
+    pub(crate) spread: Duration,
 }
 
 /// A string with everything expanded but what only a spawn knows.

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use supervisor_core::{Kind, Policy, RestartPolicy, StopPolicy};
+use supervisor_core::{Kind, Policy, RestartPolicy, RolloutPolicy, StopPolicy};
 
+use super::model::{Handoff, LongLived};
 use super::nearest::nearest;
 use super::reader::Reader;
 use super::section::Section;
@@ -45,6 +46,32 @@ fn success_exit_codes(restart: &Section<'_>, reader: &mut Reader<'_>) -> Vec<i32
         return reader.wrong_type(node, "an array of exit codes").unwrap_or_default();
     };
     items.iter().filter_map(|item| reader.integer(item, 0..=255)).collect()
+}
+
+/// How a generation takes over from the one before. Two at once can only share a port that the supervisor holds.
+pub(super) fn rollout(service: &Section<'_>, kind: Kind, handoff: Handoff, reader: &mut Reader<'_>) -> RolloutPolicy {
+    let rollout = service.table("rollout", reader.problems);
+    let shared = match (kind, handoff) {
+        (Kind::Service, Handoff::Socket) => true,
+        (Kind::Service, Handoff::Own) | (Kind::Oneshot, _) => false,
+    };
+    let said = rollout.get("drain_signal").filter(|node| node.value.as_text() != Some(""));
+    RolloutPolicy {
+        overlap: reader.flag(&rollout, "overlap", true) && shared,
+        drain_signal: said.and_then(|node| signal(node, reader)).map(|signal| signal as i32),
+        bake: reader.millis(&rollout, "bake", Duration::from_secs(2), Duration::ZERO),
+        warm: reader.millis(&rollout, "warm", Duration::from_secs(30), Duration::ZERO),
+        drain: reader.millis(&rollout, "drain", Duration::from_secs(30), Duration::ZERO),
+    }
+}
+
+pub(super) fn long_lived(service: &Section<'_>, reader: &mut Reader<'_>) -> LongLived {
+    let rollout = service.table("rollout", reader.problems);
+    let section = rollout.table("long_lived", reader.problems);
+    LongLived {
+        close_after: reader.duration(&section, "close_after", Duration::from_secs(5), Duration::ZERO),
+        spread: reader.duration(&section, "spread", Duration::from_secs(2), Duration::ZERO),
+    }
 }
 
 pub(super) fn stop(service: &Section<'_>, reader: &mut Reader<'_>) -> StopPolicy {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use supervisor_core::{Condition, Dependency, Kind, RolloutPolicy, ServiceName, ServiceSpec};
+use supervisor_core::{Condition, Dependency, Kind, ServiceName, ServiceSpec};
 
 use super::checks::{self, Reach};
 use super::diagnostics;
@@ -97,7 +97,7 @@ fn with_port(
         stop: policy::stop(service, reader),
         ready: checks.ready,
         live: checks.live,
-        rollout: RolloutPolicy::exclusive(),
+        rollout: policy::rollout(service, kind, handoff, reader),
         instances: 1,
     };
     let command = service.get("command");
@@ -122,6 +122,7 @@ fn with_port(
         notify: spec.ready.notify || checks.watchdog.is_some(),
         probes: checks.probes,
         watchdog: checks.watchdog,
+        long_lived: policy::long_lived(service, reader),
         log: log(service, logs, reader),
     };
     let main_port = port.zip(service.get("port").map(|node| node.span));
@@ -163,11 +164,6 @@ fn cwd(declared: &Declared<'_>, service: &Section<'_>, reader: &mut Reader<'_>) 
 
 fn handoff(service: &Section<'_>, reader: &mut Reader<'_>) -> Handoff {
     let rollout = service.table("rollout", reader.problems);
-    if let Some(node) = rollout.get("drain_signal")
-        && node.value.as_text() != Some("")
-    {
-        policy::signal(node, reader);
-    }
     let Some(node) = rollout.get("handoff") else { return Handoff::Own };
     if node.value.as_text() == Some("proxy") {
         let message = "`proxy` is not available in this version";

@@ -130,7 +130,14 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
         env.insert("WATCHDOG_USEC".to_owned(), watchdog.as_micros().to_string());
     }
     env.insert("SUPERVISOR_COOKIE".to_owned(), format!("{}.{}", places.cookie, order.run));
-    env.insert("SUPERVISOR_DRAIN_TIMEOUT_MS".to_owned(), order.spec.stop.timeout.to_string());
+    for (what, span) in [
+        ("DRAIN_TIMEOUT", u128::from(order.spec.rollout.drain)),
+        ("STOP_TIMEOUT", u128::from(order.spec.stop.timeout)),
+        ("LONG_LIVED_CLOSE_AFTER", launch.long_lived.close_after.as_millis()),
+        ("LONG_LIVED_SPREAD", launch.long_lived.spread.as_millis()),
+    ] {
+        env.insert(format!("SUPERVISOR_{what}_MS"), span.to_string());
+    }
     let record = RunRecord {
         service: launch.name.clone(),
         generation: order.generation,

@@ -43,8 +43,9 @@ fn what_a_process_gets_at_its_start_needs_another_process() {
         ("", "port = 80", "port"),
         ("", "bind = '::1'", "bind"),
         ("", "ports.x = 81", "ports.x"),
-        ("", "rollout.handoff = 'socket'", "rollout.handoff"),
         ("", "limits.nofile = 5000", "limits.nofile"),
+        ("", "rollout.long_lived.close_after = '1s'", "rollout.long_lived.close_after"),
+        ("", "rollout.long_lived.spread = '1s'", "rollout.long_lived.spread"),
         ("", "ready.notify = true", "ready.notify"),
         ("", "live.watchdog = '1s'", "live.watchdog"),
         ("", "log.streams = 'split'", "log.streams"),
@@ -52,6 +53,8 @@ fn what_a_process_gets_at_its_start_needs_another_process() {
     ] {
         assert_eq!(between(old, new), [format!("{key}: restart")], "{old} -> {new}");
     }
+    let handed_over = ["rollout.overlap: live", "rollout.handoff: restart"];
+    assert_eq!(between("", "rollout.handoff = 'socket'"), handed_over);
     let (old, new) = (stack(COMMAND), stack("[services.a]\ncommand = '/bin/a -v'"));
     assert_eq!(said(&service_changes(&old.services[0], &new.services[0])), ["command: restart"]);
 }
@@ -77,6 +80,10 @@ fn what_only_we_go_by_counts_at_once() {
         ("ready.deadline = '1s'", "ready.deadline"),
         ("ready.command = ['x']", "ready.command"),
         ("live.command = ['x']", "live.command"),
+        ("rollout.drain_signal = 'USR2'", "rollout.drain_signal"),
+        ("rollout.bake = '1s'", "rollout.bake"),
+        ("rollout.warm = '1s'", "rollout.warm"),
+        ("rollout.drain = '1s'", "rollout.drain"),
         ("log.max_size = '1KiB'", "log.max_size"),
         ("log.keep = 1", "log.keep"),
         ("log.compress = 'none'", "log.compress"),

@@ -164,3 +164,25 @@ fn handoff_is_socket_or_own() {
     assert_eq!(service_problems("rollout.handoff = \"magic\""), ["`magic` is not `socket`, `own` or `auto`"]);
     assert_eq!(service_problems("rollout.drain_signal = \"USR3\"").len(), 1);
 }
+
+#[test]
+fn two_generations_may_overlap_only_on_a_held_port() {
+    let rollout = |keys: &str| service(keys).spec.rollout;
+    let held =
+        "rollout = { handoff = \"socket\", drain_signal = \"USR2\", bake = \"1s\", warm = \"2s\", drain = \"3s\" }";
+    let expected = supervisor_core::RolloutPolicy {
+        overlap: true,
+        drain_signal: Some(nix::libc::SIGUSR2),
+        bake: 1000,
+        warm: 2000,
+        drain: 3000,
+    };
+    assert_eq!(rollout(held), expected);
+    assert!(!rollout("").overlap && !rollout("rollout.overlap = true").overlap, "nothing is held");
+    assert!(!rollout("rollout = { handoff = \"socket\", overlap = false }").overlap);
+    assert!(!rollout("type = \"oneshot\"\nrollout.handoff = \"socket\"").overlap);
+    let defaults = rollout("");
+    assert_eq!((defaults.bake, defaults.warm, defaults.drain), (2000, 30_000, 30_000));
+    let long_lived = service("rollout.long_lived = { spread = \"9s\" }").launch.long_lived;
+    assert_eq!((long_lived.close_after.as_secs(), long_lived.spread.as_secs()), (5, 9));
+}
