@@ -7,7 +7,6 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::masked::masked;
 use super::model::Place;
 use super::source::{At, Problem, Problems, Quoting, Source, Sources, Span};
 
@@ -150,13 +149,9 @@ fn locate(source: &Source, span: Span) -> (usize, usize, Option<Quote>) {
     let quote = match source.quoting {
         Quoting::Nothing => None,
         Quoting::Lines => {
-            let chars = |from: usize, to: usize| text[from..to].chars().count();
-            let (before, marked) = (chars(line_start, start), chars(start, end.min(line_end)));
-            let line: Vec<char> = masked(text, line_start).chars().collect();
-            let part = |from: usize, to: usize| line.get(from..to.min(line.len())).unwrap_or_default().iter().collect();
-            let [before, marked, after]: [String; 3] =
-                [part(0, before), part(before, before + marked), part(before + marked, line.len())];
-            Some(quote(&before, &marked, &after))
+            let shown = source.shown();
+            let part = |from: usize, to: usize| shown.get(from..to).unwrap_or_default();
+            Some(quote(part(line_start, start), part(start, end.min(line_end)), part(end.min(line_end), line_end)))
         }
     };
     (line, column, quote)

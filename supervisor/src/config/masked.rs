@@ -1,75 +1,92 @@
-//! A line of a file without what may be secret in it: diagnostics go to terminals, and from there into logs of others.
+//! A file without what may be secret in it: diagnostics go to terminals, and from there into logs of others.
 //! Not here: which line is shown (`diagnostics`).
+
+use std::collections::BTreeSet;
 
 use super::keys::keys;
 
 /// Their values, or parts of them, may be secret.
 const SECRETIVE: [&str; 10] =
     ["command", "defaults", "env", "headers", "host", "http", "live", "path", "ready", "secrets"];
-const MASK: char = '*';
+const MASK: u8 = b'*';
 
-/// The line that begins at `start`, with a mask over each character that stands between quotes, and over numbers.
-/// It is left as it is when its key takes nothing secret.
-pub(super) fn masked(text: &str, start: usize) -> String {
-    let (before, rest) = text.split_at(start);
-    let line = rest.lines().next().unwrap_or_default();
-    if is_harmless(before, line) {
-        return line.to_owned();
-    }
-    if inside_a_long_string(before) {
-        return MASK.to_string().repeat(line.chars().count());
-    }
-    let mut shown = String::with_capacity(line.len());
-    let mut open = None;
-    let mut escaped = false;
-    let mut rest = line;
-    while let Some(c) = rest.chars().next() {
-        let variable = if open.is_some() { variable_len(rest) } else { 0 };
-        let (seen, after) = rest.split_at(variable.max(c.len_utf8()));
-        rest = after;
-        let is_end = open == Some(c) && !escaped;
-        escaped = open == Some('"') && c == '\\' && !escaped;
-        match open {
-            None if c == '"' || c == '\'' => open = Some(c),
-            Some(_) if is_end => open = None,
-            Some(_) if variable > 0 => {}
-            None if !c.is_ascii_digit() => {}
-            Some(_) | None => {
-                shown.push(MASK);
-                continue;
-            }
+/// The same text, of the same length in bytes, with a mask over what stands between quotes, and over numbers. Lines are
+/// left as they are when their key takes nothing secret.
+pub(super) fn masked(text: &str) -> String {
+    let known: BTreeSet<&str> = keys().iter().filter_map(|key| key.path.rsplit('.').next()).collect();
+    let mut shown = String::with_capacity(text.len());
+    let mut section = String::new();
+    let mut long = None;
+    for line in text.split_inclusive('\n') {
+        if long.is_none() && line.trim_start().starts_with('[') {
+            section = last_name(line.trim().trim_matches(['[', ']']));
         }
-        shown.push_str(seen);
+        let plain = long.is_none() && !LONG.iter().any(|quotes| line.contains(quotes));
+        if plain && is_harmless(&section, line, &known) {
+            shown.push_str(line);
+        } else {
+            mask(line, &mut long, &mut shown);
+        }
     }
     shown
 }
 
-/// The length of `${NAME}` at the beginning; 0 when something else is there. A name is no secret.
-fn variable_len(text: &str) -> usize {
-    let Some((name, _)) = text.strip_prefix("${").and_then(|rest| rest.split_once('}')) else { return 0 };
-    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') { "${}".len() + name.len() } else { 0 }
+const LONG: [&str; 2] = ["\"\"\"", "'''"];
+
+/// `long` is the mark that ends a string of several lines that is open.
+fn mask(line: &str, long: &mut Option<&'static str>, shown: &mut String) {
+    let mut rest = line;
+    let mut open: Option<&str> = *long;
+    while let Some(c) = rest.chars().next() {
+        let mark = LONG.iter().chain(&["\"", "'"]).find(|mark| rest.starts_with(**mark)).copied();
+        let escaped = c == '\\' && open.is_some_and(|mark| mark.starts_with('"'));
+        let (len, visible) = match (open, mark) {
+            (Some(end), _) if rest.starts_with(end) => {
+                open = None;
+                (end.len(), true)
+            }
+            (Some(_), _) if escaped => (1 + rest[1..].chars().next().map_or(0, char::len_utf8), false),
+            (Some(_), _) => match variable_len(rest) {
+                0 => (c.len_utf8(), c == '\n'),
+                len => (len, true),
+            },
+            (None, Some(mark)) => {
+                open = Some(mark);
+                (mark.len(), true)
+            }
+            (None, None) => (c.len_utf8(), !c.is_ascii_digit()),
+        };
+        let (seen, after) = rest.split_at(len);
+        if visible {
+            shown.push_str(seen);
+        } else {
+            shown.extend(seen.bytes().map(|byte| char::from(if byte == b'\n' { byte } else { MASK })));
+        }
+        rest = after;
+    }
+    *long = LONG.into_iter().find(|mark| open == Some(*mark));
 }
 
-fn is_harmless(before: &str, line: &str) -> bool {
-    let name = |part: &str| part.trim().trim_matches(['"', '\'']).to_owned();
+/// The length of `${NAME}` at the beginning; 0 when something else is there. A name is no secret.
+fn variable_len(text: &str) -> usize {
+    let Some(rest) = text.strip_prefix("${") else { return 0 };
+    let name = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+    if rest.as_bytes().get(name) == Some(&b'}') { "${}".len() + name } else { 0 }
+}
+
+fn is_harmless(section: &str, line: &str, known: &BTreeSet<&str>) -> bool {
     let trimmed = line.trim_start();
     if trimmed.is_empty() || trimmed.starts_with('[') && !trimmed.contains(['"', '\'']) {
         return true;
     }
-    let header = before.lines().rev().map(str::trim).find(|line| line.starts_with('[')).unwrap_or_default();
-    let section = header.trim_matches(['[', ']']).rsplit('.').next().map(name).unwrap_or_default();
     let Some((key, _)) = line.split_once('=') else { return false };
-    let mut parts = key.split('.').map(name);
-    let secretive = |part: &str| SECRETIVE.contains(&part);
-    let known = |part: &str| keys().iter().any(|key| key.path.rsplit('.').next() == Some(part));
-    let last = key.rsplit('.').next().map(name).unwrap_or_default();
-    let secret = (section != "http" && secretive(&section)) || parts.any(|part| secretive(&part));
-    !secret && known(&last)
+    let secret = |name: &str| SECRETIVE.contains(&name);
+    let below_secret = section != "http" && secret(section);
+    !below_secret && !key.split('.').any(|part| secret(&last_name(part))) && known.contains(last_name(key).as_str())
 }
 
-/// An odd number of triple quotes came before.
-fn inside_a_long_string(before: &str) -> bool {
-    ["\"\"\"", "'''"].iter().any(|quotes| before.matches(quotes).count() % 2 == 1)
+fn last_name(path: &str) -> String {
+    path.rsplit('.').next().unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned()
 }
 
 #[cfg(test)]
@@ -77,7 +94,9 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> String {
-        masked(text, text.rfind('\n').map_or(0, |newline| newline + 1))
+        let whole = masked(text);
+        assert_eq!(whole.len(), text.len());
+        whole.rsplit('\n').next().unwrap().to_owned()
     }
 
     #[test]
@@ -91,7 +110,9 @@ mod tests {
             ("[services.a.env]\nport = 'x'", "port = '*'"),
             ("[services.a]\nready.http = 'x'", "ready.http = '*'"),
             ("x = [\n  'continued',", "  '*********',"),
-            ("env.A = \"\"\"\nlong", "****"),
+            ("env.A = \"\"\"\nport = 1", "********"),
+            ("env.A = '''\na''' # 'b", "*''' # '*"),
+            ("env.A = \"ä\\", "env.A = \"***"),
         ] {
             assert_eq!(shown(text), expected, "{text}");
         }

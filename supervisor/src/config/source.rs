@@ -5,6 +5,8 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use super::masked::masked;
+
 /// So many problems are shown; the rest is counted.
 const MAX_PROBLEMS: usize = 100;
 
@@ -35,9 +37,16 @@ pub(super) struct Source {
     pub(super) quoting: Quoting,
     /// Where each line begins; found when first asked for.
     lines: OnceCell<Vec<usize>>,
+    /// Made when first shown.
+    shown: OnceCell<String>,
 }
 
 impl Source {
+    /// The text as it may be shown, byte for byte in the same places.
+    pub(super) fn shown(&self) -> &str {
+        self.shown.get_or_init(|| masked(&self.text))
+    }
+
     /// Line from 1, and the byte at which it begins.
     pub(super) fn line_of(&self, at: usize) -> (usize, usize) {
         let lines = self.lines.get_or_init(|| {
@@ -79,7 +88,7 @@ impl Sources {
     /// `text` has at most 4 GiB: `Disk` reads far less.
     pub(super) fn add(&mut self, path: &Path, text: String, quoting: Quoting) -> FileId {
         let id = FileId(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
-        self.0.push(Source { path: path.to_owned(), text, quoting, lines: OnceCell::new() });
+        self.0.push(Source { path: path.to_owned(), text, quoting, lines: OnceCell::new(), shown: OnceCell::new() });
         id
     }
 

@@ -41,8 +41,8 @@ fn a_missing_variable_is_named() {
 error: `${MAIL_PORT}` is not set
   --> /stack/supervisor.toml:1:42
   |
-1 | services.mail = { command = \"**\", port = \"${MAIL_PORT}\" }
-  |                                          ^^^^^^^^^^^^^^
+1 | services.mail = { command = \"******\", port = \"${MAIL_PORT}\" }
+  |                                              ^^^^^^^^^^^^^^
 help: set it in the environment or in an env file, or give a default: `${MAIL_PORT:-…}`
 ";
     assert_eq!(rendered("services.mail = { command = \"메일\", port = \"${MAIL_PORT}\" }"), expected);

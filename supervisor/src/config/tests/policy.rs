@@ -92,7 +92,7 @@ fn checks_are_numbered_readiness_first() {
     let checks = vec![check(0, "http /r"), check(1, "tcp 80"), check(2, "command")];
     let ready = Readiness { notify: true, delay: Some(1000), checks, interval: 50, deadline: 0 };
     assert_eq!(service.spec.ready, ready);
-    let live = Liveness { checks: vec![check(3, "http /l?x=1")], interval: 1000, failures: 2, watchdog: Some(5000) };
+    let live = Liveness { checks: vec![check(3, "http /l")], interval: 1000, failures: 2, watchdog: Some(5000) };
     assert_eq!(service.spec.live, Some(live));
     let probes = &service.launch.probes;
     assert_eq!(probes.len(), 4);
