@@ -27,6 +27,8 @@ pub enum Reach {
     Anywhere,
     /// Only those of the open internet: a stranger named the host, and must not make us talk to our own network.
     Internet,
+    /// This one, whatever the name: a server that a test runs itself.
+    Only(SocketAddr),
 }
 
 /// One question.
@@ -184,6 +186,9 @@ impl Target {
 /// Connects to the first address that answers. The addresses that were looked at are those that are used: a name that
 /// changes its mind in between leads nowhere else.
 async fn connect(target: &Target, reach: Reach) -> Result<TcpStream, FetchError> {
+    if let Reach::Only(address) = reach {
+        return TcpStream::connect(address).await.map_err(|error| target.silent(&error));
+    }
     let unknown = |source| FetchError::Unknown { host: target.host.clone(), source };
     let addresses = tokio::net::lookup_host((target.bare_host(), target.port)).await.map_err(unknown)?;
     let addresses: Vec<SocketAddr> = addresses.collect();

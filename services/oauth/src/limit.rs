@@ -4,13 +4,16 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 use service_kit::{ConfigError, Env, Peer};
 
 /// Addresses that are remembered; beyond it the strangers share one allowance.
 const MOST: usize = 10_000;
+
+/// Between two looks for addresses that can be forgotten.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 /// Requests per minute and address; 0: no limit. A quiet client may use a minute's worth at once.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +86,15 @@ impl Proxies {
 /// Allowances of one kind of request. A limit is not truth: each process has its own, and forgets it when it ends.
 pub struct Gate {
     per_minute: u32,
-    seen: Mutex<HashMap<Option<IpAddr>, Bucket>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    buckets: HashMap<Option<IpAddr>, Bucket>,
+    /// When those that are full again were last forgotten: looking through all of them for each stranger would help a
+    /// flood.
+    tidied: Option<Instant>,
 }
 
 struct Bucket {
@@ -99,7 +110,7 @@ impl Gate {
     /// So many per minute.
     #[must_use]
     pub fn new(per_minute: u32) -> Self {
-        Self { per_minute, seen: Mutex::new(HashMap::new()) }
+        Self { per_minute, seen: Mutex::default() }
     }
 
     /// Lets a request pass.
@@ -113,17 +124,19 @@ impl Gate {
         let most = f64::from(self.per_minute);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut client = client.map(network);
-        if seen.len() >= MOST && !seen.contains_key(&client) {
-            let full = |bucket: &Bucket| bucket.refilled(now, most) >= most;
-            seen.retain(|_, bucket| !full(bucket));
-            if seen.len() >= MOST {
+        if seen.buckets.len() >= MOST && !seen.buckets.contains_key(&client) {
+            if seen.tidied.is_none_or(|at| now.saturating_duration_since(at) >= TIDY_EVERY) {
+                seen.buckets.retain(|_, bucket| bucket.refilled(now, most) < most);
+                seen.tidied = Some(now);
+            }
+            if seen.buckets.len() >= MOST {
                 client = None;
             }
         }
-        let bucket = seen.entry(client).or_insert(Bucket { left: most, at: now });
+        let bucket = seen.buckets.entry(client).or_insert(Bucket { left: most, at: now });
         let left = bucket.refilled(now, most);
         if left < 1.0 {
-            let wait = std::time::Duration::from_secs_f64((1.0 - left) * 60.0 / most);
+            let wait = Duration::from_secs_f64((1.0 - left) * 60.0 / most);
             return Err(TooMany(wait.as_secs() + 1));
         }
         *bucket = Bucket { left: left - 1.0, at: now };
@@ -151,8 +164,6 @@ fn network(ip: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn ip(text: &str) -> Option<IpAddr> {
@@ -185,9 +196,9 @@ mod tests {
         for n in 0..u32::try_from(MOST).unwrap() + 1000 {
             let _ = gate.pass(Some(IpAddr::from(n.to_be_bytes())), now);
         }
-        assert!(gate.seen.lock().unwrap().len() <= MOST + 1);
+        assert!(gate.seen.lock().unwrap().buckets.len() <= MOST + 1);
         gate.pass(ip("9.9.9.9"), now + Duration::from_secs(120)).unwrap();
-        assert_eq!(gate.seen.lock().unwrap().len(), 1, "who has been quiet is forgotten");
+        assert_eq!(gate.seen.lock().unwrap().buckets.len(), 1, "who has been quiet is forgotten");
     }
 
     #[test]

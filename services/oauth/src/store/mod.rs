@@ -22,6 +22,9 @@ use writer::{Queue, Work};
 const READERS: usize = 8;
 /// How long a connection waits for another process that writes: the two generations of a rollout share the file.
 const BUSY: Duration = Duration::from_secs(5);
+/// What each connection keeps of the file, in KiB: the system keeps it too, for all of them, so this need not grow with
+/// what is stored.
+const CACHE_KIB: u32 = 256;
 /// Prepared statements that each connection keeps; there are fewer in the whole program.
 const STATEMENTS: usize = 64;
 
@@ -184,5 +187,6 @@ fn connect(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA synchronous = FULL;")?;
+    connection.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
     Ok(connection)
 }

@@ -74,6 +74,12 @@ impl World {
         (self.public, self.private) = open(&self.env, &self.clock, Ground::usual);
     }
 
+    /// Starts it anew with another way to reach other servers.
+    pub(crate) fn reach(&mut self, fetcher: &Fetcher, reach: Reach) {
+        let ground = |place, clock| Ground { place, fetcher: fetcher.clone(), reach, clock };
+        (self.public, self.private) = open(&self.env, &self.clock, ground);
+    }
+
     pub(crate) fn database(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.dir.path().join("data/oauth.db")).unwrap()
     }
