@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-const USAGE: &str = "usage: cargo bench -p supervisor --bench supervision -- [a b c d e f] [--sizes N,N…] [--quick]
+const USAGE: &str = "usage: cargo bench -p supervisor --bench supervision -- [a b c d e f g] [--sizes N,N…] [--quick]
   a  crash to respawn          b  start             c  memory
-  d  idle                      e  GET /api/v1/status  f  stop";
+  d  idle                      e  GET /api/v1/status  f  stop
+  g  streams of events";
 
 pub(crate) struct Args {
     letters: String,
@@ -31,7 +32,7 @@ impl Args {
                 "--bench" => {}
                 "--quick" => args.pace = Pace::Quick,
                 "--sizes" => args.sizes = Some(sizes(words.next().map_or("", String::as_str))?),
-                letters if letters.chars().all(|letter| ('a'..='f').contains(&letter)) => args.letters += letters,
+                letters if letters.chars().all(|letter| ('a'..='g').contains(&letter)) => args.letters += letters,
                 other => return Err(format!("unknown argument `{other}`\n{USAGE}")),
             }
         }

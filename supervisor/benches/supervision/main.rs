@@ -14,6 +14,7 @@ mod http;
 mod measures;
 mod procs;
 mod reports;
+mod streams;
 mod subject;
 mod table;
 

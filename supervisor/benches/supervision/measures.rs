@@ -1,4 +1,4 @@
-//! The six measures. Ours and the baseline take turns, so that whatever else the machine does meets both.
+//! The measures. Ours and the baseline take turns, so that whatever else the machine does meets both.
 //! Not here: how either is run.
 
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use crate::bare::Bare;
 use crate::clock::now_ns;
 use crate::http::{self, Load};
 use crate::procs::{self, Work};
+use crate::streams;
 use crate::subject::Subject;
 use crate::table::{Aim, Row, Unit};
 
@@ -38,6 +39,9 @@ pub(crate) fn all(args: &Args) -> Result<Vec<Row>, Error> {
         for size in args.sizes(&[100, 500]) {
             rows.extend(status(size, args.pace)?);
         }
+    }
+    if args.wants('g') {
+        rows.extend(streams::events(args.pace)?);
     }
     Ok(rows)
 }
@@ -188,20 +192,20 @@ fn status(size: usize, pace: Pace) -> Result<[Row; 3], Error> {
     ])
 }
 
-fn progress(measure: &str, size: usize) {
+pub(crate) fn progress(measure: &str, size: usize) {
     eprintln!("{measure}, {size}");
 }
 
-fn percentile_ms(samples: &mut [u64], percent: usize) -> f64 {
+pub(crate) fn percentile_ms(samples: &mut [u64], percent: usize) -> f64 {
     samples.sort_unstable();
     samples.get(samples.len() * percent / 100).map_or(f64::NAN, |ns| *ns as f64 / 1e6)
 }
 
 /// Pauses of no even length: kills in step with a poll would make it look quick.
-struct Moments(u64);
+pub(crate) struct Moments(pub(crate) u64);
 
 impl Moments {
-    fn pass(&mut self) {
+    pub(crate) fn pass(&mut self) {
         // xorshift64
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

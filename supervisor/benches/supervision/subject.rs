@@ -133,6 +133,11 @@ impl Subject {
         }
     }
 
+    /// Where a supervisor answers to its owner.
+    pub(crate) fn socket(&self) -> std::path::PathBuf {
+        self.dir.path().join("run/api.sock")
+    }
+
     fn ask(&mut self) {
         match &mut self.way {
             Way::Supervisor(_) => {
