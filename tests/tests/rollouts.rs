@@ -92,7 +92,7 @@ fn a_restart_while_control_is_killed_loses_nothing_and_ends_with_one_generation(
     let load = Load::start(address(port), &crowds(&[Kind::Fresh, Kind::KeepAlive]));
     assert!(load.await_answers(50, DEADLINE));
     for _ in 0..5 {
-        stack.cli(&["restart", "web", "--no-wait"]).succeeded();
+        assert_eq!(stack.post("/api/v1/services/web/restart").status, 202);
         stack.kill_control();
         stack.wait_for("web", "running");
         assert!(load.await_answers(20, DEADLINE));
