@@ -39,7 +39,7 @@ const ENGLISH: Words = Words {
     back_to: "You will be sent back to",
     local: "You will be sent back to a program on this device. Go on only if you have just started this in a program that you trust.",
     may: "In {service} it may",
-    next: "Next you log in at Microsoft. Take away the marks of what it shall not do.",
+    next: "Next, you log in at Microsoft. Clear the boxes of what it should not do.",
     allow: "Allow and log in",
     deny: "Deny",
 };
@@ -87,12 +87,17 @@ impl Language {
     pub(super) fn meaning(self, scope: &str) -> &'static str {
         let (english, korean) = match scope {
             "mail.read" => ("read your mail", "메일 읽기"),
-            "mail.write" => ("create drafts; change, move and delete mail", "초안 작성, 메일 수정·이동·삭제"),
+            "mail.write" => (
+                "create drafts; change, move and delete mail (and read it)",
+                "초안 작성, 메일 수정·이동·삭제(읽기 포함)",
+            ),
             "mail.send" => ("send mail in your name", "내 이름으로 메일 보내기"),
             "notes.read" => ("read your notebooks", "전자 필기장 읽기"),
-            "notes.write" => ("create, change and delete notes", "필기 작성·수정·삭제"),
+            "notes.write" => ("create, change and delete notes (and read them)", "필기 작성·수정·삭제(읽기 포함)"),
             "files.read" => ("read your files", "파일 읽기"),
-            "files.write" => ("create, change, share and delete files", "파일 작성·수정·공유·삭제"),
+            "files.write" => {
+                ("create, change, share and delete files (and read them)", "파일 작성·수정·공유·삭제(읽기 포함)")
+            }
             "chats.read" => ("read your chats", "채팅 읽기"),
             "chats.send" => ("start chats and send messages in your name", "내 이름으로 채팅 시작 및 메시지 보내기"),
             "channels.read" => ("read channels of your teams", "팀 채널 읽기"),
