@@ -76,6 +76,11 @@ impl Foreground {
         Some(Self { shared, done })
     }
 
+    /// Shows the logs of further services, too. Before anything is written to them.
+    pub(crate) fn follow(&self, stack: &Stack) {
+        self.shared.follow(stack);
+    }
+
     /// Nothing more is written to the logs, but for the own one: what they hold is shown, if someone looks.
     pub(crate) fn ends(&self) {
         self.shared.ending.store(true, Ordering::Relaxed);

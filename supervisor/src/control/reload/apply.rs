@@ -115,6 +115,9 @@ impl Control {
         self.catalogue.put_in_force(&next.stack);
         self.in_force = next;
         self.renew_facts();
+        if let Some(foreground) = &self.foreground {
+            foreground.follow(&self.in_force.stack);
+        }
         self.configure_logs();
         self.move_listeners();
         self.renew_shutdown_timeout();
