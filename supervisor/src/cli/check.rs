@@ -17,7 +17,7 @@ use super::output::clean;
 use super::table::{Cell, Tone, render};
 use super::terminal::Screen;
 use crate::client::Client;
-use crate::config::{Launch, Listen, Stack};
+use crate::config::{self, Launch, Listen, Stack};
 use crate::control::launch;
 use crate::platform;
 
@@ -57,6 +57,10 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
         for doubt in doubts(&service.spec.restart) {
             screen.complain(&format!("warning: {}: {doubt}", service.spec.name));
         }
+    }
+    for file in config::exposed(&stack) {
+        let file = clean(&file.display().to_string());
+        screen.complain(&format!("warning: {file}: other users of this machine can read it; `chmod go-r` it"));
     }
     for problem in &own {
         screen.complain(&format!("error: {problem}"));

@@ -71,7 +71,7 @@ pub(crate) fn place(global: &Global) -> Result<Place, Failure> {
     let file = file(global)?;
     let stack = load(&file);
     let runtime_dir = match &stack {
-        Ok(stack) => Some(stack.runtime_dir.clone()),
+        Ok(stack) => Some(running_dir(stack)),
         Err(_) => runtime_dir_of(&file),
     };
     match (runtime_dir, stack) {
@@ -79,6 +79,17 @@ pub(crate) fn place(global: &Global) -> Result<Place, Failure> {
         (None, Err(diagnostics)) => Err(Failure::new(Exit::Usage, diagnostics)),
         (None, Ok(stack)) => Ok(Place { client: client(&stack.runtime_dir)?, stack: Ok(stack) }),
     }
+}
+
+/// Where the supervisor of this file answers: another place than the file says now, if its name was changed since.
+pub(crate) fn running_dir(stack: &Stack) -> PathBuf {
+    let said = &stack.runtime_dir;
+    if said.join("api.sock").exists() {
+        return said.clone();
+    }
+    let running = list::running(&Surroundings::of_process());
+    let ours = running.into_iter().find(|one| one.status.supervisor.file == stack.file);
+    ours.map_or_else(|| said.clone(), |one| one.runtime_dir)
 }
 
 pub(crate) fn client(runtime_dir: &Path) -> Result<Client, Failure> {

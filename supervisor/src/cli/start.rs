@@ -35,7 +35,7 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
         return foreground::run(global, screen, &start.services);
     }
     let stack = locate::trusted_stack(global)?;
-    let client = locate::client(&stack.runtime_dir)?;
+    let client = locate::client(&locate::running_dir(&stack))?;
     let mut boot = match settled(&client) {
         Ok(status) => {
             screen.tell(&format!("already running (pid {})\n", status.supervisor.keeper_pid));

@@ -176,6 +176,7 @@ impl Differences {
             base,
             cwd,
             env,
+            env_files: _,
             secrets,
             inherit_env,
             user,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::env_file;
@@ -96,6 +96,11 @@ impl EnvFiles {
             }
         }
     }
+}
+
+/// The path of an env file, without the `?` that says that it may be missing.
+pub(super) fn required(path: &Path) -> PathBuf {
+    Wanted::new(path.to_owned()).path
 }
 
 impl Wanted {

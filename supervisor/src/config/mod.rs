@@ -8,6 +8,7 @@ mod diagnostics;
 mod env_file;
 mod environment;
 mod expand;
+mod exposed;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -36,6 +37,7 @@ mod words;
 
 pub(crate) use changes::{Changed, Effect, service_changes, supervisor_changes};
 pub(crate) use diagnostics::{Diagnostic, Diagnostics};
+pub(crate) use exposed::exposed;
 pub(crate) use files::Disk;
 pub(crate) use glob::{matching, reach};
 pub(crate) use load::{find, load, located};

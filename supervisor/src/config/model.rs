@@ -89,6 +89,8 @@ pub(crate) struct Launch {
     pub(crate) cwd: PathBuf,
     /// Env files, then `env`, already merged; a later one wins.
     pub(crate) env: BTreeMap<String, Template>,
+    /// The env files, there or not.
+    pub(crate) env_files: Vec<PathBuf>,
     pub(crate) secrets: BTreeMap<String, SecretSource>,
     pub(crate) inherit_env: InheritEnv,
     /// A name or a number.

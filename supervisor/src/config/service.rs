@@ -49,13 +49,16 @@ pub(super) fn build(declared: &Declared<'_>, logs: &Logs<'_>, env_files: &mut En
     let scope = Scope { env_files: &nothing, environment: &desk.surroundings.env, own: Own::NotYet };
     let mut reader = Reader { scope, sources: &*desk.sources, problems: &mut *desk.problems };
     let paths = env_file_paths(&service, &mut reader);
+    let read: Vec<PathBuf> = paths.iter().map(|(_, path)| environment::required(path)).collect();
     let values = env_files.values(paths, desk);
     let scope = Scope { env_files: &values, ..scope };
     let mut reader = Reader { scope, sources: &*desk.sources, problems: &mut *desk.problems };
     let port = service.get("port").and_then(|node| reader.integer(node, 1..=u16::MAX));
     reader.scope.own = Own::Service { port };
     let mut built = with_port(declared, &service, port, logs, &mut reader);
-    for source in Arc::make_mut(&mut built.service.launch).secrets.values_mut() {
+    let launch = Arc::make_mut(&mut built.service.launch);
+    launch.env_files = read;
+    for source in launch.secrets.values_mut() {
         match source {
             SecretSource::File { path, mark } => *mark = desk.files.mark(path),
             SecretSource::Command(_) | SecretSource::Env(_) => {}
@@ -109,6 +112,7 @@ fn with_port(
         base,
         cwd: cwd(declared, service, reader),
         env: environment::env(service, reader),
+        env_files: Vec::new(),
         secrets: environment::secrets(service, reader),
         inherit_env: environment::inherit_env(service, reader),
         user: account(service, "user", reader),

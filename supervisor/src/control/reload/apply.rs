@@ -11,7 +11,7 @@ use supervisor_keeper::{MAX_RECORD, Request};
 
 use super::plan::{Changes, Plan};
 use super::{MAX_APPLIED, Mode, Reloaded, UnderWay, WITHIN, answer};
-use crate::config::{Diagnostic, Diagnostics, Recorded, Stack};
+use crate::config::{self, Diagnostic, Diagnostics, Recorded, Stack};
 use crate::control::effects::settings;
 use crate::control::in_force::InForce;
 use crate::control::listeners::{Listener, held_addresses, listener_name};
@@ -125,6 +125,18 @@ impl Control {
         let plan = supervisor_core::Plan { specs: self.in_force.specs(), changes: plan.changes() };
         self.happen(Event::Replanned(plan));
         self.prune_catalogue();
+        self.warn_of_exposed_files();
+    }
+
+    /// Where files are may be slow.
+    pub(crate) fn warn_of_exposed_files(&mut self) {
+        let stack = Arc::clone(&self.in_force.stack);
+        self.tasks.spawn_blocking(move || {
+            for file in config::exposed(&stack) {
+                tracing::warn!(?file, "other users of this machine can read a file of variables or secrets");
+            }
+            Ok(())
+        });
     }
 
     fn renew_shutdown_timeout(&mut self) {
