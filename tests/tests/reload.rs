@@ -3,11 +3,10 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use e2e::{Done, Setup, Signal, Stack, User, eventually, free_port, is_root, send};
+use e2e::{Done, Setup, Signal, Stack, User, eventually, free_port, send};
 
 /// Reloads happen when they are asked for.
 fn by_hand(services: &str) -> Setup {
@@ -372,17 +371,4 @@ fn the_api_moves_to_another_address_and_back() {
     edit(&stack, &format!("listen = {one}"), "listen = 'off'");
     reloaded(&stack);
     eventually("no address", || health(one).is_err().then_some(()));
-}
-
-#[test]
-fn root_takes_no_file_that_others_can_write() {
-    if !is_root() {
-        return;
-    }
-    let stack = by_hand(TWO).start();
-    edit(&stack, "LEVEL = 'one'", "LEVEL = 'two'");
-    fs::set_permissions(stack.path("supervisor.toml"), fs::Permissions::from_mode(0o666)).unwrap();
-    let done = stack.cli(&["reload"]).ended_with(2);
-    assert!(done.stderr.contains("can be written by others"), "{}", done.stderr);
-    assert_eq!(revision(&stack), 1);
 }

@@ -26,9 +26,23 @@ impl Catalogue {
         }
     }
 
-    /// Lets go of earlier ones that nobody needs any more.
+    /// What was in force before these, as an earlier control knew it.
+    pub(crate) fn add_earlier(&mut self, stack: &Stack) {
+        for service in &stack.services {
+            let (name, revision) = (&service.spec.name, service.spec.revision);
+            if self.current.get(name).is_some_and(|current| current.spec.revision != revision) {
+                self.earlier.insert((name.clone(), revision), service.clone());
+            }
+        }
+    }
+
+    /// Lets go of earlier ones that nobody needs any more. The one before the current one stays: what is new may fail
+    /// when all that was before is gone, and is then taken back.
     pub(crate) fn prune(&mut self, needed: impl Fn(&ServiceName, u64) -> bool) {
-        self.earlier.retain(|(name, revision), _| needed(name, *revision));
+        let last: BTreeMap<ServiceName, u64> = self.earlier.keys().cloned().collect();
+        let before =
+            |name: &ServiceName, revision| self.current.contains_key(name) && last.get(name) == Some(&revision);
+        self.earlier.retain(|(name, revision), _| needed(name, *revision) || before(name, *revision));
     }
 
     pub(crate) fn in_force(&self) -> &BTreeMap<ServiceName, Service> {
@@ -47,5 +61,46 @@ impl Catalogue {
     pub(crate) fn of(&self, name: &ServiceName, revision: u64) -> Option<&Service> {
         let current = self.current.get(name).filter(|service| service.spec.revision == revision);
         current.or_else(|| self.earlier.get(&(name.clone(), revision)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Disk, Surroundings, load};
+
+    fn stack(names: &[(&str, u64)]) -> Stack {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("supervisor.toml");
+        let text: String = names.iter().map(|(name, _)| format!("[services.{name}]\ncommand = 'x'\n")).collect();
+        std::fs::write(&file, text).unwrap();
+        let env = BTreeMap::from([("HOME".to_owned(), "/".to_owned())]);
+        let mut stack = load(Path::new(&file), &Surroundings::new(env, 4711, 2), &mut Disk).unwrap();
+        for (service, (_, revision)) in stack.services.iter_mut().zip(names) {
+            service.spec.revision = *revision;
+        }
+        stack
+    }
+
+    #[test]
+    fn an_earlier_one_stays_while_it_is_needed_and_the_last_one_for_good() {
+        let name = |name: &str| ServiceName::new(name).unwrap();
+        let mut catalogue = Catalogue::default();
+        for revision in 1..=4 {
+            catalogue.put_in_force(&stack(&[("a", revision), ("b", 1)]));
+        }
+        catalogue.prune(|_, revision| revision == 1);
+        let known = |catalogue: &Catalogue, of: &str| -> Vec<u64> {
+            (1..=4).filter(|revision| catalogue.of(&name(of), *revision).is_some()).collect()
+        };
+        assert_eq!(known(&catalogue, "a"), [1, 3, 4]);
+        assert_eq!(known(&catalogue, "b"), [1]);
+        catalogue.prune(|_, _| false);
+        assert_eq!(known(&catalogue, "a"), [3, 4]);
+        catalogue.put_in_force(&stack(&[("b", 1)]));
+        catalogue.prune(|_, _| false);
+        assert_eq!(known(&catalogue, "a"), [0; 0], "it is not in the file any more, and nothing of it lives");
     }
 }

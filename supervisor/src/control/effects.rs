@@ -89,7 +89,9 @@ impl Control {
     }
 
     fn prepare(&mut self, service: &ServiceName, run: u64, generation: u64, revision: u64, stop_rank: u32) {
-        let Some(entry) = self.catalogue.of(service, revision) else {
+        // One that is taken back may be older than what is remembered: what is in force is better than nothing.
+        let entry = self.catalogue.of(service, revision).or_else(|| self.catalogue.current(service));
+        let Some(entry) = entry else {
             let message = format!("configuration {revision} of it is not known any more");
             return self.happen(Event::SpawnFailed { run, failure: Failure::Launch { message } });
         };

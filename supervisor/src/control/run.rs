@@ -3,10 +3,12 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::prepare::{Places, Prepared, RunRecord};
+use super::run_loop::Control;
 
 /// A run, as far as the shell is concerned.
 #[derive(Debug)]
@@ -47,5 +49,12 @@ impl Run {
     pub(crate) fn set_pid(&mut self, pid: i32) {
         self.pid = Some(pid);
         self.main.store(pid, Ordering::Relaxed);
+    }
+}
+
+impl Control {
+    /// Where the sockets of a run are.
+    pub(crate) fn probe_socket(&self, run: u64) -> Option<PathBuf> {
+        self.runs.get(&run)?.record.probe.clone()
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -376,11 +375,6 @@ impl Control {
             News::ReloadDue => self.reload_due(),
             News::Loaded(loaded) => self.loaded(*loaded),
         }
-    }
-
-    /// Where the sockets of a run are.
-    pub(crate) fn probe_socket(&self, run: u64) -> Option<PathBuf> {
-        self.runs.get(&run)?.record.probe.clone()
     }
 }
 

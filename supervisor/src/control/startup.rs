@@ -34,6 +34,8 @@ use crate::state::{self, StateError};
 
 /// The record that holds the configuration in force.
 pub(crate) const CONFIG: &str = "config";
+/// The record that holds the one before it: what is new may have to be taken back.
+pub(crate) const CONFIG_BEFORE: &str = "config/before";
 /// The record that holds where that was: variables and directories. A logout may change them.
 const SURROUNDINGS: &str = "surroundings";
 /// The record that holds the beginning of every cookie of this keeper.
@@ -121,6 +123,9 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     let mut control =
         Control::new(args, in_force, fleet, link, pump, places, sockets, token, history, timeout, &inventory);
     control.foreground = foreground;
+    if let Some(before) = configuration_before(&control.in_force, &inventory) {
+        control.catalogue.add_earlier(&before.stack);
+    }
     control.note_recorded_ends(&inventory);
     control.take_over(runs, listeners, &commands);
     control.carry_out_all(commands);
@@ -165,6 +170,12 @@ fn configuration(file: &Path, link: &mut Link, inventory: &Inventory) -> Result<
     let in_force = InForce::first(stack, recorder.into_recorded(), surroundings);
     keep(link, CONFIG, &in_force.kept())?;
     Ok(in_force)
+}
+
+/// The one before that, if it is known. Without it nothing can be taken back, and everything else goes on.
+fn configuration_before(in_force: &InForce, inventory: &Inventory) -> Option<InForce> {
+    let kept = serde_json::from_slice(inventory.records.get(CONFIG_BEFORE)?).ok()?;
+    InForce::recalled(&in_force.said.file, kept, Surroundings::clone(&in_force.surroundings)).ok()
 }
 
 fn keep(link: &mut Link, key: &str, value: &impl Serialize) -> io::Result<()> {

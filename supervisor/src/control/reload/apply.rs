@@ -102,6 +102,10 @@ impl Control {
         self.reloads.applied_at.push_back(crate::control::now());
         self.reloads.last = None;
         self.rejected = None;
+        if let Ok(value) = serde_json::to_vec(&self.in_force.kept()) {
+            let key = startup::CONFIG_BEFORE.to_owned();
+            self.ask_keeper("keep the configuration before", &Request::Put { key, value });
+        }
         self.put_in_force(next, plan);
         self.ask_keeper("keep the configuration", &kept);
         match swap {

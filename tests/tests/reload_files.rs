@@ -1,0 +1,74 @@
+//! Whose files count, and who can read them; a stack whose name has changed.
+//! Not here: what a reload does (`reload`).
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use e2e::{Setup, Stack, is_root};
+
+const ONE: &str = "[services.a]\ncommand = './puppet wait'\nenv.LEVEL = 'one'\n";
+
+fn edit(stack: &Stack, old: &str, new: &str) {
+    let file = stack.path("supervisor.toml");
+    let before = fs::read_to_string(&file).expect("it is there");
+    assert!(before.contains(old), "{before}");
+    fs::write(file, before.replace(old, new)).expect("it can be written");
+}
+
+#[test]
+fn root_takes_no_file_that_others_can_write() {
+    if !is_root() {
+        return;
+    }
+    let stack = Setup::of(ONE).supervisor("auto_reload = false").start();
+    edit(&stack, "LEVEL = 'one'", "LEVEL = 'two'");
+    fs::set_permissions(stack.path("supervisor.toml"), Permissions::from_mode(0o666)).unwrap();
+    let done = stack.cli(&["reload"]).ended_with(2);
+    assert!(done.stderr.contains("can be written by others"), "{}", done.stderr);
+    assert_eq!(stack.status()["config"]["revision"], 1);
+}
+
+#[test]
+fn a_file_of_secrets_that_everyone_can_read_is_warned_of() {
+    let services =
+        "[services.a]\ncommand = './puppet wait'\nenv_file = ['open', 'closed']\nsecrets.S = { file = 's' }\n";
+    let stack = Setup::of(services).prepare();
+    for (name, mode) in [("open", 0o644), ("closed", 0o600), ("s", 0o604)] {
+        fs::write(stack.path(name), "A=canary").unwrap();
+        fs::set_permissions(stack.path(name), Permissions::from_mode(mode)).unwrap();
+    }
+    let warned =
+        |text: &str| ["open", "closed", "s"].map(|name| text.contains(&stack.path(name).display().to_string()));
+    let closed = stack.cli(&["check"]).succeeded().stderr;
+    assert_eq!(warned(&closed), [false; 3], "nobody else comes into its directory");
+    fs::set_permissions(stack.root(), Permissions::from_mode(0o755)).unwrap();
+    let reachable = stack
+        .root()
+        .ancestors()
+        .all(|dir: &Path| fs::metadata(dir).is_ok_and(|meta| meta.permissions().mode() & 1 != 0));
+    let told = stack.cli(&["check"]).succeeded().stderr;
+    assert_eq!(warned(&told), [reachable, false, reachable], "{told}");
+    stack.cli(&["start"]).succeeded();
+    if reachable {
+        let log = stack.wait_log("supervisor", "other users of this machine can read");
+        assert!(!log.contains("canary"));
+    }
+}
+
+#[test]
+fn a_stack_whose_name_has_changed_is_found_and_not_started_twice() {
+    let file = "[http]\nlisten = 'off'\n[services.a]\ncommand = './puppet wait'\n";
+    let mut stack = Setup::of("").env("XDG_RUNTIME_DIR", "@root").env("XDG_STATE_HOME", "@root").prepare();
+    fs::write(stack.path("supervisor.toml"), format!("[supervisor]\nname = 'before'\n{file}")).unwrap();
+    stack.cli(&["start"]).succeeded();
+    fs::write(stack.path("supervisor.toml"), format!("[supervisor]\nname = 'after'\n{file}")).unwrap();
+    let done = stack.cli(&["reload"]).succeeded();
+    assert!(done.stdout.contains("at its next start") || done.stderr.contains("in force already"), "{}", done.stdout);
+    let status = stack.cli(&["status", "--json"]).succeeded().stdout;
+    let status: serde_json::Value = serde_json::from_str(&status).expect("it is JSON");
+    assert_eq!((&status["name"], &status["config"]["pending"][0]), (&"before".into(), &"supervisor.name".into()));
+    assert!(stack.cli(&["start"]).succeeded().stderr.contains("already running"));
+    stack.cli(&["stop"]).succeeded();
+    stack.assert_nothing_left();
+}
