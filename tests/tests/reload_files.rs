@@ -40,6 +40,7 @@ fn a_file_of_secrets_that_everyone_can_read_is_warned_of() {
     }
     let warned =
         |text: &str| ["open", "closed", "s"].map(|name| text.contains(&stack.path(name).display().to_string()));
+    fs::set_permissions(stack.root(), Permissions::from_mode(0o700)).unwrap();
     let closed = stack.cli(&["check"]).succeeded().stderr;
     assert_eq!(warned(&closed), [false; 3], "nobody else comes into its directory");
     fs::set_permissions(stack.root(), Permissions::from_mode(0o755)).unwrap();
