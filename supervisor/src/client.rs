@@ -18,7 +18,10 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use crate::api::{EventsDocument, ProblemDocument, ReloadDocument, ServicesRequest, StatusDocument, StopRequest};
+use crate::api::{
+    EventsDocument, OperationDocument, OperationEntry, ProblemDocument, ReloadDocument, ServicesRequest,
+    StatusDocument, StopRequest,
+};
 use crate::config::Diagnostic;
 use crate::sse::{Message, Parser};
 
@@ -101,15 +104,15 @@ impl Client {
         self.ask(Method::GET, "/api/v1/status", Bytes::new())
     }
 
-    pub(crate) fn start(&self, change: &ServicesRequest) -> Result<(), ClientError> {
+    pub(crate) fn start(&self, change: &ServicesRequest) -> Result<OperationEntry, ClientError> {
         self.post("/api/v1/start", change)
     }
 
-    pub(crate) fn stop(&self, change: &StopRequest) -> Result<(), ClientError> {
+    pub(crate) fn stop(&self, change: &StopRequest) -> Result<OperationEntry, ClientError> {
         self.post("/api/v1/stop", change)
     }
 
-    pub(crate) fn restart(&self, change: &ServicesRequest) -> Result<(), ClientError> {
+    pub(crate) fn restart(&self, change: &ServicesRequest) -> Result<OperationEntry, ClientError> {
         self.post("/api/v1/restart", change)
     }
 
@@ -166,9 +169,16 @@ impl Client {
         })
     }
 
-    fn post(&self, path: &str, body: &impl Serialize) -> Result<(), ClientError> {
+    /// How far it is by now.
+    pub(crate) fn operation(&self, id: &str) -> Result<OperationEntry, ClientError> {
+        let body = self.ask(Method::GET, &format!("/api/v1/operations/{id}"), Bytes::new())?;
+        self.parsed::<OperationDocument>(&body).map(|document| document.operation)
+    }
+
+    fn post(&self, path: &str, body: &impl Serialize) -> Result<OperationEntry, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| self.broken(&error))?;
-        self.ask(Method::POST, path, body.into()).map(drop)
+        let answer = self.ask(Method::POST, path, body.into())?;
+        self.parsed::<OperationDocument>(&answer).map(|document| document.operation)
     }
 
     fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {

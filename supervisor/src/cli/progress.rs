@@ -11,8 +11,9 @@ use super::output::clean;
 use super::status::tone;
 use super::table::{columns, cut, painted};
 use super::terminal::Screen;
-use crate::api::{ServiceDocument, StatusDocument};
+use crate::api::{OperationEntry, ServiceDocument, StatusDocument};
 use crate::client::{Client, ClientError};
+use crate::control::Outcome;
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -41,6 +42,8 @@ pub(crate) struct Watch<'a> {
     pub(crate) limit: Duration,
     /// `None`: this service is not waited for.
     pub(crate) judge: &'a dyn Fn(&ServiceDocument) -> Option<Verdict>,
+    /// What was asked for; its end is the end of the waiting. Without it the verdicts say when that is.
+    pub(crate) operation: Option<&'a OperationEntry>,
     /// Says when nobody will ever answer again.
     pub(crate) is_dead: &'a mut dyn FnMut() -> Option<Failure>,
 }
@@ -52,12 +55,19 @@ impl Watch<'_> {
         let mut display = Display::new(self.screen);
         let mut last = None;
         loop {
+            // Before the status, so that the last one that is shown is not older than the end.
+            let known = self.known();
             match self.client.status() {
                 Ok(status) => {
                     let verdicts: Vec<(&ServiceDocument, Verdict)> =
                         status.services.iter().filter_map(|service| Some((service, (self.judge)(service)?))).collect();
                     display.show(&verdicts, began.elapsed());
-                    if let Some(ending) = sum(verdicts.iter().map(|(_, verdict)| *verdict)) {
+                    let ending = match known {
+                        Known::Ended(ending) => Some(ending),
+                        Known::Running => None,
+                        Known::Nothing => sum(verdicts.iter().map(|(_, verdict)| *verdict)),
+                    };
+                    if let Some(ending) = ending {
                         display.end();
                         return Ok((ending, status));
                     }
@@ -82,6 +92,26 @@ impl Watch<'_> {
             std::thread::sleep(POLL);
         }
     }
+
+    fn known(&self) -> Known {
+        let Some(operation) = self.operation else { return Known::Nothing };
+        match self.client.operation(&operation.id).map(|operation| operation.state) {
+            Ok(Outcome::Running) => Known::Running,
+            Ok(Outcome::Succeeded) => Known::Ended(Ending::Reached),
+            Ok(Outcome::Failed | Outcome::Unknown) => Known::Ended(Ending::Failed),
+            Err(ClientError::Refused { .. }) => Known::Nothing,
+            // It is asked again in a moment, with the status.
+            Err(_) => Known::Running,
+        }
+    }
+}
+
+/// What the supervisor knows of an operation.
+enum Known {
+    /// None was named, or it is forgotten.
+    Nothing,
+    Running,
+    Ended(Ending),
 }
 
 /// `None` while something may still happen.

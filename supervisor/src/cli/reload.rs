@@ -56,7 +56,7 @@ pub(crate) fn reload(global: &Global, screen: Screen, reload: &Reload) -> Result
         return Ok(Exit::Done);
     }
     let limit = reload.wait.timeout.limit.saturating_sub(began.elapsed());
-    let watch = Watch { client: &place.client, screen, limit, judge: &judge, is_dead: &mut || None };
+    let watch = Watch { client: &place.client, screen, limit, judge: &judge, operation: None, is_dead: &mut || None };
     let (ending, status) = watch.wait()?;
     show(screen, &document, Some(&status));
     for service in status.services.iter().filter(|service| judge(service) == Some(Verdict::Failed)) {

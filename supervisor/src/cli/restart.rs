@@ -31,22 +31,23 @@ pub(crate) fn restart(global: &Global, screen: Screen, restart: &Restart) -> Res
         screen.tell("nothing should run, so nothing is restarted\n");
         return Ok(Exit::Done);
     }
-    if restart.hard {
-        place.client.stop(&StopRequest { services: change.services.clone(), now: false })?;
-        if stop::wait_for(&place.client, screen, restart.timeout.limit, &meant)? == Ending::TimedOut {
+    let operation = if restart.hard {
+        let stop = place.client.stop(&StopRequest { services: change.services.clone(), now: false })?;
+        if stop::wait_for(&place.client, screen, restart.timeout.limit, &stop)? == Ending::TimedOut {
             return Err(Failure::new(Exit::TimedOut, "not all stopped in time; nothing was started"));
         }
-        place.client.start(&change)?;
+        place.client.start(&change)?
     } else {
-        place.client.restart(&change)?;
-    }
+        place.client.restart(&change)?
+    };
     let generations = generations(&before);
     let judge = |service: &ServiceDocument| {
         let is_meant = meant.iter().any(|name| name == service.name.as_str());
         is_meant.then(|| judge_new_run(service, generations.get(&service.name).copied().unwrap_or(0)))
     };
     let limit = restart.timeout.limit.saturating_sub(began.elapsed());
-    let watch = Watch { client: &place.client, screen, limit, judge: &judge, is_dead: &mut || None };
+    let operation = Some(&operation);
+    let watch = Watch { client: &place.client, screen, limit, judge: &judge, operation, is_dead: &mut || None };
     let (ending, status) = watch.wait()?;
     report(&status, &judge, screen);
     match ending {

@@ -49,8 +49,9 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
         }
         Err(error) => return Err(error.into()),
     };
+    let mut operation = None;
     if boot.as_mut().is_none_or(Boot::is_over) {
-        client.start(&ServicesRequest { services: locate::names(&start.services)? })?;
+        operation = Some(client.start(&ServicesRequest { services: locate::names(&start.services)? })?);
     }
     if start.wait.no_wait {
         return Ok(Exit::Done);
@@ -62,8 +63,14 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
         meant.then(|| verdict(service))
     };
     let mut is_dead = || boot.as_mut().and_then(|boot| boot.failure(&stack));
-    let watch =
-        Watch { client: &client, screen, limit: start.wait.timeout.limit, judge: &judge, is_dead: &mut is_dead };
+    let watch = Watch {
+        client: &client,
+        screen,
+        limit: start.wait.timeout.limit,
+        judge: &judge,
+        operation: operation.as_ref(),
+        is_dead: &mut is_dead,
+    };
     let (ending, status) = watch.wait()?;
     report(&status, &judge, screen);
     Ok(match ending {

@@ -10,7 +10,7 @@ use super::failure::{Exit, Failure};
 use super::progress::{Ending, Verdict, Watch};
 use super::terminal::Screen;
 use super::{locate, lock};
-use crate::api::{ServiceDocument, StopRequest};
+use crate::api::{OperationEntry, ServiceDocument, StopRequest};
 use crate::client::{Client, ClientError};
 use crate::platform;
 
@@ -22,20 +22,23 @@ pub(crate) fn stop(global: &Global, screen: Screen, stop: &Stop) -> Result<Exit,
     let began = Instant::now();
     let before = place.client.status()?;
     let request = StopRequest { services, now: stop.now };
-    match place.client.stop(&request) {
+    let operation = match place.client.stop(&request) {
         // It ended before it could tell us: that is what was asked for.
-        Err(ClientError::Broken(..)) if request.services.is_empty() => {}
-        answer => answer?,
-    }
-    let ending = if request.services.is_empty() {
-        let state_dir = place.stack.as_ref().ok().map(|stack| stack.state_dir.as_path());
-        let keeper = before.supervisor.keeper_pid;
-        wait_for_the_end(&place.client, screen, stop.timeout.limit, keeper, state_dir)?
-    } else {
-        wait_for(&place.client, screen, stop.timeout.limit, &stop.services)?
+        Err(ClientError::Broken(..)) if request.services.is_empty() => None,
+        answer => Some(answer?),
+    };
+    let named = operation.filter(|_| !request.services.is_empty());
+    let ending = match named {
+        Some(operation) => wait_for(&place.client, screen, stop.timeout.limit, &operation)?,
+        None => {
+            let state_dir = place.stack.as_ref().ok().map(|stack| stack.state_dir.as_path());
+            let keeper = before.supervisor.keeper_pid;
+            wait_for_the_end(&place.client, screen, stop.timeout.limit, keeper, state_dir)?
+        }
     };
     match ending {
-        Ending::Reached | Ending::Failed => {
+        Ending::Failed => Err(Failure::new(Exit::Failed, "not all stayed down: someone started them again meanwhile")),
+        Ending::Reached => {
             screen.tell(&format!("stopped in {:.1}s\n", began.elapsed().as_secs_f64()));
             Ok(Exit::Done)
         }
@@ -46,11 +49,16 @@ pub(crate) fn stop(global: &Global, screen: Screen, stop: &Stop) -> Result<Exit,
     }
 }
 
-/// Until each of these is down.
-pub(crate) fn wait_for(client: &Client, screen: Screen, limit: Duration, names: &[String]) -> Result<Ending, Failure> {
-    let judge =
-        |service: &ServiceDocument| names.iter().any(|name| name == service.name.as_str()).then(|| verdict(service));
-    Ok(Watch { client, screen, limit, judge: &judge, is_dead: &mut || None }.wait()?.0)
+/// Until each service of it is down.
+pub(crate) fn wait_for(
+    client: &Client,
+    screen: Screen,
+    limit: Duration,
+    operation: &OperationEntry,
+) -> Result<Ending, Failure> {
+    let judge = |service: &ServiceDocument| operation.services.contains(&service.name).then(|| verdict(service));
+    let operation = Some(operation);
+    Ok(Watch { client, screen, limit, judge: &judge, operation, is_dead: &mut || None }.wait()?.0)
 }
 
 fn verdict(service: &ServiceDocument) -> Verdict {
@@ -83,7 +91,8 @@ fn wait_for_the_end(
     let alive = || state_dir.map_or_else(|| platform::process(keeper).is_some(), lock::is_held);
     let judge = |service: &ServiceDocument| Some(verdict(service));
     let gone = || Failure::new(Exit::NotRunning, "gone");
-    let watch = Watch { client, screen, limit, judge: &judge, is_dead: &mut || (!alive()).then(gone) };
+    let is_dead = &mut || (!alive()).then(gone);
+    let watch = Watch { client, screen, limit, judge: &judge, operation: None, is_dead };
     match watch.wait() {
         Ok((Ending::TimedOut, _)) => return Ok(Ending::TimedOut),
         Ok((Ending::Reached | Ending::Failed, _)) => {}
