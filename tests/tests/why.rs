@@ -157,3 +157,20 @@ fn a_rejected_file_is_told_and_that_what_runs_is_older() {
     std::fs::write(&file, text).expect("it is ours");
     eventually("it to be in order again", || (!stack.cli(&["why", "t"]).stdout.contains("rejected")).then_some(()));
 }
+
+#[test]
+fn a_restart_that_was_rolled_back_is_told_although_the_service_is_well() {
+    let port = free_port();
+    let stack = Setup::of(&format!(
+        "[services.t]\ncommand = './puppet listen --inherited --health health'\nport = {port}\n\
+         rollout = {{ handoff = 'socket' }}\nready = {{ http = '/health', deadline = '1s' }}"
+    ))
+    .start();
+    let pid = stack.pid("t");
+    std::fs::write(stack.path("health"), "503").expect("the directory is ours");
+    stack.cli(&["restart", "t"]);
+    let page = page(&stack, "t", "rolled back");
+    tells(&page, &["t: running", &format!("pid {pid}, generation 1"), "status 503", "asked for"]);
+    let told = stack.cli(&["events", "t", "--kind", "rollout"]).succeeded().stdout;
+    assert!(told.contains("rolled back"), "{told}");
+}

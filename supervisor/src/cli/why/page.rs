@@ -1,10 +1,11 @@
 //! The screen of `why`: what matters first, nothing that is empty.
 //! Not here: finding it out (`report`).
 
-use supervisor_core::Condition;
+use supervisor_core::{Condition, Role};
 
 use super::ports::{Holder, Port};
 use super::report::{Dependency, Report};
+use crate::api::GenerationDocument;
 use crate::cli::ends::{details, short};
 use crate::cli::output::clean;
 use crate::cli::status::{span, tone, uses};
@@ -65,7 +66,12 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     }
     facts.extend(config(report));
     facts.push(("wanted", if service.wanted { "up" } else { "down" }.to_owned()));
-    facts.extend(process(report));
+    facts.extend(service.generations.iter().filter_map(|one| process(one, report.now_ms)));
+    facts.extend(service.rollout.iter().map(|rollout| {
+        let when =
+            ago(&rollout.asked_at, report.now_ms).map(|span| format!(", asked for {span} ago")).unwrap_or_default();
+        ("rollout", format!("{}{when}", rollout.text))
+    }));
     if service.restarts > 0 {
         facts.push(("restarts", service.restarts.to_string()));
     }
@@ -95,13 +101,19 @@ fn config(report: &Report) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn process(report: &Report) -> Option<(&'static str, String)> {
-    let service = &report.service;
-    let pid = service.pid?;
-    let up = service.started.as_deref().and_then(|at| ago(at, report.now_ms));
-    let up = up.map(|span| format!(", up {span}")).unwrap_or_default();
-    let ready = if service.ready_since.is_some() { "" } else { ", not ready" };
-    Some(("process", format!("pid {pid}, generation {}{up}{ready}", service.generation)))
+/// Each generation that is not over; more than one while one follows the other.
+fn process(one: &GenerationDocument, now_ms: i64) -> Option<(&'static str, String)> {
+    let pid = one.pid?;
+    let up = ago(&one.started, now_ms).map(|span| format!(", up {span}")).unwrap_or_default();
+    let role = match one.role {
+        Role::Serving if one.ready_since.is_some() => String::new(),
+        Role::Serving => ", not ready".to_owned(),
+        Role::Starting => format!(", comes up: {}", one.cause),
+        Role::Baking => format!(", must stay ready: {}", one.cause),
+        Role::Draining => format!(", finishes what it has begun: {}", one.cause),
+        Role::Ending => format!(", is being ended: {}", one.cause),
+    };
+    Some(("process", format!("pid {pid}, generation {}{up}{role}", one.generation)))
 }
 
 fn blocker(dependency: &Dependency) -> (&'static str, String) {
