@@ -82,7 +82,7 @@ pub(crate) fn service(view: &View, snapshot: &ServiceSnapshot) -> ServiceDocumen
         cause: snapshot.cause.clone(),
         since: wall(view, snapshot.since),
         generation: snapshot.generation,
-        revision: facts.and_then(|facts| facts.revision),
+        revision: shown_revision(snapshot).or_else(|| facts.and_then(|facts| facts.revision)),
         wanted_revision: said(view, snapshot).map(|service| service.spec.revision),
         pid: run.and_then(|run| run.pid),
         started: run.map(|run| wall(view, run.started)),
@@ -206,6 +206,12 @@ fn config(view: &View) -> ConfigDocument {
         rejected,
         pending: pending.clone(),
     }
+}
+
+/// Of the run that is shown: a newer one may have been taken back.
+fn shown_revision(snapshot: &ServiceSnapshot) -> Option<u64> {
+    let run = snapshot.run.as_ref()?.run;
+    snapshot.generations.iter().find(|generation| generation.run.run == run).map(|generation| generation.revision)
 }
 
 fn said<'a>(view: &'a View, snapshot: &ServiceSnapshot) -> Option<&'a Service> {

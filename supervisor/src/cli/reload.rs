@@ -162,8 +162,9 @@ fn keys(keys: &[Changed]) -> String {
 
 fn now(service: &ServiceDocument) -> String {
     let state = service.state.as_str();
+    let is_new = service.revision == service.wanted_revision;
     match ready_after_ms(service) {
-        Some(ms) if service.state.is_well() => format!("{state}, ready after {ms} ms"),
+        Some(ms) if service.state.is_well() && is_new => format!("{state}, ready after {ms} ms"),
         Some(_) | None => format!("{state}: {}", clean(&why(service))),
     }
 }
