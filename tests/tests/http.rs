@@ -1,11 +1,13 @@
 //! The API from outside: who may ask, what is answered, and what no request can do.
 //! Not here: each document's fields; the api module's own tests show those.
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use e2e::{Setup, Signal, Stack, eventually, over_tcp, over_unix, raw_over_tcp, send};
+use e2e::{Setup, Signal, Stack, eventually, is_root, over_tcp, over_unix, raw_over_tcp, send, skip};
 
 fn open() -> (Stack, SocketAddr, String) {
     let stack = Setup::of("[services.t]\ncommand = './puppet wait'").http("listen = '127.0.0.1:0'").start();
@@ -45,6 +47,25 @@ fn a_change_over_tcp_needs_the_token() {
     assert_eq!(stack.service("t").pid(), Some(pid));
     assert_eq!(post(&[&format!("Authorization: Bearer {token}")]), 202);
     stack.wait_until("t", "restarted", |service| service.generation() == 2 && service.state() == "running");
+}
+
+#[test]
+fn a_service_of_another_user_reaches_neither_the_socket_nor_the_token() {
+    let name = "a_service_of_another_user_reaches_neither_the_socket_nor_the_token";
+    if !is_root() {
+        return skip(name, "only root starts services as another user");
+    }
+    let look = "if [ -e run/api.sock ] || [ -e run/token ]; then echo reached; fi; echo looked; exec sleep 1000";
+    let mut stack = Setup::of(&format!(
+        "[services.t]\nshell = true\ncommand = '{look}'\nuser = '65534'\ngroup = '65534'\n\
+         [services.own]\nshell = true\ncommand = '{look}'"
+    ))
+    .prepare();
+    std::fs::set_permissions(stack.root(), Permissions::from_mode(0o755)).expect("ours");
+    stack.cli(&["start"]).succeeded();
+    assert_eq!(stack.wait_log("t", "looked\n"), "looked\n");
+    assert!(stack.wait_log("own", "looked\n").starts_with("reached\n"), "it can be seen at all");
+    stack.stop();
 }
 
 #[test]
