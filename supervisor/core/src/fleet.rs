@@ -155,6 +155,13 @@ impl Fleet {
         self.settings.max_parallel_starts = max.max(1);
     }
 
+    /// A start of this service may yet go by this older revision.
+    #[must_use]
+    pub fn may_go_back_to(&self, name: &ServiceName, revision: u64) -> bool {
+        let service = self.graph.place(name).map(|place| &self.services[place]);
+        service.is_some_and(|service| service.may_go_back_to(revision))
+    }
+
     fn turn(&self, now: Time) -> Turn {
         Turn { now, resumed: self.resumed, random: self.random, out: Vec::new() }
     }

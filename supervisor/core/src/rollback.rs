@@ -97,6 +97,12 @@ impl Service {
         self.touch();
     }
 
+    pub(crate) fn may_go_back_to(&self, revision: u64) -> bool {
+        let warm = self.slots.iter().filter_map(|slot| slot.warm.as_ref()).map(|warm| &warm.spec);
+        let rolled = self.rollout.iter().flat_map(|rollout| &rollout.rolled).map(|(_, spec)| spec);
+        warm.chain(rolled).chain(&self.fallback).any(|spec| spec.revision == revision)
+    }
+
     fn dismiss_successors(&mut self, cause: &str, turn: &mut Turn) {
         for slot in &mut self.slots {
             if let Some(successor) = slot.successor.take() {

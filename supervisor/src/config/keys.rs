@@ -121,7 +121,7 @@ const KEYS: &[Key] = &[
     key("services.*.ports", Table, "{}", "further named ports, exported as PORT_NAME"),
     key("services.*.ports.*", Count, "", "one of them"),
     later("services.*.host", Text, "its name at the gateway"),
-    later("services.*.instances", Count, "how many run at once"),
+    key("services.*.instances", Count, "1", "how many run side by side"),
     later("services.*.build", Table, "what to run before a start when sources changed"),
     later("services.*.watch", Table, "restart when these files change"),
 

@@ -19,6 +19,9 @@ use super::section::Section;
 use super::source::Span;
 use super::tree::{Entry, Table};
 
+/// Each is a process that somebody meant to write down.
+const MOST_INSTANCES: u32 = 64;
+
 /// A service as it stands in a file.
 pub(super) struct Declared<'t> {
     pub(super) name: ServiceName,
@@ -101,7 +104,7 @@ fn with_port(
         ready: checks.ready,
         live: checks.live,
         rollout: policy::rollout(service, kind, handoff, reader),
-        instances: 1,
+        instances: instances(service, handoff, port, reader),
     };
     let command = service.get("command");
     let base = reader.sources.dir(command.map_or(declared.at, |node| node.span).file).to_owned();
@@ -176,6 +179,20 @@ fn handoff(service: &Section<'_>, reader: &mut Reader<'_>) -> Handoff {
     }
     let words = [("socket", Handoff::Socket), ("own", Handoff::Own), ("auto", Handoff::Own)];
     reader.choice_of(node, &words).unwrap_or(Handoff::Own)
+}
+
+/// Several can share a port only when the supervisor holds it.
+fn instances(service: &Section<'_>, handoff: Handoff, port: Option<u16>, reader: &mut Reader<'_>) -> u32 {
+    let instances = reader.count(service, "instances", 1, 1..=MOST_INSTANCES);
+    if instances > 1
+        && port.is_some()
+        && handoff == Handoff::Own
+        && let Some(node) = service.get("instances")
+    {
+        let help = "let them inherit one listener with `rollout.handoff = \"socket\"`";
+        reader.problems.add_with_help(node.span, "several instances cannot bind one port", help);
+    }
+    instances
 }
 
 fn ports(service: &Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<String, (u16, Span)> {

@@ -28,14 +28,16 @@ const SIGKILL: i32 = 9;
 impl Control {
     pub(crate) fn carry_out_all(&mut self, commands: Vec<Command>) {
         for command in commands {
-            self.carry_out(command);
+            if let Some(command) = self.workshop.admit(command) {
+                self.carry_out(command);
+            }
         }
     }
 
     fn carry_out(&mut self, command: Command) {
         match command {
-            Command::Spawn { service, run, generation, instance: _, revision, stop_rank } => {
-                self.prepare(&service, run, generation, revision, stop_rank);
+            Command::Spawn { service, run, generation, instance, revision, stop_rank } => {
+                self.prepare(&service, run, (generation, instance), revision, stop_rank);
             }
             Command::Stop { run, signal } | Command::Drain { run, signal } => {
                 let request = Request::Signal { run, signal, and_continue: true, group: false };
@@ -88,18 +90,26 @@ impl Control {
         }
     }
 
-    fn prepare(&mut self, service: &ServiceName, run: u64, generation: u64, revision: u64, stop_rank: u32) {
-        // One that is taken back may be older than what is remembered: what is in force is better than nothing.
+    fn prepare(
+        &mut self,
+        service: &ServiceName,
+        run: u64,
+        (generation, instance): (u64, u32),
+        revision: u64,
+        stop_rank: u32,
+    ) {
+        // Which spec came before is forgotten with the control that knew it; the newest is better than none.
         let entry = self.catalogue.of(service, revision).or_else(|| self.catalogue.current(service));
         let Some(entry) = entry else {
             let message = format!("configuration {revision} of it is not known any more");
-            return self.happen(Event::SpawnFailed { run, failure: Failure::Launch { message } });
+            return self.prepared(run, Err(Failure::Launch { message }));
         };
         let held = self.listeners.get(service).into_iter().flatten();
         let held = held.filter(|listener| listener.fits(&entry.launch)).cloned().collect();
         let order = Order {
             run,
             generation,
+            instance,
             stop_rank,
             launch: entry.launch.clone(),
             spec: Arc::new(entry.spec.clone()),
@@ -120,6 +130,12 @@ impl Control {
     }
 
     pub(crate) fn prepared(&mut self, run: u64, result: Result<Prepared, Failure>) {
+        self.hand_over(run, result);
+        let next = self.workshop.dismiss(run);
+        self.carry_out_all(next.into_iter().collect());
+    }
+
+    fn hand_over(&mut self, run: u64, result: Result<Prepared, Failure>) {
         let mut prepared = match result {
             Ok(prepared) => prepared,
             Err(failure) => {
@@ -303,9 +319,10 @@ impl Control {
 
     /// Lets go of earlier configurations of services that have no run of it any more.
     pub(crate) fn prune_catalogue(&mut self) {
-        let runs = &self.runs;
+        let (runs, fleet) = (&self.runs, &self.fleet);
         self.catalogue.prune(|name, revision| {
-            runs.values().any(|run| run.record.service == *name && run.record.revision == revision)
+            fleet.may_go_back_to(name, revision)
+                || runs.values().any(|run| run.record.service == *name && run.record.revision == revision)
         });
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::cmsg_space;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg};
 use nix::unistd::Pid;
-use supervisor_core::Event;
+use supervisor_core::{Event, SeenOff};
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
 
@@ -101,6 +101,9 @@ fn trusts(sender: &Sender, credentials: &UnixCredentials) -> bool {
 
 /// The events of one message.
 pub(crate) fn parse(message: &str, run: u64) -> Vec<Event> {
+    let number = |key: &str| message.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')?.parse().ok());
+    let seen_off = number("X_DRAINED").zip(number("X_CUT"));
+    let drained = seen_off.map(|(drained, cut)| Event::NotifiedDrained { run, seen_off: SeenOff { drained, cut } });
     message
         .lines()
         .filter_map(|line| match line.split_once('=')? {
@@ -109,6 +112,7 @@ pub(crate) fn parse(message: &str, run: u64) -> Vec<Event> {
             ("STATUS", text) => Some(Event::NotifiedStatus { run, status: printable(text, MAX_STATUS) }),
             _ => None,
         })
+        .chain(drained)
         .collect()
 }
 
@@ -130,13 +134,17 @@ mod tests {
 
     #[test]
     fn a_message_becomes_the_events_that_it_names_and_nothing_else() {
-        let events = parse("READY=1\nMAINPID=1\nSTATUS=warm\u{1b}[2J up\nWATCHDOG=1\nREADY=2\nX_FOO=1", 7);
+        let events = parse(
+            "READY=1\nX_DRAINED=40\nX_CUT=2\nMAINPID=1\nSTATUS=warm\u{1b}[2J up\nWATCHDOG=1\nREADY=2\nX_FOO=1",
+            7,
+        );
         assert_eq!(
             events,
             [
                 Event::NotifiedReady { run: 7 },
                 Event::NotifiedStatus { run: 7, status: "warm [2J up".to_owned() },
                 Event::NotifiedWatchdog { run: 7 },
+                Event::NotifiedDrained { run: 7, seen_off: SeenOff { drained: 40, cut: 2 } },
             ]
         );
     }

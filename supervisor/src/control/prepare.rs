@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use supervisor_core::{Failure, ServiceName, ServiceSpec};
+use supervisor_core::{Command, Failure, ServiceName, ServiceSpec};
 use supervisor_keeper::Spawn;
 
 use super::launch::{self, Identity};
@@ -38,11 +38,41 @@ pub(crate) struct Places {
 pub(crate) struct Order {
     pub(crate) run: u64,
     pub(crate) generation: u64,
+    pub(crate) instance: u32,
     pub(crate) stop_rank: u32,
     pub(crate) launch: Arc<Launch>,
     pub(crate) spec: Arc<ServiceSpec>,
     /// The listeners that are held already.
     pub(crate) held: Vec<Arc<Listener>>,
+}
+
+/// What is being prepared: one run of a service at a time, so that the next one finds the listeners that it has made.
+#[derive(Debug, Default)]
+pub(crate) struct Workshop {
+    under_way: BTreeMap<u64, ServiceName>,
+    /// The starts that wait; of each service at most as many as it has instances.
+    waiting: Vec<Command>,
+}
+
+impl Workshop {
+    /// Gives the start back when it is its turn.
+    pub(crate) fn admit(&mut self, start: Command) -> Option<Command> {
+        let Command::Spawn { service, run, .. } = &start else { return Some(start) };
+        if self.under_way.values().any(|other| other == service) {
+            self.waiting.push(start);
+            return None;
+        }
+        self.under_way.insert(*run, service.clone());
+        Some(start)
+    }
+
+    /// This one is done; gives the next start of its service.
+    pub(crate) fn dismiss(&mut self, run: u64) -> Option<Command> {
+        let service = self.under_way.remove(&run)?;
+        let of_it = |start: &Command| matches!(start, Command::Spawn { service: of, .. } if *of == service);
+        let place = self.waiting.iter().position(of_it)?;
+        Some(self.waiting.remove(place))
+    }
 }
 
 /// What a new control must know about a run; the keeper keeps it as a record.
@@ -130,6 +160,7 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
         env.insert("WATCHDOG_USEC".to_owned(), watchdog.as_micros().to_string());
     }
     env.insert("SUPERVISOR_COOKIE".to_owned(), format!("{}.{}", places.cookie, order.run));
+    env.insert("SUPERVISOR_INSTANCE".to_owned(), order.instance.to_string());
     for (what, span) in [
         ("DRAIN_TIMEOUT", u128::from(order.spec.rollout.drain)),
         ("STOP_TIMEOUT", u128::from(order.spec.stop.timeout)),

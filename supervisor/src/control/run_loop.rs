@@ -27,7 +27,7 @@ use super::inventory::{Inventory, keeper_gone};
 use super::link::{Heard, Link, Purpose};
 use super::listeners::Listener;
 use super::operations::Operations;
-use super::prepare::{Places, Prepared};
+use super::prepare::{Places, Prepared, Workshop};
 use super::reload::{Loaded, ReloadAsk, Reloads};
 use super::run::Run;
 use super::sockets::Sockets;
@@ -81,6 +81,7 @@ pub(crate) struct Control {
     pub(crate) args: ControlArgs,
     pub(crate) in_force: InForce,
     pub(crate) catalogue: Catalogue,
+    pub(crate) workshop: Workshop,
     pub(crate) reloads: Reloads,
     /// The files say something else than what is in force, and it cannot be.
     pub(crate) rejected: Option<Arc<Rejected>>,
@@ -150,6 +151,7 @@ impl Control {
         Self {
             args,
             catalogue,
+            workshop: Workshop::default(),
             reloads: Reloads::default(),
             rejected: None,
             fleet,
