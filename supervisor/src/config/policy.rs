@@ -82,29 +82,6 @@ pub(super) fn stop(service: &Section<'_>, reader: &mut Reader<'_>) -> StopPolicy
     }
 }
 
-/// How a generation follows another. Two at once need a listener that both can hold.
-pub(super) fn rollout(service: &Section<'_>, handoff: Handoff, kind: Kind, reader: &mut Reader<'_>) -> RolloutPolicy {
-    let rollout = service.table("rollout", reader.problems);
-    let can = handoff == Handoff::Socket && kind == Kind::Service;
-    let wanted = reader.flag(&rollout, "overlap", can);
-    if wanted
-        && !can
-        && let Some(node) = rollout.get("overlap")
-    {
-        let help = "let it inherit its listener with `handoff = \"socket\"`";
-        reader.problems.add_with_help(node.span, "two generations of this service cannot run at once", help);
-    }
-    let named = rollout.get("drain_signal").filter(|node| node.value.as_text() != Some(""));
-    let (least, seconds) = (Duration::ZERO, Duration::from_secs);
-    RolloutPolicy {
-        overlap: wanted && can,
-        drain_signal: named.and_then(|node| signal(node, reader)).map(|signal| signal as i32),
-        bake: reader.millis(&rollout, "bake", seconds(2), least),
-        warm: reader.millis(&rollout, "warm", seconds(30), least),
-        drain: reader.millis(&rollout, "drain", seconds(30), least),
-    }
-}
-
 /// A signal by its name without `SIG`.
 pub(super) fn signal(node: &Node, reader: &mut Reader<'_>) -> Option<Signal> {
     let name = reader.text(node)?;

@@ -91,6 +91,7 @@ fn everything_that_is_wrong_is_told_at_once_in_order() {
         depends_on = [\"nobody\"]
         [services.b]
         command = [\"b\"]
+        port = 8001
         instances = 2
         [services.b.stop]
         signal = \"SIGHUP\"
@@ -105,7 +106,7 @@ fn everything_that_is_wrong_is_told_at_once_in_order() {
         "service `a` has no `command`",
         "`${NONE}` is not set",
         "service `a` depends on `nobody`, which does not exist",
-        "`instances` is not available in this version",
+        "several instances cannot bind one port",
         "`SIGHUP` is no signal",
         "expected an array of strings, or a string, found integer",
     ];
