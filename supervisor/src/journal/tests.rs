@@ -268,3 +268,16 @@ async fn questions_are_answered_from_either_end() {
     assert_eq!(ask(Since::Newest, &everything, 0), (vec![], 5, true));
     assert_eq!(ask(Since::Seq(99), &everything, 9), (vec![], 99, false));
 }
+
+#[tokio::test]
+async fn waiting_until_all_is_written_writes_nothing_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::start(dir.path()).unwrap();
+    for number in 1..=5 {
+        journal.note(note("x"));
+        journal.written().await;
+        // Alone in its batch.
+        journal.written().await;
+        assert_eq!(all(dir.path()).len(), number);
+    }
+}

@@ -93,12 +93,17 @@ impl Writer {
         });
         let mut all = self.shelf.unwritten();
         all.extend(lines.iter().cloned());
+        if all.is_empty() && numbered.is_ok() {
+            return;
+        }
         match numbered.and_then(|()| store.append(&all)) {
             Ok(()) => {
                 self.troubled = false;
                 // Should that fail, numbers are skipped one day.
                 let _ = numbers.set_adrift(false);
-                self.shelf.set_written(all.last().map_or(0, |line| line.seq()));
+                if let Some(last) = all.last() {
+                    self.shelf.set_written(last.seq());
+                }
                 self.shelf.publish(lines);
             }
             Err(error) => {
