@@ -47,11 +47,9 @@ pub(crate) use prepare::log_paths;
 #[cfg(test)]
 pub(crate) use reload::Planned;
 pub(crate) use reload::{Deed, Mode, Plan, ReloadAsk, Reloaded};
-#[cfg(any(test, fuzzing))]
-pub(crate) use view::Facts;
 pub(crate) use view::{Ask, ConfigView, Executable, Refusal, View, What};
 #[cfg(test)]
-pub(crate) use view::{LogTrouble, Rejected};
+pub(crate) use view::{Facts, LogTrouble, Rejected};
 
 /// `EX_CONFIG`: the keeper does not try again with a control that says so at its first start.
 const EXIT_CONFIG: u8 = 78;
