@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,6 +75,8 @@ pub(crate) struct Client {
 impl Client {
     /// For the supervisor whose runtime directory this is. Nothing is connected yet.
     pub(crate) fn new(runtime_dir: &Path) -> io::Result<Self> {
+        // A supervisor that goes away while it is asked must not end us: a handler, unlike ignoring, ends with `exec`.
+        signal_hook::flag::register(signal_hook::consts::SIGPIPE, Arc::default())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { socket: runtime_dir.join("api.sock"), runtime, timeout: TIMEOUT })
     }

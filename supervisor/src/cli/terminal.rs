@@ -81,7 +81,13 @@ pub(crate) fn complain(text: &str) {
     }
 }
 
-/// Nobody can be told that nobody listens.
+/// What a shell tells of a program that `SIGPIPE` has ended.
+const ENDED_BY_PIPE: i32 = 141;
+
+/// Whoever reads may go away: then there is nothing more to do. Of other errors nobody can be told.
 pub(crate) fn write(mut to: impl Write, bytes: &[u8]) {
-    let _ = to.write_all(bytes).and_then(|()| to.flush());
+    let written = to.write_all(bytes).and_then(|()| to.flush());
+    if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        std::process::exit(ENDED_BY_PIPE);
+    }
 }

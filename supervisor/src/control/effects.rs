@@ -202,9 +202,9 @@ impl Control {
         if let Some(socket) = run.notify.take() {
             let sender =
                 notify::Sender { run: number, uid: run.record.uid, cookie: run.cookie.clone(), main: run.main.clone() };
-            let events = self.events.0.clone();
+            let told = self.told.0.clone();
             run.listening = Some(self.tasks.spawn(async move {
-                if let Err(error) = notify::listen(socket, sender, events).await {
+                if let Err(error) = notify::listen(socket, sender, told).await {
                     tracing::warn!(run = number, %error, "the notify socket cannot be read");
                 }
                 Ok(())

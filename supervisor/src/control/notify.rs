@@ -13,7 +13,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg};
 use nix::unistd::Pid;
 use supervisor_core::{Event, SeenOff};
 use tokio::net::UnixDatagram;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::tree;
 
@@ -36,26 +36,43 @@ pub(crate) struct Sender {
     pub(crate) main: Arc<AtomicI32>,
 }
 
-/// Reads until the socket fails or nobody listens.
-pub(crate) async fn listen(socket: StdDatagram, sender: Sender, events: mpsc::Sender<Event>) -> io::Result<()> {
+/// What a run has said.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) event: Event,
+    /// Dropped once all that follows from it is with the keeper.
+    pub(crate) taken_in: oneshot::Sender<()>,
+}
+
+/// Reads until the socket fails or nobody listens. A message stays in the socket until it has been taken in: if this
+/// control dies before, the next one hears it.
+pub(crate) async fn listen(socket: StdDatagram, sender: Sender, told: mpsc::Sender<Told>) -> io::Result<()> {
     let socket = UnixDatagram::from_std(socket)?;
     loop {
-        if let Some(message) = receive(&socket, &sender).await? {
+        if let Some(message) = look(&socket, &sender).await? {
             for event in parse(&message, sender.run) {
-                if events.send(event).await.is_err() {
+                let (taken_in, wait) = oneshot::channel();
+                if told.send(Told { event, taken_in }).await.is_err() {
                     return Ok(());
                 }
+                let _dropped = wait.await;
             }
+        }
+        // Whatever its length, this takes the whole of it.
+        match socket.try_recv(&mut [0]) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// The text of a message that counts.
-async fn receive(socket: &UnixDatagram, sender: &Sender) -> io::Result<Option<String>> {
+/// The text of the next message, if it is one that counts.
+async fn look(socket: &UnixDatagram, sender: &Sender) -> io::Result<Option<String>> {
     let mut buffer = [0; MAX_MESSAGE];
     let received = socket
-        .async_io(tokio::io::Interest::READABLE, || receive_now(socket, &mut buffer).map_err(io::Error::from))
+        .async_io(tokio::io::Interest::READABLE, || look_now(socket, &mut buffer).map_err(io::Error::from))
         .await?;
     let Received { length, complete, credentials } = received;
     let trusted = credentials.is_none_or(|credentials| trusts(sender, &credentials));
@@ -72,12 +89,12 @@ struct Received {
     credentials: Option<UnixCredentials>,
 }
 
-fn receive_now(socket: &UnixDatagram, buffer: &mut [u8]) -> nix::Result<Received> {
+fn look_now(socket: &UnixDatagram, buffer: &mut [u8]) -> nix::Result<Received> {
     use std::os::fd::AsRawFd;
     // Room for the credentials only: the kernel closes file descriptors that do not fit.
     let mut control = cmsg_space!(UnixCredentials);
     let mut parts = [io::IoSliceMut::new(buffer)];
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
     let credentials = message.cmsgs().ok().and_then(|mut all| {
         all.find_map(|one| if let ControlMessageOwned::ScmCredentials(found) = one { Some(found) } else { None })
@@ -130,6 +147,10 @@ pub(crate) fn printable(text: &str, max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::socket::recv;
+
     use super::*;
 
     #[test]
@@ -167,10 +188,38 @@ mod tests {
         let began = tokio::time::Instant::now();
         let event = tokio::select! {
             ended = listen(socket, sender, events) => panic!("{ended:?}"),
-            event = told.recv() => event,
+            told = told.recv() => told.map(|told| told.event),
         };
         assert_eq!(event, Some(Event::NotifiedReady { run: 7 }));
         assert!(began.elapsed() >= PAUSE * IGNORED);
+    }
+
+    #[tokio::test]
+    async fn a_message_stays_in_the_socket_until_it_has_been_taken_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let socket = StdDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let next = socket.try_clone().unwrap();
+        StdDatagram::unbound().unwrap().send_to(b"READY=1", &path).unwrap();
+        let (events, mut told) = mpsc::channel(1);
+        let main = Arc::new(AtomicI32::new(nix::unistd::getsid(None).unwrap().as_raw()));
+        let sender = Sender { run: 7, uid: None, cookie: String::new(), main };
+        // This control dies while it deals with it.
+        tokio::select! {
+            ended = listen(socket, sender.clone(), events.clone()) => panic!("{ended:?}"),
+            told = told.recv() => std::mem::forget(told),
+        }
+        let again = next.try_clone().unwrap();
+        tokio::select! {
+            ended = listen(next, sender, events) => panic!("{ended:?}"),
+            () = async {
+                drop(told.recv().await);
+                while recv(again.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT).is_ok() {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            } => {}
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ use super::instruments::Instruments;
 use super::inventory::{Inventory, keeper_gone};
 use super::link::{Heard, Link, Purpose};
 use super::listeners::Listener;
+use super::notify::Told;
 use super::operations::Operations;
 use super::prepare::{Places, Prepared, Workshop};
 use super::reload::{Loaded, ReloadAsk, Reloads};
@@ -119,7 +120,7 @@ pub(crate) struct Control {
     pub(crate) change_rate: Arc<crate::api::Rate>,
     pub(crate) reload_asks: (mpsc::Sender<ReloadAsk>, mpsc::Receiver<ReloadAsk>),
     pub(crate) news: (mpsc::Sender<News>, mpsc::Receiver<News>),
-    pub(crate) events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    pub(crate) told: (mpsc::Sender<Told>, mpsc::Receiver<Told>),
     pub(crate) tasks: JoinSet<io::Result<()>>,
     pub(crate) gaps: Gaps,
     /// Shows what is logged, in the foreground.
@@ -182,7 +183,7 @@ impl Control {
             change_rate: crate::api::change_rate(),
             reload_asks: mpsc::channel(ASKS),
             news: mpsc::channel(NEWS),
-            events: mpsc::channel(NEWS),
+            told: mpsc::channel(NEWS),
             tasks: JoinSet::new(),
             gaps: Gaps::new(),
             foreground: None,
@@ -232,7 +233,7 @@ impl Control {
             Some(ask) = self.asks.1.recv() => self.answer(ask),
             Some(ask) = self.reload_asks.1.recv() => self.ask_reload(ask),
             Some(news) = self.news.1.recv() => self.learn(news),
-            Some(event) = self.events.1.recv() => self.happen(event),
+            Some(told) = self.told.1.recv() => self.take_in(told),
             Some(ended) = self.tasks.join_next() => task_ended(ended)?,
             () = until(deadline) => self.judge().await,
         }
@@ -247,8 +248,8 @@ impl Control {
     async fn judge(&mut self) {
         for _ in 0..LAST_LOOKS {
             tokio::task::yield_now().await;
-            while let Ok(event) = self.events.1.try_recv() {
-                self.happen(event);
+            while let Ok(told) = self.told.1.try_recv() {
+                self.take_in(told);
             }
         }
         self.happen(Event::DeadlineReached);
@@ -260,8 +261,8 @@ impl Control {
             self.hear(heard)?;
         } else if let Ok(news) = self.news.1.try_recv() {
             self.learn(news);
-        } else if let Ok(event) = self.events.1.try_recv() {
-            self.happen(event);
+        } else if let Ok(told) = self.told.1.try_recv() {
+            self.take_in(told);
         } else if let Ok(ask) = self.asks.1.try_recv() {
             self.answer(ask);
         } else if let Ok(ask) = self.reload_asks.1.try_recv() {
@@ -270,6 +271,13 @@ impl Control {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// What follows from it is on its way to the keeper before it is taken from the socket.
+    fn take_in(&mut self, told: Told) {
+        let Told { event, taken_in } = told;
+        self.happen(event);
+        drop(taken_in);
     }
 
     /// Tells the core, and does what it says.
