@@ -2,6 +2,7 @@
 //! Not here: what is hashed because it need not be read again.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -23,7 +24,7 @@ pub struct Keys {
 }
 
 struct Read {
-    stamp: Option<SystemTime>,
+    stamp: Option<Stamp>,
     ring: Vec<Key>,
 }
 
@@ -184,9 +185,14 @@ fn parse(text: &str) -> io::Result<Vec<Key>> {
         .ok_or_else(|| io::Error::other("each line must be a number from 1 to 255 and a key of 32 bytes in base64url"))
 }
 
-fn stamp(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+/// Of the file, which is always replaced by another one: two of them may be of the same moment.
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.modified().ok()?))
 }
+
+/// The inode, and when it was written.
+type Stamp = (u64, SystemTime);
 
 #[cfg(test)]
 mod tests {

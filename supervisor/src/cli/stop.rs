@@ -31,7 +31,9 @@ pub(crate) fn stop(global: &Global, screen: Screen, stop: &Stop) -> Result<Exit,
     let ending = match named {
         Some(operation) => wait_for(&place.client, screen, stop.timeout.limit, &operation)?,
         None => {
-            let state_dir = place.stack.as_ref().ok().map(|stack| stack.state_dir.as_path());
+            // What counts from the next start only, its name perhaps, says nothing of where the lock is now.
+            let same = before.config.pending.is_empty();
+            let state_dir = place.stack.as_ref().ok().filter(|_| same).map(|stack| stack.state_dir.as_path());
             let keeper = before.supervisor.keeper_pid;
             wait_for_the_end(&place.client, screen, stop.timeout.limit, keeper, state_dir)?
         }

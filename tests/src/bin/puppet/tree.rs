@@ -64,7 +64,7 @@ pub(crate) fn escape(mut args: Args) -> io::Result<()> {
     let pid: i32 = String::from_utf8_lossy(&told.stdout).trim().parse().map_err(io::Error::other)?;
     // Not before it is what it is to be.
     while std::fs::read(format!("/proc/{pid}/environ"))? != b""
-        || std::fs::read(format!("/proc/{pid}/cmdline"))?[..5] != *b"sleep"
+        || !std::fs::read(format!("/proc/{pid}/cmdline"))?.starts_with(b"sleep")
     {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
