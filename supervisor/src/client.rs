@@ -30,6 +30,9 @@ use crate::sse::{Message, Parser};
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Asked too often, it is asked again after this.
 const BREATH: Duration = Duration::from_millis(500);
+/// A question that broke off is asked again so often: the control that heard it was replaced, and more may be.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
 /// For questions that are asked of many, some of which may be dead.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A stream says something every 15 s. One that is silent for so long has nobody behind it.
@@ -192,12 +195,17 @@ impl Client {
     fn asked(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
         let read = async |status, body| Ok((status, self.collected(body).await?));
         let patient = async {
+            let mut tries = TRIES;
             loop {
-                let answer = self.exchange(method.clone(), path, body.clone(), read).await?;
-                if answer.0 != StatusCode::TOO_MANY_REQUESTS {
-                    return Ok(answer);
+                match self.exchange(method.clone(), path, body.clone(), read).await {
+                    Ok((StatusCode::TOO_MANY_REQUESTS, _)) => tokio::time::sleep(BREATH).await,
+                    // What changes something may have been done.
+                    Err(ClientError::Broken(..)) if method.is_safe() && tries > 0 => {
+                        tries -= 1;
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    answer => return answer,
                 }
-                tokio::time::sleep(BREATH).await;
             }
         };
         let asking = async {
