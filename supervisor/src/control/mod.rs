@@ -13,6 +13,7 @@ mod history;
 mod in_force;
 mod instruments;
 mod inventory;
+mod keeper_words;
 pub(crate) mod launch;
 mod link;
 mod listeners;

@@ -1,5 +1,6 @@
 //! The one loop that owns the fleet: wait for the first thing to happen, deal with all that has happened, publish.
-//! Not here: what is decided (`supervisor-core`), how an effect is carried out (`effects`).
+//! Not here: what is decided (`supervisor-core`), how an effect is carried out (`effects`), what the keeper says
+//! (`keeper_words`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,13 +10,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use supervisor_core::{Event, Failure, Fleet, ProbeOutcome, ServiceName, Time};
-use supervisor_keeper::{Exited, Notice, Reply};
 use supervisor_logs::Pump;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use super::ControlArgs;
-use super::asks::Haste;
 use super::catalogue::Catalogue;
 use super::foreground::Foreground;
 use super::gap::Gaps;
@@ -23,8 +22,8 @@ use super::helper::Helper;
 use super::history::History;
 use super::in_force::InForce;
 use super::instruments::Instruments;
-use super::inventory::{Inventory, keeper_gone};
-use super::link::{Heard, Link, Purpose};
+use super::inventory::Inventory;
+use super::link::Link;
 use super::listeners::Listener;
 use super::notify::Told;
 use super::operations::Operations;
@@ -285,88 +284,6 @@ impl Control {
         self.count(&event);
         let commands = self.fleet.handle(super::now(), event);
         self.carry_out_all(commands);
-    }
-
-    pub(crate) fn hear_early(&mut self, notices: Vec<(u64, Notice)>) {
-        for (seq, notice) in notices {
-            if let Err(error) = self.notice(seq, notice) {
-                tracing::error!(%error, "cannot answer the keeper");
-            }
-        }
-    }
-
-    fn hear(&mut self, heard: Heard) -> io::Result<()> {
-        match heard {
-            Heard::Closed => Err(keeper_gone()),
-            Heard::Notice { seq, notice } => self.notice(seq, notice),
-            Heard::Reply { purpose, reply, fds: _ } => {
-                self.replied(purpose, reply);
-                Ok(())
-            }
-        }
-    }
-
-    /// A notice is acknowledged after everything that follows from it has been sent: should we die in between, the
-    /// next control hears it again.
-    fn notice(&mut self, seq: u64, notice: Notice) -> io::Result<()> {
-        match notice {
-            Notice::Exited(exited) => self.exited(&exited),
-            Notice::OrphanReaped => self.survey_again(),
-            Notice::Shutdown { now: false } => self.shut_down(Haste::InOrder),
-            Notice::Shutdown { now: true } => self.shut_down(Haste::AtOnce),
-            Notice::Reload => self.hung_up(),
-            Notice::Welcome { .. }
-            | Notice::Run { .. }
-            | Notice::Record { .. }
-            | Notice::Held { .. }
-            | Notice::Ready => {}
-        }
-        self.link.acknowledge(seq)
-    }
-
-    fn exited(&mut self, exited: &Exited) {
-        if self.helpers.contains_key(&exited.run) {
-            self.helper_exited(exited);
-            return;
-        }
-        let exit = supervisor_core::ExitReport {
-            pid: exited.pid,
-            code: exited.code,
-            signal: exited.signal,
-            at: Time(exited.at_ms),
-            cpu: exited.cpu_us / 1000,
-            max_rss: exited.max_rss,
-            ..Default::default()
-        };
-        self.happen(Event::Exited { run: exited.run, exit, alone: exited.alone });
-    }
-
-    fn replied(&mut self, purpose: Purpose, reply: Reply) {
-        match (purpose, reply) {
-            (Purpose::Spawn(run), Reply::Spawned { pid }) => self.spawned(run, pid),
-            (Purpose::Spawn(run), Reply::SpawnFailed { step, errno }) => self.not_spawned(run, &step, errno),
-            (Purpose::Spawn(run), Reply::Failed { errno }) => self.not_spawned(run, "fork", errno),
-            (Purpose::Helper(id), Reply::SpawnFailed { step, errno }) => self.helper_failed(id, &step, errno),
-            (Purpose::Helper(id), Reply::Failed { errno }) => self.helper_failed(id, "fork", errno),
-            (Purpose::ListOrphans, Reply::Orphans { processes }) => self.sort_orphans(processes),
-            (Purpose::Note(what), Reply::Failed { errno }) => {
-                tracing::debug!(what, errno, "the keeper could not");
-            }
-            (
-                Purpose::Spawn(_)
-                | Purpose::Helper(_)
-                | Purpose::ListOrphans
-                | Purpose::Fetch
-                | Purpose::Finish
-                | Purpose::Note(_),
-                Reply::Done
-                | Reply::Failed { .. }
-                | Reply::Spawned { .. }
-                | Reply::SpawnFailed { .. }
-                | Reply::Orphans { .. }
-                | Reply::Fds { .. },
-            ) => {}
-        }
     }
 
     pub(crate) fn learn(&mut self, news: News) {
