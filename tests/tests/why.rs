@@ -82,7 +82,7 @@ fn a_failing_check_is_told_with_its_answer_while_it_starts_and_after() {
     let port = free_port();
     let stack = Setup::of(&format!(
         "[services.t]\ncommand = './puppet listen --health health'\nport = {port}\n\
-         ready = {{ http = '/health', deadline = '1s' }}\nrestart = {{ delay = '20s', max_delay = '20s' }}"
+         ready = {{ http = '/health', deadline = '5s' }}\nrestart = {{ delay = '20s', max_delay = '20s' }}"
     ))
     .prepare();
     std::fs::write(stack.path("health"), "507").expect("the directory is ours");
@@ -90,7 +90,7 @@ fn a_failing_check_is_told_with_its_answer_while_it_starts_and_after() {
     tells(&page(&stack, "t", "507"), &["t: starting", "http /health: status 507", "its own pid"]);
     stack.wait_for("t", "backoff");
     let page = why(&stack, "t", 1);
-    tells(&page, &["not ready within 1s", "http /health: status 507", "the first failure: 20s", "nobody listens"]);
+    tells(&page, &["not ready within 5s", "http /health: status 507", "the first failure: 20s", "nobody listens"]);
 }
 
 #[test]
