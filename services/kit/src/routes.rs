@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
@@ -56,12 +56,46 @@ pub enum Fitness {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub Option<IpAddr>);
 
-/// What lets nobody of another machine into the private socket, though it was bound to all addresses.
-pub(crate) async fn only_this_machine(request: Request, next: Next) -> Response {
+/// Lets nobody of another machine in, though the private socket was bound to all addresses.
+pub(crate) fn for_this_machine(routes: Router) -> Router {
+    routes.layer(from_fn(only_this_machine))
+}
+
+async fn only_this_machine(request: Request, next: Next) -> Response {
     match request.extensions().get::<Peer>() {
-        Some(Peer(Some(ip))) if !ip.to_canonical().is_loopback() => {
+        Some(Peer(ip)) if ip.is_none_or(|ip| ip.to_canonical().is_loopback()) => next.run(request).await,
+        Some(Peer(_)) | None => {
             Problem::new(StatusCode::FORBIDDEN, "this port is for programs of this machine").into_response()
         }
-        Some(Peer(_)) | None => next.run(request).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_private_socket_answers_programs_of_this_machine_alone() {
+        let router = for_this_machine(Router::new().route("/", get(|| async {})));
+        let status = |peer: Option<Peer>, path: &str| {
+            let mut request = Request::get(path).body(Body::empty()).unwrap();
+            peer.map(|peer| request.extensions_mut().insert(peer));
+            let router = router.clone();
+            async move { router.oneshot(request).await.unwrap().status().as_u16() }
+        };
+        for ip in ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(status(Some(Peer(Some(ip.parse().unwrap()))), "/").await, 200, "{ip}");
+        }
+        assert_eq!(status(Some(Peer(None)), "/").await, 200, "a unix socket");
+        for ip in ["192.0.2.1", "10.0.0.1", "0.0.0.0", "::", "::ffff:192.0.2.1", "2001:db8::1", "fe80::1"] {
+            for path in ["/", "/nothing"] {
+                assert_eq!(status(Some(Peer(Some(ip.parse().unwrap()))), path).await, 403, "{ip}{path}");
+            }
+        }
+        assert_eq!(status(None, "/").await, 403, "nobody knows who asks");
     }
 }

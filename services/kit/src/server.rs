@@ -18,7 +18,7 @@ use crate::door::{Door, Guests};
 use crate::env::{ConfigError, Env};
 use crate::listen::{Listeners, Main, Owner, Socket};
 use crate::notify::Notifier;
-use crate::routes::{Routes, Vitals, only_this_machine};
+use crate::routes::{Routes, Vitals, for_this_machine};
 use crate::{BaseUrl, Limits, Service, health, problem};
 
 /// Connections on the supervisor's private socket.
@@ -142,8 +142,7 @@ impl Server<'_> {
         let mut signals = Signals::listen()?;
         let (phase, watched) = watch::channel(Phase::Serving);
         let router = self.complete(routes.public, routes.vitals.clone(), watched.clone());
-        let private = routes.private.layer(middleware::from_fn(only_this_machine));
-        let private = self.complete(private, routes.vitals, watched.clone());
+        let private = for_this_machine(self.complete(routes.private, routes.vitals, watched.clone()));
         let address = |main: &Main| main.socket.tcp_address();
         let (public_at, private_at) = (address(&listeners.main), listeners.private.as_ref().and_then(address));
         let mut doors = Vec::new();

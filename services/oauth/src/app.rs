@@ -2,7 +2,6 @@
 //! Not here: the routes (`lib`).
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::entra::Entra;
@@ -96,7 +95,7 @@ impl App {
             authorize: Gate::new(rates.authorize),
             token: Gate::new(rates.token),
         };
-        let entra = settings.entra.take().map(|entra| Entra::new(entra, fetcher.clone()));
+        let entra = settings.entra.take().map(|entra| Entra::new(entra, fetcher.clone(), clock.clone()));
         Ok(Self { settings, store, keys, entra, fetcher, reach, gates, callers, clock, turns: Turns::default() })
     }
 
@@ -104,11 +103,5 @@ impl App {
     #[must_use]
     pub fn lifetimes(&self) -> Lifetimes {
         Lifetimes { access: self.settings.access_ttl, refresh: self.settings.refresh_ttl }
-    }
-
-    /// For limits, which do not care about the date.
-    #[must_use]
-    pub fn instant(&self) -> Instant {
-        Instant::now()
     }
 }

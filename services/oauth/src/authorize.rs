@@ -111,7 +111,7 @@ pub(crate) async fn show(
 /// With a page, when so.
 pub(crate) fn pass_gate(app: &App, peer: Peer, headers: &HeaderMap) -> Result<(), Halt> {
     let client = app.settings.proxies.client(peer, headers);
-    app.gates.authorize.pass(client, app.instant()).map_err(|too_many| Halt::Page(Trouble::TooMany(too_many.0)))
+    app.gates.authorize.pass(client, app.clock.instant()).map_err(|too_many| Halt::Page(Trouble::TooMany(too_many.0)))
 }
 
 /// Reads and checks a wish. Until the redirect address is known to be the client's, nothing is sent there.

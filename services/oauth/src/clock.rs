@@ -1,14 +1,14 @@
 //! What time it is: seconds since 1970, as tokens and certificates count.
-//! Not here: durations of waits, which are the runtime's.
+//! Not here: how the runtime waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970-01-01T00:00:00Z, or a number of them.
 pub type Seconds = i64;
 
-/// The wall clock, which a test may set forward or back.
+/// The clocks, which a test may set forward or back.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     offset: Arc<AtomicI64>,
@@ -20,6 +20,15 @@ impl Clock {
     pub fn now(&self) -> Seconds {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         i64::try_from(since).unwrap_or(i64::MAX).saturating_add(self.offset.load(Ordering::Relaxed))
+    }
+
+    /// For what has to pass, whatever the date is.
+    #[must_use]
+    pub fn instant(&self) -> Instant {
+        let offset = self.offset.load(Ordering::Relaxed);
+        let (now, apart) = (Instant::now(), Duration::from_secs(offset.unsigned_abs()));
+        let moved = if offset < 0 { now.checked_sub(apart) } else { now.checked_add(apart) };
+        moved.unwrap_or(now)
     }
 
     /// Sets the clock forward, or back where `seconds` is negative.

@@ -9,6 +9,7 @@ use oauth::clock::Clock;
 use oauth::fetch::{Fetcher, Reach};
 use oauth::place::Place;
 use oauth::settings::Settings;
+use oauth::store;
 use oauth::{MAX_BODY, routes, upkeep};
 use service_kit::{ConfigError, Env, Limits, Routes, Service, Setup, run};
 
@@ -42,12 +43,20 @@ fn serve() -> ExitCode {
         not_yet: &[],
         limits: Limits { body: MAX_BODY, ..Limits::default() },
     };
-    run(&service, open)
+    let mut database = None;
+    let code = run(&service, |setup| {
+        let place = Place::of(setup.env)?;
+        database = Some(place.database.clone());
+        open(setup, place)
+    });
+    if let Some(Err(error)) = database.filter(|_| code == ExitCode::SUCCESS).map(|path| store::fold(&path)) {
+        tracing::warn!(%error, "the next start folds the database");
+    }
+    code
 }
 
-fn open(setup: &Setup<'_>) -> Result<Routes, ConfigError> {
+fn open(setup: &Setup<'_>, place: Place) -> Result<Routes, ConfigError> {
     let settings = Settings::read(setup.env, setup.base.clone())?;
-    let place = Place::of(setup.env)?;
     let ground = Ground { place, fetcher: Fetcher::new(), reach: Reach::Internet, clock: Clock::default() };
     let app = App::open(settings, ground).map_err(|error| ConfigError::of(error.to_string()))?;
     Ok(routes(app))

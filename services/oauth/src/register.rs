@@ -67,7 +67,7 @@ pub async fn register(
         let why = "programs cannot register themselves here; ask the operator for a client";
         return Err(Refusal::with_status(StatusCode::FORBIDDEN, "access_denied", why));
     }
-    app.gates.register.pass(app.settings.proxies.client(peer, &headers), app.instant())?;
+    app.gates.register.pass(app.settings.proxies.client(peer, &headers), app.clock.instant())?;
     expect_type(&headers, "application/json")?;
     let checked = check(&body, &app.settings.redirects)?;
     let secret = match checked.method {

@@ -30,7 +30,7 @@ pub(crate) async fn token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    app.gates.token.pass(app.settings.proxies.client(peer, &headers), app.instant())?;
+    app.gates.token.pass(app.settings.proxies.client(peer, &headers), app.clock.instant())?;
     expect_type(&headers, "application/x-www-form-urlencoded")?;
     let form = Form::parse(&body, &[]).map_err(|why| Refusal::bad("invalid_request", why.to_string()))?;
     let grant_type = form.get("grant_type").ok_or_else(|| Refusal::bad("invalid_request", "grant_type is missing"))?;

@@ -9,8 +9,10 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -22,6 +24,9 @@ use serde_json::Value;
 /// Longer than anything takes, even on a machine that is busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// User and group of whoever has no rights but its own.
+const ORDINARY: u32 = 65534;
+
 /// What a child is to be given. Its environment is empty but for this.
 pub(crate) struct Launch {
     program: PathBuf,
@@ -31,6 +36,13 @@ pub(crate) struct Launch {
     dir: tempfile::TempDir,
     notify: Option<UnixDatagram>,
     descriptors: Option<u32>,
+    user: Option<u32>,
+}
+
+/// Gives a directory that the test has made to the ordinary user, where that is somebody else.
+pub(crate) fn give_away(dir: &Path) -> Option<u32> {
+    let is_root = dir.metadata().unwrap().uid() == 0;
+    is_root.then(|| chown(dir, Some(ORDINARY), Some(ORDINARY)).unwrap()).map(|()| ORDINARY)
 }
 
 /// It is killed when dropped.
@@ -52,6 +64,7 @@ impl Launch {
             dir: tempfile::tempdir().unwrap(),
             notify: None,
             descriptors: None,
+            user: None,
         }
     }
 
@@ -97,6 +110,12 @@ impl Launch {
         self
     }
 
+    /// As a user without rights where the test runs as root, else as the test itself.
+    pub(crate) fn for_ordinary_user(mut self) -> Self {
+        self.user = give_away(self.dir.path());
+        self
+    }
+
     pub(crate) fn start(self) -> Child {
         // A shell moves what is inherited to its place: doing so between fork and exec would need unsafe code.
         let script = match self.inherited.len() {
@@ -112,6 +131,9 @@ impl Launch {
         command.env_clear().envs(self.env).current_dir(self.dir.path());
         command.stdin(inherited.next().map_or_else(Stdio::null, Stdio::from)).stdout(Stdio::piped());
         command.stderr(inherited.next().map_or_else(Stdio::piped, Stdio::from));
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         let mut process = command.spawn().unwrap();
 
         let log = Arc::new((Mutex::new(Vec::new()), Condvar::new()));

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
 use super::{EntraError, ask};
+use crate::clock::Clock;
 use crate::fetch::Fetcher;
 use crate::secret::decode;
 use crate::settings::EntraSettings;
@@ -53,26 +54,27 @@ struct Listed {
 
 pub(super) struct Directory {
     address: String,
+    clock: Clock,
     // The lock is held while asking, so that many who want to know ask once.
     document: Mutex<Option<(Instant, Document)>>,
     keys: Mutex<Option<(Instant, Vec<Key>)>>,
 }
 
 impl Directory {
-    pub(super) fn new(settings: &EntraSettings) -> Self {
+    pub(super) fn new(settings: &EntraSettings, clock: Clock) -> Self {
         let address = format!("{}/{}/v2.0/.well-known/openid-configuration", settings.authority, settings.tenant);
-        Self { address, document: Mutex::new(None), keys: Mutex::new(None) }
+        Self { address, clock, document: Mutex::new(None), keys: Mutex::new(None) }
     }
 
     pub(super) async fn document(&self, fetcher: &Fetcher) -> Result<Document, EntraError> {
         let mut kept = self.document.lock().await;
         if let Some((at, document)) = &*kept
-            && at.elapsed() < GOOD_FOR
+            && self.since(*at) < GOOD_FOR
         {
             return Ok(document.clone());
         }
         let document: Document = get(fetcher, &self.address).await?;
-        *kept = Some((Instant::now(), document.clone()));
+        *kept = Some((self.clock.instant(), document.clone()));
         Ok(document)
     }
 
@@ -83,15 +85,19 @@ impl Directory {
         if let Some((at, keys)) = &*kept {
             let found = keys.iter().find(|key| key.id == id).cloned();
             let fresh_for = if found.is_some() { GOOD_FOR } else { AGAIN_AFTER };
-            if at.elapsed() < fresh_for {
+            if self.since(*at) < fresh_for {
                 return Ok(found);
             }
         }
         let set: KeySet = get(fetcher, &address).await?;
         let keys: Vec<Key> = set.keys.into_iter().filter_map(Listed::usable).collect();
         let found = keys.iter().find(|key| key.id == id).cloned();
-        *kept = Some((Instant::now(), keys));
+        *kept = Some((self.clock.instant(), keys));
         Ok(found)
+    }
+
+    fn since(&self, then: Instant) -> Duration {
+        self.clock.instant().saturating_duration_since(then)
     }
 }
 

@@ -15,7 +15,7 @@ use serde::Deserialize;
 pub(crate) use id_token::{BadIdToken, Identity};
 
 use crate::catalog::{ENTRA_SCOPES, Scopes, Service};
-use crate::clock::Seconds;
+use crate::clock::{Clock, Seconds};
 use crate::fetch::{Answer, FetchError, Fetcher, Question, Reach};
 use crate::secret::{Hash, Secret, challenge};
 use crate::settings::EntraSettings;
@@ -125,8 +125,8 @@ pub enum Accounts {
 impl Entra {
     /// Asks nothing yet.
     #[must_use]
-    pub fn new(settings: EntraSettings, fetcher: Fetcher) -> Self {
-        Self { directory: Directory::new(&settings), settings, fetcher }
+    pub fn new(settings: EntraSettings, fetcher: Fetcher, clock: Clock) -> Self {
+        Self { directory: Directory::new(&settings, clock), settings, fetcher }
     }
 
     /// Where to send the browser.

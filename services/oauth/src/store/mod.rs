@@ -22,6 +22,8 @@ use writer::{Queue, Work};
 const READERS: usize = 8;
 /// How long a connection waits for another process that writes: the two generations of a rollout share the file.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long folding waits for another process; if that writes on, it folds, too.
+const FOLD: Duration = Duration::from_millis(250);
 /// What each connection keeps of the file, in KiB: the system keeps it too, for all of them, so this need not grow with
 /// what is stored.
 const CACHE_KIB: u32 = 256;
@@ -164,6 +166,19 @@ impl Readers {
 pub(crate) fn open_existing(path: &Path) -> Result<Connection, OpenError> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
+}
+
+/// Folds what SQLite wrote beside the file into the file, which then holds everything alone.
+///
+/// # Errors
+/// As SQLite says; not when another process is using it.
+pub fn fold(path: &Path) -> Result<(), OpenError> {
+    let connection = open_existing(path)?;
+    let fold = || {
+        connection.busy_timeout(FOLD)?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    };
+    fold().map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
 }
 
 /// Copies the whole database into a new file, while others use it.

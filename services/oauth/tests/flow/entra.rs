@@ -43,6 +43,10 @@ pub(crate) struct Directory {
     pub(crate) alter: Option<fn(String) -> String>,
     /// As Entra does: a refresh token that was replaced goes on being good.
     pub(crate) lenient: bool,
+    /// The number of the key that it signs with, and that it publishes.
+    pub(crate) key: &'static str,
+    /// How often the keys were asked for.
+    pub(crate) asked_for_keys: u32,
     /// How often each kind of grant was asked for.
     pub(crate) asked: Vec<Parameters>,
     codes: BTreeMap<String, Parameters>,
@@ -73,6 +77,8 @@ impl Entra {
             forge: None,
             lenient: false,
             alter: None,
+            key: "key-1",
+            asked_for_keys: 0,
             asked: Vec::new(),
             codes: BTreeMap::new(),
             refresh_tokens: BTreeSet::new(),
@@ -139,13 +145,15 @@ async fn configuration(State(shared): State<Shared>) -> Response {
     .into_response()
 }
 
-async fn keys() -> Response {
+async fn keys(State(shared): State<Shared>) -> Response {
+    let mut directory = shared.directory.lock().unwrap();
+    directory.asked_for_keys += 1;
     let key = rsa();
     let public = RsaPublicKeyComponents::<Vec<u8>>::from(key.public_key());
     let (n, e) = (URL_SAFE_NO_PAD.encode(&public.n), URL_SAFE_NO_PAD.encode(&public.e));
     axum::Json(json!({ "keys": [
         { "kty": "EC", "kid": "other", "crv": "P-256" },
-        { "kty": "RSA", "use": "sig", "kid": "key-1", "n": n, "e": e },
+        { "kty": "RSA", "use": "sig", "kid": directory.key, "n": n, "e": e },
     ]}))
     .into_response()
 }
@@ -223,7 +231,8 @@ fn id_token(address: &str, login: &Parameters, directory: &mut Directory) -> Str
         forge(&mut claims);
     }
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", encode(&json!({ "typ": "JWT", "alg": "RS256", "kid": "key-1" })), encode(&claims));
+    let signed =
+        format!("{}.{}", encode(&json!({ "typ": "JWT", "alg": "RS256", "kid": directory.key })), encode(&claims));
     let mut signature = vec![0; rsa().public_key().modulus_len()];
     rsa().sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
     let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));

@@ -51,6 +51,43 @@ async fn an_id_token_that_is_not_entras_for_this_login_now_is_not_believed() {
 }
 
 #[tokio::test]
+async fn a_new_key_of_entra_is_asked_for_at_once_and_an_unknown_one_every_30_seconds_at_most() {
+    let world = World::new().await;
+    let asked = || {
+        let mut asked = 0;
+        world.entra.set(|entra| asked = entra.asked_for_keys);
+        asked
+    };
+    let client = world.register(CALLBACK).await;
+    let log_in = async || world.login(&mut Browser::default(), &wish(&client)).await;
+    log_in().await;
+    world.clock.advance(31);
+    log_in().await;
+    assert_eq!(asked(), 1, "a known key is kept");
+    world.entra.set(|entra| entra.key = "key-2");
+    assert!(log_in().await.contains_key("code"));
+    assert_eq!(asked(), 2, "an unknown one is looked for");
+    for pass in [0, 29] {
+        world.clock.advance(pass);
+        world.entra.set(|entra| entra.alter = Some(signed_with_key_3));
+        assert_eq!(log_in().await["error"], "server_error");
+        assert_eq!(asked(), 2, "anybody can name a key");
+    }
+    world.clock.advance(2);
+    world.entra.set(|entra| entra.alter = Some(signed_with_key_3));
+    assert_eq!(log_in().await["error"], "server_error");
+    assert_eq!(asked(), 3);
+    world.clock.advance(3600);
+    assert!(log_in().await.contains_key("code"));
+    assert_eq!(asked(), 4, "a key that is withdrawn is good for an hour at most");
+}
+
+fn signed_with_key_3(token: String) -> String {
+    // {"alg":"RS256","kid":"key-3"}
+    token.replacen(token.split('.').next().unwrap(), "eyJhbGciOiJSUzI1NiIsImtpZCI6ImtleS0zIn0", 1)
+}
+
+#[tokio::test]
 async fn clocks_may_differ_by_five_minutes() {
     let world = World::new().await;
     for seconds in [-290, 290] {

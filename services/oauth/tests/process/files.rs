@@ -1,7 +1,11 @@
 //! Its files: who can read them, copies of them, new keys, and what is refused.
 //! Not here: what is in them.
 
-use crate::child::Launch;
+use std::os::unix::fs::MetadataExt;
+
+use nix::sys::signal::Signal;
+
+use crate::child::{Launch, give_away};
 use crate::client::get;
 use crate::visitor::{Site, code, mode, redeem, refresh, register, text};
 use crate::{oauth, started};
@@ -59,6 +63,60 @@ fn a_backup_is_made_while_it_runs_and_stands_in_for_the_database() {
     let restored = started(site.launch().env("DCR_DATABASE_PATH", copy.display()));
     assert_eq!(site.introspect(&restored, &text(&tokens, "access_token"))["active"], true);
     assert_eq!(refresh(restored.ready(), &client, &text(&tokens, "refresh_token")).unwrap().status, 200);
+}
+
+#[test]
+fn a_clean_stop_leaves_everything_in_the_one_file() {
+    let site = Site::new();
+    let mut child = site.start();
+    let client = register(child.ready()).unwrap();
+    let code = code(&site, [child.ready(); 3], &client).unwrap();
+    let access = text(&redeem(child.ready(), &client, &code).unwrap().json(), "access_token");
+    assert!(size(&site.path("oauth.db-wal")) > 0, "there is something to fold");
+    child.signal(Signal::SIGTERM);
+    assert_eq!(child.code(), 0);
+    assert_eq!(size(&site.path("oauth.db-wal")), 0);
+
+    let alone = site.data.path().join("alone.db");
+    std::fs::copy(site.path("oauth.db"), &alone).unwrap();
+    let restored = started(site.launch().env("DCR_DATABASE_PATH", alone.display()));
+    assert_eq!(site.introspect(&restored, &access)["active"], true);
+}
+
+#[test]
+fn who_stops_does_not_wait_for_another_that_writes() {
+    let site = Site::new();
+    let mut child = site.start();
+    register(child.ready()).unwrap();
+    let other = site.database();
+    other.execute_batch("BEGIN IMMEDIATE; DELETE FROM clients").unwrap();
+    child.signal(Signal::SIGTERM);
+    assert_eq!((child.code(), child.log().contains("WARN")), (0, false), "{}", child.log());
+    other.execute_batch("ROLLBACK").unwrap();
+    let clients: i64 = other.query_row("SELECT count(*) FROM clients", [], |row| row.get(0)).unwrap();
+    assert_eq!(clients, 1);
+}
+
+#[test]
+fn an_ordinary_user_can_do_all_of_it() {
+    let site = Site::new();
+    give_away(site.data.path());
+    let child = started(site.launch().for_ordinary_user());
+    let client = register(child.ready()).unwrap();
+    let code = code(&site, [child.ready(); 3], &client).unwrap();
+    let tokens = redeem(child.ready(), &client, &code).unwrap().json();
+    assert_eq!(refresh(child.ready(), &client, &text(&tokens, "refresh_token")).unwrap().status, 200);
+    let copy = site.path("copy.db").display().to_string();
+    for words in [&["rotate-key"][..], &["backup", &copy]] {
+        let command = Launch::of(env!("CARGO_BIN_EXE_oauth"), words).env("OAUTH_DATA_DIR", site.path("").display());
+        assert_eq!(command.for_ordinary_user().start().code_and_errors(), (0, String::new()), "{words:?}");
+    }
+    assert_eq!(site.introspect(&child, &text(&tokens, "access_token"))["active"], true);
+    let user = site.data.path().metadata().unwrap().uid();
+    for entry in std::fs::read_dir(site.path("")).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!((path.metadata().unwrap().uid(), mode(&path)), (user, 0o600), "{}", path.display());
+    }
 }
 
 #[test]
@@ -128,4 +186,8 @@ fn the_data_directory_follows_the_home_of_its_user() {
     let child = started(oauth(home.path()).without("OAUTH_DATA_DIR").env("HOME", home.path().display()));
     assert_eq!(get(child.ready(), "/health").status, 200);
     assert!(home.path().join(".local/state/m365-mcp/oauth/oauth.db").exists());
+}
+
+fn size(path: &std::path::Path) -> u64 {
+    path.metadata().map_or(0, |file| file.len())
 }

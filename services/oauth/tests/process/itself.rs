@@ -53,6 +53,49 @@ fn without_any_configuration_it_is_healthy_and_says_that_the_login_is_not_set_up
 }
 
 #[test]
+fn a_body_beyond_16_kib_gets_413_wherever_bodies_are_taken() {
+    let data = tempfile::tempdir().unwrap();
+    let child = started(oauth(data.path()));
+    let (public, private) = (child.ready(), private(&child));
+    for (address, path) in [
+        (public, "/register"),
+        (public, "/token"),
+        (public, "/revoke"),
+        (public, "/authorize"),
+        (private, "/introspect"),
+        (private, "/token"),
+    ] {
+        let most = "x".repeat(16 << 10);
+        assert_ne!(Client::connect(address).unwrap().request("POST", path, &most).unwrap().status, 413, "{path}");
+        let answer = Client::connect(address).unwrap().request("POST", path, &(most + "x")).unwrap();
+        assert_eq!((answer.status, answer.header("content-type")), (413, Some("application/problem+json")), "{path}");
+        let mut unannounced = Client::connect(address).unwrap();
+        let chunk = format!("4001\r\n{}\r\n0\r\n\r\n", "x".repeat(0x4001));
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        unannounced.send(&(head + &chunk)).unwrap();
+        assert_eq!(unannounced.response("POST").unwrap().status, 413, "{path}");
+    }
+}
+
+#[test]
+fn without_its_database_it_says_so_until_that_is_back() {
+    let data = tempfile::tempdir().unwrap();
+    let child = started(oauth(data.path()));
+    let database = rusqlite::Connection::open(data.path().join("oauth.db")).unwrap();
+    let health = |address| {
+        let answer = get(address, "/health");
+        (answer.status, answer.json()["status"].clone(), answer.json()["db"].clone())
+    };
+    for (change, told) in [
+        ("ALTER TABLE schema RENAME TO away", (503, json!("unavailable"), json!("failed"))),
+        ("ALTER TABLE away RENAME TO schema", (200, json!("healthy"), json!("ok"))),
+    ] {
+        database.execute_batch(change).unwrap();
+        assert_eq!([health(child.ready()), health(private(&child))], [told.clone(), told]);
+    }
+}
+
+#[test]
 fn what_is_private_is_not_on_the_public_socket() {
     let data = tempfile::tempdir().unwrap();
     let child = started(oauth(data.path()));

@@ -53,6 +53,38 @@ fn a_kill_at_any_moment_loses_no_token_that_was_given_and_gives_none_twice() {
 }
 
 #[test]
+fn a_kill_in_the_middle_of_a_redemption_gives_the_tokens_once_or_not_at_all() {
+    let site = Site::new();
+    let mut child = site.start();
+    let client = register(child.ready()).unwrap();
+    let mut given = Vec::new();
+    for round in 0..16 {
+        let code = code(&site, [child.ready(); 3], &client).unwrap();
+        let answer = std::thread::scope(|scope| {
+            let running = &child;
+            scope.spawn(move || {
+                // Spread over the time that it takes.
+                std::thread::sleep(Duration::from_micros(500 * round));
+                running.signal(Signal::SIGKILL);
+            });
+            redeem(running.ready(), &client, &code)
+        });
+        child = site.start();
+        // A client that has its tokens does not ask again; one that lost the answer does.
+        let answer = answer.or_else(|_| redeem(child.ready(), &client, &code)).unwrap();
+        match answer.status {
+            200 => given.push(text(&answer.json(), "access_token")),
+            status => assert_eq!((status, answer.json()["error"].as_str()), (400, Some("invalid_grant"))),
+        }
+    }
+    for access in &given {
+        assert_eq!(site.introspect(&child, access)["active"], true, "lost");
+    }
+    let stored: i64 = site.database().query_row("SELECT count(*) FROM grants", [], |row| row.get(0)).unwrap();
+    assert_eq!(usize::try_from(stored).unwrap(), given.len(), "what nobody was given is good for nothing");
+}
+
+#[test]
 fn a_login_goes_on_though_each_step_finds_another_process() {
     let site = Site::new();
     let [first, second, third] = [site.start(), site.start(), site.start()];
