@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use supervisor_logs::{Compression, Pump, Settings};
+use supervisor_logs::{Compression, Feed, Pump, Settings};
 
 const MIB: usize = 512;
 const LINE: usize = 100;
@@ -105,7 +105,7 @@ fn drain(way: &str, path: &Path) -> io::Result<()> {
         let max_size = if way == "rotated" { 10 << 20 } else { 0 };
         let pump = Pump::new();
         let settings = Settings { max_size, keep: 5, compression: Compression::None };
-        pump.attach(1, input.into(), path.to_owned(), settings);
+        pump.attach(Feed { id: 1, pipe: input.into(), path: path.to_owned(), generation: 0, settings });
         while pump.stats(path).is_none_or(|stats| stats.bytes < (MIB << 20) as u64) {
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -40,17 +40,20 @@ impl Found {
         Self(fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect())
     }
 
-    fn begins_with(&self, prefix: Vec<u8>) -> bool {
+    /// Any but `other`.
+    fn begins_with(&self, prefix: Vec<u8>, other: &OsStr) -> bool {
         let prefix = OsString::from_vec(prefix);
-        self.0.range(prefix.clone()..).next().is_some_and(|name| name.as_bytes().starts_with(prefix.as_bytes()))
+        let mut from = self.0.range(prefix.clone()..).filter(|name| *name != other);
+        from.next().is_some_and(|name| name.as_bytes().starts_with(prefix.as_bytes()))
     }
 }
 
 impl Place {
     /// Were there, besides the live file, any files of this log?
     pub(crate) fn has_relics(&self, found: &Found) -> bool {
-        let name = self.name.as_bytes();
-        found.begins_with([name, b"."].concat()) || found.begins_with([b".", name, b"."].concat())
+        let (name, index) = (self.name.as_bytes(), self.index());
+        let sound = index.file_name().unwrap_or_default();
+        found.begins_with([name, b"."].concat(), sound) || found.begins_with([b".", name, b"."].concat(), sound)
     }
 
     pub(crate) fn of(path: &Path) -> Self {
@@ -85,6 +88,16 @@ impl Place {
     /// The next live file, before it gets its name.
     pub(crate) fn fresh(&self) -> PathBuf {
         self.with(b".", b".new")
+    }
+
+    /// The index of the log.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.with(b"", b".idx")
+    }
+
+    /// What the index is thinned out to.
+    pub(crate) fn unfinished_index(&self) -> PathBuf {
+        self.with(b".", b".idx.new")
     }
 
     /// What the archive with this inode is being compressed to.
@@ -181,7 +194,9 @@ impl Place {
 
 fn is_leftover(rest: &[u8]) -> bool {
     let inode = rest.strip_suffix(b".gz.new");
-    rest == b"new" || inode.is_some_and(|inode| !inode.is_empty() && inode.iter().all(u8::is_ascii_digit))
+    rest == b"new"
+        || rest == b"idx.new"
+        || inode.is_some_and(|inode| !inode.is_empty() && inode.iter().all(u8::is_ascii_digit))
 }
 
 /// Deletes a file; that it is gone already is as good.

@@ -9,6 +9,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::archives::{Archive, Form, Place};
 use crate::compress::{open_archive, origin};
+use crate::recorder::written;
 
 /// How often to look again when files were renamed while we looked.
 const TRIES: u32 = 100;
@@ -22,6 +23,8 @@ pub(crate) struct Segment {
     inode: u64,
     /// Of the file when it was written; another one if this is a compressed copy.
     original: u64,
+    /// When it was last written to, in milliseconds since 1970.
+    modified: u64,
 }
 
 /// A place in a log that stays what it is when files are rotated and compressed.
@@ -89,7 +92,8 @@ impl Segment {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let inode = file.metadata()?.ino();
+        let found = file.metadata()?;
+        let (inode, modified) = (found.ino(), written(&found));
         let (content, original) = match form {
             Form::Plain => (Content::Plain { file, offset: 0 }, inode),
             Form::Gzip => {
@@ -97,7 +101,15 @@ impl Segment {
                 (Content::Gzip { decoder: Box::new(decoder), offset: 0 }, origin(&path).unwrap_or(inode))
             }
         };
-        Ok(Some(Self { content, archived: number > 0, inode, original }))
+        Ok(Some(Self { content, archived: number > 0, inode, original, modified }))
+    }
+
+    /// When the file was last written to, in milliseconds since 1970.
+    pub(crate) fn modified(&self) -> u64 {
+        match &self.content {
+            Content::Plain { file, .. } => file.metadata().map_or(self.modified, |found| written(&found)),
+            Content::Gzip { .. } => self.modified,
+        }
     }
 
     /// The place right behind what was read last.

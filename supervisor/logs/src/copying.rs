@@ -31,6 +31,8 @@ pub(crate) struct Pipe {
     /// Its log's place in the worker's list.
     pub(crate) log: usize,
     pub(crate) capacity: usize,
+    /// Of the service; 0: of none.
+    pub(crate) generation: u64,
     pub(crate) way: Way,
     /// The line that is in the pipe was dropped in part: the rest of it is dropped as well.
     pub(crate) skip: bool,
@@ -145,7 +147,7 @@ fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, 
     match platform::splice(pipe.fd.as_fd(), file, end, len) {
         Ok(0) => Err(Stop::At(Turn::Ended)),
         Ok(count) => {
-            log.wrote(count, ends_line.filter(|_| count == len));
+            log.wrote(count, ends_line.filter(|_| count == len), pipe.generation);
             pipe.held = None;
             *moved += count as u64;
             Ok(())
@@ -213,7 +215,7 @@ fn copy_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, mo
         }
         match log.filling(now).step(&tools.buffer[hand.clone()]) {
             Step::Rotate => log.rotate(now, &tools.compressor),
-            Step::Move(len) => match write(log, &tools.buffer[hand.start..hand.start + len]) {
+            Step::Move(len) => match write(log, &tools.buffer[hand.start..hand.start + len], pipe.generation) {
                 Ok(written) => hand.start += written,
                 Err(Errno::EINTR) => {}
                 // An outage is seen by the next `ready`.
@@ -226,7 +228,7 @@ fn copy_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, mo
     Ok(())
 }
 
-fn write(log: &mut Log, bytes: &[u8]) -> Result<usize, Errno> {
+fn write(log: &mut Log, bytes: &[u8], generation: u64) -> Result<usize, Errno> {
     use std::os::unix::fs::FileExt;
     let Some((file, end)) = log.target() else {
         return Err(Errno::EBADF);
@@ -235,6 +237,6 @@ fn write(log: &mut Log, bytes: &[u8]) -> Result<usize, Errno> {
     if written == 0 {
         return Err(Errno::ENOSPC);
     }
-    log.wrote(written, Some(bytes[..written].ends_with(b"\n")));
+    log.wrote(written, Some(bytes[..written].ends_with(b"\n")), generation);
     Ok(written)
 }

@@ -11,6 +11,7 @@ use nix::fcntl::OFlag;
 
 use crate::archives::{Form, remove};
 use crate::log::{describe, errno};
+use crate::recorder::written;
 use crate::registry::{Shared, lock};
 
 pub(crate) struct Live {
@@ -19,6 +20,8 @@ pub(crate) struct Live {
     pub(crate) end: u64,
     /// The last byte is a line end, as far as known.
     pub(crate) ends_line: Option<bool>,
+    /// When it was last written to before it was opened, in milliseconds since 1970.
+    pub(crate) modified: u64,
 }
 
 impl Live {
@@ -64,7 +67,8 @@ pub(crate) fn open_live(path: &Path) -> Result<Live, Refusal> {
     let file = options().create(true).open(path)?;
     let found = file.metadata()?;
     check(&found)?;
-    Ok(Live { file, inode: found.ino(), end: found.len(), ends_line: None })
+    let modified = written(&found);
+    Ok(Live { file, inode: found.ino(), end: found.len(), ends_line: None, modified })
 }
 
 fn options() -> OpenOptions {
@@ -111,5 +115,5 @@ pub(crate) fn next_file(shared: &Shared, keep: u32) -> io::Result<Live> {
         fs::rename(place.live(), place.archive(1, Form::Plain))?;
     }
     fs::rename(&fresh, place.live())?;
-    Ok(Live { inode: file.metadata()?.ino(), file, end: 0, ends_line: Some(true) })
+    Ok(Live { inode: file.metadata()?.ino(), file, end: 0, ends_line: Some(true), modified: 0 })
 }

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use crate::boundary::Filling;
 use crate::compress::Compressor;
 use crate::live::{Live, next_file, open_live};
+use crate::recorder::Recorder;
 use crate::registry::{Registry, Shared, Trouble, lock};
 use crate::settings::Compression;
 
@@ -31,6 +32,7 @@ pub(crate) struct Log {
     pub(crate) pipes: usize,
     /// A pipe was closed in the middle of a line: the next bytes begin a new one.
     pub(crate) torn: bool,
+    pub(crate) recorder: Recorder,
     live: Option<Live>,
     outage: Option<Outage>,
     dropped: Dropped,
@@ -63,6 +65,7 @@ pub(crate) enum After {
 impl Log {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
+            recorder: Recorder::new(&shared.place),
             shared,
             pipes: 0,
             torn: false,
@@ -95,6 +98,9 @@ impl Log {
         match fs::symlink_metadata(self.shared.place.live()) {
             Ok(found) if found.ino() == live.inode => {
                 if found.len() != live.end {
+                    if found.len() < live.end {
+                        self.recorder.shortened(live.end);
+                    }
                     live.end = found.len();
                     live.ends_line = None;
                 }
@@ -126,11 +132,12 @@ impl Log {
         true
     }
 
-    /// Bytes were written: whatever was wrong is over.
-    pub(crate) fn wrote(&mut self, count: usize, ends_line: Option<bool>) {
+    /// Bytes of a generation were written: whatever was wrong is over.
+    pub(crate) fn wrote(&mut self, count: usize, ends_line: Option<bool>, generation: u64) {
         let count = count as u64;
         self.shared.counters.bytes.fetch_add(count, Ordering::Relaxed);
         if let Some(live) = &mut self.live {
+            self.recorder.wrote(live.end, generation);
             live.end += count;
             live.ends_line = ends_line;
         }
@@ -210,8 +217,10 @@ impl Log {
     /// Begins the next file. If that fails, the old one grows for a while.
     pub(crate) fn rotate(&mut self, now: Instant, compressor: &Compressor) {
         let settings = self.shared.settings();
+        let end = self.live.as_ref().map_or(0, |live| live.end);
         match next_file(&self.shared, settings.keep) {
             Ok(live) => {
+                self.recorder.rotated(live.inode, end);
                 self.live = Some(live);
                 self.next_rotation = None;
                 self.shared.counters.rotations.fetch_add(1, Ordering::Relaxed);
@@ -231,6 +240,7 @@ impl Log {
 
     /// Lets go of the file; nothing feeds it any more.
     pub(crate) fn close(&mut self) {
+        self.recorder.flush();
         self.live = None;
     }
 
@@ -244,7 +254,9 @@ impl Log {
         let path = self.shared.place.live();
         let describe = |error: io::Error| format!("{}: {}", path.display(), describe(&error));
         fs::DirBuilder::new().recursive(true).mode(0o750).create(self.shared.place.directory()).map_err(describe)?;
-        self.live = Some(open_live(&path).map_err(|refusal| format!("{}: {refusal}", path.display()))?);
+        let live = open_live(&path).map_err(|refusal| format!("{}: {refusal}", path.display()))?;
+        self.recorder.opened(live.inode, live.end, live.modified);
+        self.live = Some(live);
         Ok(())
     }
 

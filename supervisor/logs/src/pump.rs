@@ -26,6 +26,20 @@ pub struct Pump {
     inner: Arc<Inner>,
 }
 
+/// A pipe, and where its bytes go.
+pub struct Feed {
+    /// Names the pipe until `finish`; not `u64::MAX`.
+    pub id: u64,
+    /// The read end. It is made non-blocking, which concerns who shares this very end, never the writer.
+    pub pipe: OwnedFd,
+    /// The log.
+    pub path: PathBuf,
+    /// Of the service that writes; 0: of none. The index of the log tells it.
+    pub generation: u64,
+    /// Of the log, from now on.
+    pub settings: Settings,
+}
+
 #[derive(Default)]
 struct Inner {
     registry: Arc<Registry>,
@@ -56,15 +70,13 @@ impl Pump {
         Self::default()
     }
 
-    /// Moves what comes out of `pipe`, the read end, to the log at `path` until `finish`. Several pipes may feed one
-    /// log. Returns at once: that the log cannot be opened is told by `stats`, and tried again.
-    ///
-    /// `id` names the pipe until `finish`, and must not be `u64::MAX`. The pipe is made non-blocking, which concerns
-    /// who shares this very end, never the writer.
-    pub fn attach(&self, id: u64, pipe: OwnedFd, path: PathBuf, settings: Settings) {
+    /// Moves what comes out of a pipe to its log until `finish`. Several pipes may feed one log. Returns at once: that
+    /// the log cannot be opened is told by `stats`, and tried again.
+    pub fn attach(&self, feed: Feed) {
+        let Feed { id, pipe, path, generation, settings } = feed;
         let log = self.inner.registry.enter(&path, settings);
         let directory = log.place.directory().to_owned();
-        self.inner.send(id, directory, Order::Attach { id, pipe, log });
+        self.inner.send(id, directory, Order::Attach { id, pipe, generation, log });
     }
 
     /// New settings for the log at `path`, if there is one.

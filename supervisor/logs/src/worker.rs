@@ -24,7 +24,7 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 pub(crate) type Done = Box<dyn FnOnce() + Send>;
 
 pub(crate) enum Order {
-    Attach { id: u64, pipe: OwnedFd, log: Arc<Shared> },
+    Attach { id: u64, pipe: OwnedFd, generation: u64, log: Arc<Shared> },
     Finish { id: u64, done: Done },
     Stop,
 }
@@ -70,6 +70,8 @@ struct Worker {
     /// Pipes that hold the beginning of a line.
     held: Vec<u64>,
     next_look: Option<Instant>,
+    /// When entries of an index have waited long enough.
+    next_flush: Option<Instant>,
     pace: Pace,
     tools: Tools,
 }
@@ -88,6 +90,7 @@ pub(crate) fn start(inbox: Arc<Inbox>, registry: Arc<Registry>, compressor: Comp
         ready: VecDeque::new(),
         held: Vec::new(),
         next_look: None,
+        next_flush: None,
         pace: Pace::new(),
         tools,
     };
@@ -136,8 +139,8 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let held = (!self.held.is_empty()).then_some(PATIENCE);
-        let look = self.next_look.map(|next| next.saturating_duration_since(now));
-        held.into_iter().chain(look).min()
+        let next = self.next_look.into_iter().chain(self.next_flush).min();
+        held.into_iter().chain(next.map(|next| next.saturating_duration_since(now))).min()
     }
 
     /// False: told to stop.
@@ -147,7 +150,7 @@ impl Worker {
         let orders = std::mem::take(&mut *lock(&self.inbox.orders));
         for order in orders {
             match order {
-                Order::Attach { id, pipe, log } => self.attach(id, pipe, log),
+                Order::Attach { id, pipe, generation, log } => self.attach(id, pipe, generation, log),
                 Order::Finish { id, done } => {
                     self.finish(id);
                     done();
@@ -158,7 +161,7 @@ impl Worker {
         true
     }
 
-    fn attach(&mut self, id: u64, fd: OwnedFd, shared: Arc<Shared>) {
+    fn attach(&mut self, id: u64, fd: OwnedFd, generation: u64, shared: Arc<Shared>) {
         self.detach(id);
         let (logs, tools) = (&mut self.logs, &self.tools);
         let log = *self.by_path.entry(shared.place.live()).or_insert_with(|| {
@@ -175,7 +178,17 @@ impl Worker {
         self.logs[log].pipes += 1;
         self.pipes.insert(
             id,
-            Pipe { fd, log, capacity, way: Way::Splice, skip: false, held: None, finishing: false, queued: false },
+            Pipe {
+                fd,
+                log,
+                capacity,
+                generation,
+                way: Way::Splice,
+                skip: false,
+                held: None,
+                finishing: false,
+                queued: false,
+            },
         );
         if let Err(error) = watched {
             let what = format!("watch the pipe: {}", describe(&error));
@@ -201,6 +214,7 @@ impl Worker {
         }
         log.refresh();
         log.torn |= !log.ends_line();
+        log.recorder.flush();
         self.watch(id);
         self.detach(id);
     }
@@ -233,7 +247,7 @@ impl Worker {
     fn serve(&mut self, id: u64) -> Fullness {
         let Some(pipe) = self.pipes.get_mut(&id) else { return Fullness::EMPTY };
         pipe.queued = false;
-        let capacity = pipe.capacity;
+        let (capacity, log) = (pipe.capacity, pipe.log);
         let (turn, moved) = copying::turn(pipe, &mut self.logs[pipe.log], &mut self.tools);
         match turn {
             Turn::Drained => {}
@@ -243,6 +257,7 @@ impl Worker {
             Turn::Ended => self.poller.remove(pipe.fd.as_fd()),
         }
         self.watch(id);
+        self.next_flush = self.next_flush.or_else(|| self.logs[log].recorder.due());
         Fullness::of(moved, capacity)
     }
 
@@ -254,10 +269,19 @@ impl Worker {
         }
     }
 
+    /// Writes down the index entries that wait, all at once.
+    fn flush(&mut self) {
+        self.logs.iter_mut().for_each(|log| log.recorder.flush());
+        self.next_flush = None;
+    }
+
     /// What has to be done although no pipe was written to: unfinished lines, and outages that may be over.
     fn look_after(&mut self, now: Instant) {
         for id in std::mem::take(&mut self.held) {
             queue(&mut self.pipes, &mut self.ready, id);
+        }
+        if self.next_flush.is_some_and(|next| now >= next) {
+            self.flush();
         }
         if self.next_look.is_none_or(|next| now < next) {
             return;
@@ -281,6 +305,7 @@ impl Worker {
     }
 }
 
+/// Puts a pipe in the line, once.
 fn queue(pipes: &mut HashMap<u64, Pipe>, ready: &mut VecDeque<u64>, id: u64) {
     if let Some(pipe) = pipes.get_mut(&id)
         && !pipe.queued

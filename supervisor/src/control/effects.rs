@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use supervisor_core::{Command, Event, Failure, ServiceName, State, Transition};
 use supervisor_keeper::Request;
-use supervisor_logs::{Compression, Settings};
+use supervisor_logs::{Compression, Feed, Settings};
 use tokio::sync::oneshot;
 
 use super::link::Purpose;
@@ -191,7 +191,8 @@ impl Control {
             run.undrained += 1;
             let settings =
                 settings.clone().unwrap_or(Settings { max_size: 0, keep: 0, compression: Compression::None });
-            self.pump.attach(stream(number, index), pipe, path.clone(), settings);
+            let (id, path) = (stream(number, index), path.clone());
+            self.pump.attach(Feed { id, pipe, path, generation: run.record.generation, settings });
         }
     }
 

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use supervisor_keeper::Request;
-use supervisor_logs::{Compression, Pump, Settings};
+use supervisor_logs::{Compression, Feed, Pump, Settings};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -47,7 +47,7 @@ pub(crate) fn start(
             (read, write)
         }
     };
-    pump.attach(STREAM, read, path(logs_dir), SETTINGS);
+    pump.attach(Feed { id: STREAM, pipe: read, path: path(logs_dir), generation: 0, settings: SETTINGS });
     // A panic must be seen, too.
     nix::unistd::dup2_stderr(&write)?;
     let (writer, guard) =

@@ -5,6 +5,8 @@
 
 mod compressing;
 mod copying;
+mod finding;
+mod index;
 mod outage;
 mod reading;
 mod rotating;
@@ -18,7 +20,7 @@ use std::process::Command;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use supervisor_logs::{Compression, Pump, Settings};
+use supervisor_logs::{Compression, Feed, Pump, Settings};
 
 /// Keeps every file there will be.
 fn keep_all(max_size: u64) -> Settings {
@@ -45,7 +47,7 @@ fn finish(pump: &Pump, id: u64) {
 fn pump_through(path: &Path, settings: Settings, bytes: &[u8]) {
     let (output, mut input) = std::io::pipe().expect("a pipe");
     let pump = Pump::new();
-    pump.attach(1, output.into(), path.to_owned(), settings);
+    pump.attach(Feed { id: 1, pipe: output.into(), path: path.to_owned(), generation: 0, settings });
     input.write_all(bytes).expect("the pump reads");
     drop(input);
     finish(&pump, 1);
@@ -60,17 +62,22 @@ fn files(path: &Path) -> Vec<PathBuf> {
         let file = entry.expect("an entry").path();
         let rest = file.file_name().and_then(|file| file.to_str()).and_then(|file| file.strip_prefix(&name));
         let number = rest.map(|rest| rest.trim_start_matches('.').trim_end_matches(".gz").parse().unwrap_or(0u32));
+        let number = number.filter(|_| !is_index(&file));
         found.extend(number.map(|number| (std::cmp::Reverse(number), file)));
     }
     found.sort();
     found.into_iter().map(|(_, file)| file).collect()
 }
 
+fn is_index(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "idx")
+}
+
 /// Waits until every archive is compressed and nothing half done is left.
 fn settled(path: &Path) {
     eventually("all archives are compressed", || {
         let all = std::fs::read_dir(path.parent().expect("a directory")).expect("it can be listed");
-        let mut all = all.map(|entry| entry.expect("an entry").path());
+        let mut all = all.map(|entry| entry.expect("an entry").path()).filter(|file| !is_index(file));
         all.all(|file| file == path || file.extension().is_some_and(|extension| extension == "gz"))
     });
 }
@@ -117,7 +124,7 @@ fn assert_same(found: &[u8], wanted: &[u8]) {
 /// A pipe that feeds the log at `path` as number `id`.
 fn feed(pump: &Pump, id: u64, path: &Path, settings: &Settings) -> PipeWriter {
     let (output, input) = std::io::pipe().expect("a pipe");
-    pump.attach(id, output.into(), path.to_owned(), settings.clone());
+    pump.attach(Feed { id, pipe: output.into(), path: path.to_owned(), generation: 0, settings: settings.clone() });
     input
 }
 

@@ -15,10 +15,12 @@ fn keep(keep: u32) -> Settings {
     Settings { max_size: 1000, keep, compression: Compression::None }
 }
 
+/// But the index.
 fn names(path: &Path) -> Vec<String> {
     let names = fs::read_dir(path.parent().expect("a directory")).expect("it can be listed");
     let mut names: Vec<String> =
         names.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect();
+    names.retain(|name| name != "a.log.idx");
     names.sort();
     names
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use supervisor_logs::{Compression, Pump, Settings};
+use supervisor_logs::{Compression, Feed, Pump, Settings};
 use tempfile::tempdir;
 
 use crate::{assert_same, child, child_directory, content, eventually, finish, inherited_pipe, keep_all, settled};
@@ -23,7 +23,13 @@ fn copier() {
     let Some(directory) = child_directory() else { return };
     let compression = if directory.join("gzip").exists() { Compression::Gzip } else { Compression::None };
     let pump = Pump::new();
-    pump.attach(1, inherited_pipe(), directory.join("logs/a.log"), Settings { compression, ..keep_all(50_000) });
+    pump.attach(Feed {
+        id: 1,
+        pipe: inherited_pipe(),
+        path: directory.join("logs/a.log"),
+        generation: 0,
+        settings: Settings { compression, ..keep_all(50_000) },
+    });
     if directory.join("last").exists() {
         finish(&pump, 1);
         if compression == Compression::Gzip {

@@ -1,0 +1,83 @@
+//! A line with what is known of it, and pieces of a file cut into lines.
+//! Not here: which files, and in what order.
+
+use crate::chain::Mark;
+use crate::filter::Filter;
+use crate::index::Known;
+
+/// A longer line comes in pieces of this many bytes.
+pub(crate) const MOST: usize = 64 << 10;
+
+/// One line, or a piece of a long one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Without its end.
+    pub text: Vec<u8>,
+    /// It ends with a line end; else it is a piece, or not finished yet.
+    pub whole: bool,
+    /// Bytes that came before it, since the log began; `None` when the index does not tell.
+    pub seq: Option<u64>,
+    /// Milliseconds since 1970 by which it was in the log.
+    pub time: u64,
+    /// Of the service, when the index tells.
+    pub generation: Option<u64>,
+    /// The place right behind it.
+    pub end: Mark,
+}
+
+/// Which lines are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// What is in the line.
+    pub filter: Filter,
+    /// Not in the log before this, in milliseconds since 1970.
+    pub since: Option<u64>,
+    /// In the log by then.
+    pub until: Option<u64>,
+    /// Of this generation alone.
+    pub generation: Option<u64>,
+}
+
+/// Some lines of one file, as they are in it.
+pub(crate) struct Piece<'a> {
+    pub(crate) text: &'a [u8],
+    /// The inode of the file when it was written.
+    pub(crate) file: u64,
+    /// Bytes before it in the file.
+    pub(crate) offset: u64,
+    pub(crate) known: &'a Known,
+}
+
+impl Query {
+    /// Appends the lines of `piece` that are wanted.
+    pub(crate) fn pick(&self, piece: &Piece<'_>, lines: &mut Vec<Line>) {
+        let Piece { text, file, offset, known } = *piece;
+        self.filter.pick(text, |range| {
+            let (begin, end) = (offset + range.start as u64, offset + range.end as u64);
+            let (time, generation) = (known.time(end), known.generation(begin));
+            let wanted = self.since.is_none_or(|since| time >= since)
+                && self.until.is_none_or(|until| time <= until)
+                && self.generation.is_none_or(|wanted| generation == Some(wanted));
+            if wanted {
+                let line = &text[range];
+                let bare = line.strip_suffix(b"\n");
+                lines.push(Line {
+                    text: bare.unwrap_or(line).to_owned(),
+                    whole: bare.is_some(),
+                    seq: known.sequence(begin),
+                    time,
+                    generation,
+                    end: Mark { file, offset: end },
+                });
+            }
+        });
+    }
+
+    /// Which part of a file can hold what is wanted.
+    pub(crate) fn span(&self, known: &Known) -> (u64, u64) {
+        let since = self.since.map_or(0, |since| known.not_before(since));
+        let until = self.until.map_or(u64::MAX, |until| known.not_after(until));
+        let (begin, end) = self.generation.map_or((0, u64::MAX), |generation| known.span_of(generation));
+        (since.max(begin), until.min(end))
+    }
+}

@@ -1,0 +1,103 @@
+//! The index beside a log: small, and never a reason to lose or to invent a line.
+//! Not here: what is found with it.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use supervisor_logs::{Compression, Feed, Line, Pump, Query, Search, Settings, Unfinished};
+use tempfile::tempdir;
+
+use crate::{assert_same, feed, finish, keep_all, numbered, pump_through};
+
+fn lines(path: &Path) -> Vec<Line> {
+    let mut search = Search::new(path, Query::default(), Unfinished::Shown).expect("a log");
+    let mut lines = Vec::new();
+    while search.read(&mut lines).expect("it is readable") {}
+    lines
+}
+
+fn text(path: &Path) -> Vec<u8> {
+    lines(path).iter().flat_map(|line| [&line.text, b"\n".as_slice()].concat()).collect()
+}
+
+#[test]
+fn numbers_go_on_where_they_were_when_the_pump_is_another_one() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    for number in 0..3 {
+        pump_through(&path, keep_all(100), format!("{number}\n").repeat(100).as_bytes());
+    }
+    let numbers: Vec<_> = lines(&path).iter().map(|line| line.seq).collect();
+    assert_eq!(numbers, (0..300).map(|line| Some(line * 2)).collect::<Vec<_>>());
+}
+
+#[test]
+fn without_an_index_or_with_a_damaged_one_every_line_is_found_and_no_number_comes_twice() {
+    let dir = tempdir().expect("a directory");
+    let (path, index) = (dir.path().join("a.log"), dir.path().join("a.log.idx"));
+    let mut sent = Vec::new();
+    let mut last = 0;
+    let garbage: [&dyn Fn(); 4] = [
+        &|| fs::remove_file(&index).expect("it is there"),
+        &|| fs::write(&index, vec![0xff; 1000]).expect("it can be written"),
+        &|| {
+            let whole = fs::read(&index).expect("it is there");
+            fs::write(&index, &whole[..whole.len() - 5]).expect("it can be written");
+        },
+        &|| {
+            fs::remove_file(&index).expect("it is there");
+            fs::create_dir(&index).expect("it can be made");
+        },
+    ];
+    for damage in garbage {
+        let piece = numbered(50);
+        pump_through(&path, keep_all(200), &piece);
+        sent.extend_from_slice(&piece);
+        assert_same(&text(&path), &sent);
+        let new = lines(&path).split_off(sent.split(|byte| *byte == b'\n').count() - 51);
+        let numbers: Vec<u64> = new.iter().filter_map(|line| line.seq).collect();
+        assert!(numbers.len() == 50 && numbers.is_sorted() && numbers[0] >= last, "{numbers:?}");
+        last = numbers[49];
+        damage();
+        assert_same(&text(&path), &sent);
+    }
+    pump_through(&path, keep_all(200), b"and on\n");
+    assert!(text(&path).ends_with(b"and on\n"));
+}
+
+#[test]
+fn an_emptied_log_repeats_no_number() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let pump = Pump::new();
+    let mut input = feed(&pump, 1, &path, &keep_all(0));
+    input.write_all(&numbered(1000)).expect("the pump reads");
+    crate::eventually("all is there", || fs::read(&path).is_ok_and(|text| text == numbered(1000)));
+    fs::OpenOptions::new().write(true).truncate(true).open(&path).expect("it can be emptied");
+    input.write_all(b"after\n").expect("the pump reads");
+    finish(&pump, 1);
+    let found = lines(&path);
+    assert_eq!((found.len(), found[0].seq), (1, Some(numbered(1000).len() as u64)));
+}
+
+#[test]
+fn the_index_of_an_endless_flood_of_small_files_stays_small() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let (output, mut input) = std::io::pipe().expect("a pipe");
+    let settings = Settings { max_size: 40, keep: 3, compression: Compression::None };
+    let pump = Pump::new();
+    pump.attach(Feed { id: 1, pipe: output.into(), path: path.clone(), generation: 1, settings });
+    for piece in numbered(40_000).chunks(10_000) {
+        input.write_all(piece).expect("the pump reads");
+    }
+    finish(&pump, 1);
+    let len = fs::metadata(dir.path().join("a.log.idx")).expect("an index").len();
+    assert!((100 << 10..300 << 10).contains(&len), "{len} bytes");
+    let found = lines(&path);
+    let behind = numbered(40_000).len() as u64;
+    let last = found.last().expect("lines");
+    assert_eq!((last.text.as_slice(), last.seq), (b"line 40000".as_slice(), Some(behind - 11)));
+    assert!(found.iter().all(|line| line.generation == Some(1)));
+}
