@@ -19,6 +19,9 @@ pub(crate) fn in_words(rollout: &RolloutSnapshot) -> String {
         (Some(RolloutResult::Done), RolloutPhase::Over) if rollout.draining.is_some() => {
             format!("generation {from} is gone after {} of draining{}", span(rollout.draining), seen_off(rollout))
         }
+        (Some(RolloutResult::Done), RolloutPhase::Over) => {
+            format!("generation {to} serves after {}", span(rollout.took))
+        }
         (Some(RolloutResult::Done), _) => {
             format!("generation {to} serves after {}; generation {from} drains", span(rollout.took))
         }
@@ -61,6 +64,7 @@ mod tests {
             baking: Some(2_000),
             draining: Some(1_240),
             seen_off: Some(SeenOff { drained: 40, cut: 2 }),
+            leaving: Vec::new(),
             took: Some(2_700),
         }
     }

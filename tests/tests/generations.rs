@@ -1,10 +1,13 @@
 //! One generation followed by the next while it serves, seen from outside.
 //! Not here: every way in which it can fail; the core's own tests show that.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use e2e::{Setup, Signal, Stack, eventually, free_port, over_tcp, send};
+use e2e::{DEADLINE, Setup, Signal, Stack, eventually, free_port, over_tcp, send};
 
 /// A service on the kit, whose listener the supervisor holds.
 fn kit(port: u16, more: &str) -> String {
@@ -52,6 +55,32 @@ impl Clients {
         let failures = self.threads.into_iter().flat_map(|thread| thread.join().expect("a client does not panic"));
         let failures = failures.collect();
         (self.asked.load(Ordering::Relaxed), failures)
+    }
+}
+
+/// A connection that is spoken on by hand.
+struct Client(TcpStream);
+
+impl Client {
+    fn connected(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("someone listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("it is a socket");
+        Self(stream)
+    }
+
+    fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).expect("the connection is open");
+    }
+
+    /// What comes until it ends with this.
+    fn until(&mut self, end: &str) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(end.as_bytes()) {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap_or_else(|error| panic!("{error} after {text:?}"));
+            text.push(byte[0]);
+        }
+        String::from_utf8_lossy(&text).into_owned()
     }
 }
 
@@ -131,4 +160,43 @@ fn several_instances_share_a_port_and_are_rolled_one_after_the_other() {
     eventually("the killed one is replaced", || (pids(&stack).len() == 2 && pids(&stack) != after).then_some(()));
     stack.stop();
     stack.assert_nothing_left();
+}
+
+#[test]
+fn a_restart_tells_each_phase_and_ends_when_the_old_generation_is_gone() {
+    let port = free_port();
+    let stack = Setup::of(&kit(port, "")).start();
+    let mut client = Client::connected(port);
+    client.send("GET /generation HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert!(client.until("\r\n\r\n1").contains("200"));
+    // In the middle of a request, its generation cannot go.
+    client.send("POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 4\r\n\r\nab");
+    let (mut restart, stdout, stderr) = stack.spawn(&["restart", "t"], Stdio::null());
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
+    eventually("the switch to be told", || read(&stderr).contains("t: generation 2 serves after").then_some(()));
+    assert!(restart.try_wait().expect("it is our child").is_none(), "the old generation still serves one");
+    client.send("cd");
+    assert!(client.until("\r\n\r\n4").contains("connection: close"));
+    assert!(restart.wait().expect("it is our child").success());
+    let (stdout, stderr) = (read(&stdout), read(&stderr));
+    let mut told = stderr.lines();
+    for part in ["t: generation 2 comes up beside 1", "t: generation 2 is ready after", "t: generation 2 serves after"]
+    {
+        assert!(told.any(|line| line.starts_with(part)), "{part}: {stderr}");
+    }
+    let seen_off = told.find(|line| line.starts_with("t: generation 1 is gone after"));
+    assert!(seen_off.is_some_and(|line| line.ends_with("(1 connections seen off, 0 cut)")), "{stderr}");
+    let row: Vec<&str> = stdout.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+    assert_eq!((&row[..5], &row[8..]), (&["t", "rolled", "1", "->", "2"][..], &["1", "0"][..]), "{stdout}");
+    let service = stack.service("t");
+    assert_eq!(service.0["generations"].as_array().map(Vec::len), Some(1), "{:#}", service.0);
+
+    let quick = stack.cli(&["restart", "t", "--no-wait"]).succeeded();
+    assert_eq!((quick.stdout.as_str(), quick.stderr.as_str()), ("", ""));
+    stack.wait_until("t", "the third generation", |service| service.generation() == 3 && service.state() == "running");
+    let gone = stack.wait_until("t", "one generation", |one| one.0["generations"].as_array().map(Vec::len) == Some(1));
+    assert_eq!(gone.0["rollout"]["phase"], "over");
+    let hard = stack.cli(&["restart", "t", "--hard"]).succeeded();
+    let row: Vec<&str> = hard.stdout.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+    assert_eq!(row[..5], ["t", "restarted", "3", "->", "4"], "{}", hard.stdout);
 }

@@ -106,6 +106,14 @@ pub struct SeenOff {
     pub cut: u64,
 }
 
+impl SeenOff {
+    /// Both together. They are a service's own words, so they may be any numbers.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let Self { drained, cut } = other;
+        Self { drained: self.drained.saturating_add(drained), cut: self.cut.saturating_add(cut) }
+    }
+}
+
 /// What came of one try of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeOutcome {

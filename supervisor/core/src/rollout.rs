@@ -187,6 +187,9 @@ impl Service {
             }
             rollout.pending.remove(&instance);
             rollout.rolled.push((instance, Arc::clone(&old.spec)));
+            if !matches!(old.stage, Stage::Over { .. }) {
+                rollout.facts.leaving.push(old.generation);
+            }
             rollout.facts.phase =
                 if rollout.pending.is_empty() { RolloutPhase::Draining } else { RolloutPhase::Waiting };
             rollout.since = turn.now;
@@ -257,7 +260,7 @@ impl Service {
         facts.reason = (!reason.is_empty()).then(|| reason.to_owned());
         facts.took = Some(turn.now.since(facts.asked));
         facts.phase = match result {
-            RolloutResult::Done if self.drains(facts.from) => RolloutPhase::Draining,
+            RolloutResult::Done if !facts.leaving.is_empty() => RolloutPhase::Draining,
             RolloutResult::Done | RolloutResult::RolledBack | RolloutResult::Superseded | RolloutResult::Abandoned => {
                 RolloutPhase::Over
             }
@@ -275,17 +278,23 @@ impl Service {
         }
     }
 
-    fn drains(&self, generation: u64) -> bool {
-        self.slots.iter().flat_map(|slot| &slot.leaving).any(|run| run.generation == generation)
-    }
-
     /// A generation that was on its way out is gone.
     pub(crate) fn note_drained(&mut self, generation: u64, seen_off: Option<SeenOff>, turn: &mut Turn) {
-        let told = self.last_rollout.as_mut().filter(|facts| facts.from == generation);
-        if let Some(facts) = told.filter(|facts| facts.phase == RolloutPhase::Draining) {
-            let rolled_at = facts.asked.after(facts.took.unwrap_or(0));
-            facts.draining = Some(turn.now.since(rolled_at));
-            facts.seen_off = seen_off;
+        let current = self.rollout.as_mut().map(|rollout| &mut rollout.facts);
+        let mut told = current.into_iter().chain(&mut self.last_rollout);
+        let Some(facts) = told.find(|facts| facts.leaving.contains(&generation)) else {
+            return;
+        };
+        facts.leaving.retain(|leaving| *leaving != generation);
+        facts.seen_off = match (facts.seen_off, seen_off) {
+            (Some(sum), Some(one)) => Some(sum.plus(one)),
+            (sum, one) => sum.or(one),
+        };
+        if facts.leaving.is_empty()
+            && facts.phase == RolloutPhase::Draining
+            && let Some(took) = facts.took
+        {
+            facts.draining = Some(turn.now.since(facts.asked.after(took)));
             facts.phase = RolloutPhase::Over;
             self.tell_rollout(turn);
         }

@@ -223,10 +223,9 @@ impl Service {
         let slot = &mut self.slots[place];
         let over: Vec<_> = slot.leaving.extract_if(.., |run| matches!(run.stage, Stage::Over { .. })).collect();
         for run in over {
-            let seen_off = run.seen_off;
-            let generation = run.generation;
-            self.record(place, run);
-            self.note_drained(generation, seen_off, turn);
+            if let Some((exit, _)) = self.record(place, run) {
+                self.note_drained(exit.generation, exit.seen_off, turn);
+            }
         }
     }
 

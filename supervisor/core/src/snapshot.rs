@@ -96,6 +96,8 @@ pub struct ExitReport {
     pub max_rss: u64,
     /// Processes of its tree that had to be killed after it, or that could not be.
     pub leftovers: Vec<i32>,
+    /// What it said of its connections at the end of its drain.
+    pub seen_off: Option<SeenOff>,
 }
 
 /// A live run.
@@ -176,7 +178,7 @@ pub enum RolloutResult {
     Abandoned,
 }
 
-/// A rollout, as the world may see it. Spans are of the instance that was rolled last.
+/// A rollout, as the world may see it. Spans are of the instance that was rolled last, if nothing else is said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutSnapshot {
     /// 1, 2, 3 … per service.
@@ -203,10 +205,13 @@ pub struct RolloutSnapshot {
     pub starting: Option<Millis>,
     /// How long it baked.
     pub baking: Option<Millis>,
-    /// How long the one before took to be gone.
+    /// How long after the result the last of those before was gone.
     pub draining: Option<Millis>,
-    /// What the one before said of its connections.
+    /// What those before said of their connections, over all instances.
     pub seen_off: Option<SeenOff>,
+    /// The generations that it has replaced and that are not gone yet.
+    #[serde(default)]
+    pub leaving: Vec<u64>,
     /// From the request to the result, over all instances.
     pub took: Option<Millis>,
 }
@@ -228,6 +233,7 @@ impl RolloutSnapshot {
             baking: None,
             draining: None,
             seen_off: None,
+            leaving: Vec::new(),
             took: None,
         }
     }

@@ -95,10 +95,10 @@ pub(crate) struct Start {
 
 #[derive(Debug, Args)]
 pub(crate) struct Wait {
-    /// Wait until each service is ready (the default)
+    /// Wait until each service is ready, and what it replaces is gone (the default)
     #[arg(long, overrides_with = "no_wait")]
     pub(crate) wait: bool,
-    /// Do not wait until services are ready
+    /// Do not wait for that
     #[arg(long)]
     pub(crate) no_wait: bool,
     #[command(flatten)]
@@ -138,7 +138,7 @@ pub(crate) struct Restart {
     #[arg(long)]
     pub(crate) hard: bool,
     #[command(flatten)]
-    pub(crate) timeout: Timeout,
+    pub(crate) wait: Wait,
 }
 
 #[derive(Debug, Args)]

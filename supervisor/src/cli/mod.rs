@@ -21,6 +21,7 @@ mod progress;
 mod reload;
 mod restart;
 mod roles;
+mod rollout;
 mod signal;
 mod start;
 mod status;

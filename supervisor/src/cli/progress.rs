@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use supervisor_core::ServiceName;
+use supervisor_core::{ServiceName, State};
 
 use super::failure::Failure;
 use super::output::clean;
+use super::rollout::Phases;
 use super::status::tone;
 use super::table::{columns, cut, painted};
 use super::terminal::Screen;
@@ -44,13 +45,15 @@ pub(crate) struct Watch<'a> {
     pub(crate) judge: &'a dyn Fn(&ServiceDocument) -> Option<Verdict>,
     /// What was asked for; its end is the end of the waiting. Without it the verdicts say when that is.
     pub(crate) operation: Option<&'a OperationEntry>,
+    /// Rollouts that follow from it are told phase by phase.
+    pub(crate) phases: Option<Phases<'a>>,
     /// Says when nobody will ever answer again.
     pub(crate) is_dead: &'a mut dyn FnMut() -> Option<Failure>,
 }
 
 impl Watch<'_> {
     /// Until all are reached or failed, or time is up. Control may be replaced meanwhile.
-    pub(crate) fn wait(self) -> Result<(Ending, StatusDocument), Failure> {
+    pub(crate) fn wait(mut self) -> Result<(Ending, StatusDocument), Failure> {
         let began = Instant::now();
         let mut display = Display::new(self.screen);
         let mut last = None;
@@ -61,6 +64,10 @@ impl Watch<'_> {
                 Ok(status) => {
                     let verdicts: Vec<(&ServiceDocument, Verdict)> =
                         status.services.iter().filter_map(|service| Some((service, (self.judge)(service)?))).collect();
+                    let judged: Vec<&ServiceDocument> = verdicts.iter().map(|(service, _)| *service).collect();
+                    if let Some(phases) = &mut self.phases {
+                        display.say(&phases.news(&judged));
+                    }
                     display.show(&verdicts, began.elapsed());
                     let ending = match known {
                         Known::Ended(ending) => Some(ending),
@@ -69,6 +76,9 @@ impl Watch<'_> {
                     };
                     if let Some(ending) = ending {
                         display.end();
+                        if let Some(phases) = &mut self.phases {
+                            display.say(&phases.last(&judged));
+                        }
                         return Ok((ending, status));
                     }
                     last = Some(status);
@@ -126,7 +136,7 @@ fn sum(verdicts: impl Iterator<Item = Verdict> + Clone) -> Option<Ending> {
 /// One line per service, redrawn in place on a terminal; else one line per change.
 struct Display {
     screen: Screen,
-    shown: BTreeMap<ServiceName, (supervisor_core::State, String)>,
+    shown: BTreeMap<ServiceName, (State, String)>,
     drawn_rows: usize,
 }
 
@@ -166,6 +176,14 @@ impl Display {
         self.screen.tell(&text);
     }
 
+    /// Lines that stay.
+    fn say(&mut self, lines: &[String]) {
+        if !lines.is_empty() {
+            self.end();
+            self.screen.tell(&lines.concat());
+        }
+    }
+
     /// To the first of the lines that were drawn last.
     fn back(&self) -> String {
         if self.drawn_rows == 0 { String::new() } else { format!("\x1b[{}A\r", self.drawn_rows) }
@@ -174,6 +192,10 @@ impl Display {
     fn tell_changes(&mut self, verdicts: &[(&ServiceDocument, Verdict)]) {
         for (service, _) in verdicts {
             let now = (service.state, service.cause.clone());
+            if service.state == State::Rolling {
+                // Its phases are told, and tell more.
+                continue;
+            }
             if self.shown.get(&service.name) != Some(&now) {
                 let cause = clean(&service.cause);
                 let gap = if cause.is_empty() { "" } else { ": " };

@@ -12,7 +12,8 @@ use super::locate::{self, Place};
 use super::output::clean;
 use super::progress::{Ending, Verdict, Watch};
 use super::restart::judge_new_run;
-use super::start::{generations, verdict};
+use super::rollout::{Before, Phases, outcomes};
+use super::start::{complain, verdict};
 use super::status::why;
 use super::table::{Cell, Tone, render};
 use super::terminal::Screen;
@@ -25,7 +26,8 @@ use crate::timestamp;
 pub(crate) fn reload(global: &Global, screen: Screen, reload: &Reload) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
     let began = Instant::now();
-    let before = generations(&place.client.status()?);
+    let before = Before::of(&place.client.status()?);
+    let phases = Some(Phases::new(&place.client, &before));
     let document = match place.client.reload(reload.dry_run)? {
         ReloadAnswer::Done(document) => document,
         ReloadAnswer::Rejected { errors, detail } => return Err(rejected(&place, &errors, detail)),
@@ -47,26 +49,28 @@ pub(crate) fn reload(global: &Global, screen: Screen, reload: &Reload) -> Result
     }
     let deeds: BTreeMap<&ServiceName, Deed> =
         document.plan.services.iter().map(|planned| (&planned.name, planned.deed)).collect();
-    let judge = |service: &ServiceDocument| {
-        let old = before.get(&service.name).copied().unwrap_or(0);
-        judge(*deeds.get(&service.name)?, service, old)
-    };
+    let judge = |service: &ServiceDocument| judge(*deeds.get(&service.name)?, service, &before);
     if reload.wait.no_wait {
         show(screen, &document, None);
         return Ok(Exit::Done);
     }
     let limit = reload.wait.timeout.limit.saturating_sub(began.elapsed());
-    let watch = Watch { client: &place.client, screen, limit, judge: &judge, operation: None, is_dead: &mut || None };
+    let watch =
+        Watch { client: &place.client, screen, limit, judge: &judge, operation: None, phases, is_dead: &mut || None };
     let (ending, status) = watch.wait()?;
     show(screen, &document, Some(&status));
-    for service in status.services.iter().filter(|service| judge(service) == Some(Verdict::Failed)) {
-        let name = &service.name;
-        screen.complain(&format!("error: {name}: {}; `supervisor logs {name}` shows its last words", why(service)));
+    if !screen.json {
+        let restarted = |service: &&ServiceDocument| deeds.get(&service.name) == Some(&Deed::Restart);
+        let restarted: Vec<_> = status.services.iter().filter(restarted).collect();
+        screen.show(&outcomes(&restarted, &before, screen));
     }
+    complain(&status, &judge, screen);
     match ending {
         Ending::Reached => Ok(Exit::Done),
         Ending::Failed => Ok(Exit::Failed),
-        Ending::TimedOut => Err(Failure::new(Exit::TimedOut, "not all are ready in time; they go on trying")),
+        Ending::TimedOut => {
+            Err(Failure::new(Exit::TimedOut, "not all are ready, or what they replace is not gone; it goes on"))
+        }
     }
 }
 
@@ -81,10 +85,10 @@ fn rejected(place: &Place, errors: &[crate::config::Diagnostic], detail: String)
 }
 
 /// `None`: it is not waited for.
-fn judge(deed: Deed, service: &ServiceDocument, old: u64) -> Option<Verdict> {
+fn judge(deed: Deed, service: &ServiceDocument, before: &Before) -> Option<Verdict> {
     match deed {
         Deed::Start => Some(verdict(service)),
-        Deed::Restart => Some(judge_new_run(service, old)),
+        Deed::Restart => Some(judge_new_run(service, before)),
         // It is still there, so it is still on its way out.
         Deed::Remove => Some(Verdict::Pending),
         Deed::Add | Deed::Update => None,

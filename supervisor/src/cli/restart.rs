@@ -8,7 +8,8 @@ use supervisor_core::{RolloutResult, State};
 use super::args::{Global, Restart};
 use super::failure::{Exit, Failure};
 use super::progress::{Ending, Verdict, Watch};
-use super::start::{generations, report, verdict};
+use super::rollout::{Before, Phases, outcomes};
+use super::start::{complain, report, verdict};
 use super::status::chosen;
 use super::terminal::Screen;
 use super::{locate, stop};
@@ -31,43 +32,58 @@ pub(crate) fn restart(global: &Global, screen: Screen, restart: &Restart) -> Res
         screen.tell("nothing should run, so nothing is restarted\n");
         return Ok(Exit::Done);
     }
+    let old = Before::of(&before);
+    let phases = Phases::new(&place.client, &old);
+    let limit = restart.wait.timeout.limit;
     let operation = if restart.hard {
         let stop = place.client.stop(&StopRequest { services: change.services.clone(), now: false })?;
-        if stop::wait_for(&place.client, screen, restart.timeout.limit, &stop)? == Ending::TimedOut {
+        if stop::wait_for(&place.client, screen, limit, &stop)? == Ending::TimedOut {
             return Err(Failure::new(Exit::TimedOut, "not all stopped in time; nothing was started"));
         }
         place.client.start(&change)?
     } else {
         place.client.restart(&change)?
     };
-    let generations = generations(&before);
+    if restart.wait.no_wait {
+        return Ok(Exit::Done);
+    }
     let judge = |service: &ServiceDocument| {
         let is_meant = meant.iter().any(|name| name == service.name.as_str());
-        is_meant.then(|| judge_new_run(service, generations.get(&service.name).copied().unwrap_or(0)))
+        is_meant.then(|| judge_new_run(service, &old))
     };
-    let limit = restart.timeout.limit.saturating_sub(began.elapsed());
-    let operation = Some(&operation);
-    let watch = Watch { client: &place.client, screen, limit, judge: &judge, operation, is_dead: &mut || None };
+    let limit = limit.saturating_sub(began.elapsed());
+    let (operation, phases) = (Some(&operation), Some(phases));
+    let watch = Watch { client: &place.client, screen, limit, judge: &judge, operation, phases, is_dead: &mut || None };
     let (ending, status) = watch.wait()?;
-    report(&status, &judge, screen);
+    if screen.json {
+        report(&status, &judge, screen);
+    } else {
+        let meant: Vec<_> = status.services.iter().filter(|service| judge(service).is_some()).collect();
+        screen.show(&outcomes(&meant, &old, screen));
+        complain(&status, &judge, screen);
+    }
     match ending {
         Ending::Reached => {
             screen.tell(&format!("restarted in {:.1}s\n", began.elapsed().as_secs_f64()));
             Ok(Exit::Done)
         }
         Ending::Failed => Ok(Exit::Failed),
-        Ending::TimedOut => Err(Failure::new(Exit::TimedOut, "not all are ready in time; they go on trying")),
+        Ending::TimedOut => {
+            Err(Failure::new(Exit::TimedOut, "not all are ready, or what they replace is not gone; it goes on"))
+        }
     }
 }
 
-/// The old run does not count, however well it is.
-pub(crate) fn judge_new_run(service: &ServiceDocument, old: u64) -> Verdict {
-    let after = service.rollout.as_ref().filter(|rollout| rollout.to > old);
-    if after.is_some_and(|rollout| rollout.result == Some(RolloutResult::RolledBack)) {
+/// The old run does not count, however well it is, and is waited for until it is gone.
+pub(crate) fn judge_new_run(service: &ServiceDocument, before: &Before) -> Verdict {
+    let old = before.generation(service);
+    if before.rollout(service).is_some_and(|rollout| rollout.result == Some(RolloutResult::RolledBack)) {
         return Verdict::Failed;
     }
+    let old_lives = service.generations.iter().any(|one| one.generation <= old);
     match (service.generation > old, service.state) {
         (true, State::Rolling) => Verdict::Pending,
+        (true, _) if old_lives && verdict(service) == Verdict::Reached => Verdict::Pending,
         (true, _) | (false, State::Failed | State::CrashLoop | State::Waiting) => verdict(service),
         (
             false,

@@ -1,14 +1,13 @@
 //! `start`: a supervisor in the background, and its services ready.
 //! Not here: the foreground.
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use supervisor_core::{ServiceName, State};
+use supervisor_core::State;
 
 use super::args::{First, Global, Start};
 use super::failure::{Exit, Failure};
@@ -69,6 +68,7 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
         limit: start.wait.timeout.limit,
         judge: &judge,
         operation: operation.as_ref(),
+        phases: None,
         is_dead: &mut is_dead,
     };
     let (ending, status) = watch.wait()?;
@@ -115,6 +115,11 @@ pub(crate) fn report(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument) -
         screen.show(&table(&status.services.iter().collect::<Vec<_>>(), screen));
         screen.show(&footer(status));
     }
+    complain(status, judge, screen);
+}
+
+/// What failed and why.
+pub(crate) fn complain(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument) -> Option<Verdict>, screen: Screen) {
     for service in status.services.iter().filter(|service| judge(service) == Some(Verdict::Failed)) {
         let name = &service.name;
         screen.complain(&format!("error: {name}: {}; `supervisor logs {name}` shows its last words", why(service)));
@@ -196,9 +201,4 @@ impl Boot {
         let lines = bytes.split_inclusive(|byte| *byte == b'\n');
         lines.map(|line| format!("{}\n", sanitised(line.strip_suffix(b"\n").unwrap_or(line)))).collect()
     }
-}
-
-/// The generation of each service now, to tell a new run from an old one.
-pub(crate) fn generations(status: &StatusDocument) -> BTreeMap<ServiceName, u64> {
-    status.services.iter().map(|service| (service.name.clone(), service.generation)).collect()
 }

@@ -60,7 +60,7 @@ pub(crate) fn wait_for(
 ) -> Result<Ending, Failure> {
     let judge = |service: &ServiceDocument| operation.services.contains(&service.name).then(|| verdict(service));
     let operation = Some(operation);
-    Ok(Watch { client, screen, limit, judge: &judge, operation, is_dead: &mut || None }.wait()?.0)
+    Ok(Watch { client, screen, limit, judge: &judge, operation, phases: None, is_dead: &mut || None }.wait()?.0)
 }
 
 fn verdict(service: &ServiceDocument) -> Verdict {
@@ -94,7 +94,7 @@ fn wait_for_the_end(
     let judge = |service: &ServiceDocument| Some(verdict(service));
     let gone = || Failure::new(Exit::NotRunning, "gone");
     let is_dead = &mut || (!alive()).then(gone);
-    let watch = Watch { client, screen, limit, judge: &judge, operation: None, is_dead };
+    let watch = Watch { client, screen, limit, judge: &judge, operation: None, phases: None, is_dead };
     match watch.wait() {
         Ok((Ending::TimedOut, _)) => return Ok(Ending::TimedOut),
         Ok((Ending::Reached | Ending::Failed, _)) => {}

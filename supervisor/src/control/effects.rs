@@ -200,16 +200,20 @@ impl Control {
     /// socket, so no news of a run comes before the news that it exists.
     pub(crate) fn listen(&mut self, number: u64) {
         let Some(run) = self.runs.get_mut(&number) else { return };
-        if let Some(socket) = run.notify.take() {
-            let sender =
-                notify::Sender { run: number, uid: run.record.uid, cookie: run.cookie.clone(), main: run.main.clone() };
-            let told = self.told.0.clone();
-            run.listening = Some(self.tasks.spawn(async move {
-                if let Err(error) = notify::listen(socket, sender, told).await {
-                    tracing::warn!(run = number, %error, "the notify socket cannot be read");
-                }
-                Ok(())
-            }));
+        let sender = run.sender(number);
+        let Some(socket) = run.notify.take() else { return };
+        match tokio::net::UnixDatagram::from_std(socket).map(Arc::new) {
+            Ok(socket) => {
+                run.heard = Some(Arc::clone(&socket));
+                let told = self.told.0.clone();
+                run.listening = Some(self.tasks.spawn(async move {
+                    if let Err(error) = notify::listen(socket, sender, told).await {
+                        tracing::warn!(run = number, %error, "the notify socket cannot be read");
+                    }
+                    Ok(())
+                }));
+            }
+            Err(error) => tracing::warn!(run = number, %error, "the notify socket cannot be read"),
         }
     }
 

@@ -63,6 +63,8 @@ impl Control {
             max_rss: exited.max_rss,
             ..Default::default()
         };
+        let last_words = self.runs.get(&exited.run).map(|run| run.last_words(exited.run));
+        last_words.into_iter().flatten().for_each(|event| self.happen(event));
         self.happen(Event::Exited { run: exited.run, exit, alone: exited.alone });
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, listen, setsockopt, socket, sockopt,
@@ -17,6 +18,9 @@ use crate::platform;
 
 /// Clients wait in a queue this long while nobody accepts; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+/// So often a port that nobody is seen to hold is tried again, and this long after.
+const TRIES: u32 = 25;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A held listener.
 #[derive(Debug)]
@@ -81,7 +85,7 @@ pub(super) fn listeners(order: &Order) -> Result<Vec<Arc<Listener>>, Failure> {
         if order.held.iter().any(|held| held.name == name) {
             continue;
         }
-        let fd = bound(address).map_err(|error| busy(address, &error))?;
+        let fd = settled(address)?;
         match launch.handoff {
             Handoff::Own => {}
             Handoff::Socket => {
@@ -92,6 +96,23 @@ pub(super) fn listeners(order: &Order) -> Result<Vec<Arc<Listener>>, Failure> {
         }
     }
     Ok(made)
+}
+
+/// As `bound`. What we have just closed, the keeper may hold for a moment yet.
+fn settled(address: SocketAddr) -> Result<OwnedFd, Failure> {
+    for _ in 0..TRIES {
+        match bound(address) {
+            Ok(fd) => return Ok(fd),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if platform::port_holder(address).is_some_and(|holder| holder.pid != nix::unistd::getppid().as_raw()) {
+                    return Err(busy(address, &error));
+                }
+            }
+            Err(error) => return Err(busy(address, &error)),
+        }
+        std::thread::sleep(PAUSE);
+    }
+    bound(address).map_err(|error| busy(address, &error))
 }
 
 /// A bound TCP socket, not listening. `SO_REUSEADDR` lets it follow an earlier one at once; `SO_REUSEPORT` would let

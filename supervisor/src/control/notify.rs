@@ -3,7 +3,7 @@
 //! Not here: what a message changes.
 
 use std::io;
-use std::os::unix::net::UnixDatagram as StdDatagram;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -23,6 +23,8 @@ const MAX_MESSAGE: usize = 4096;
 const MAX_STATUS: usize = 256;
 /// After a message, whatever it is, the next one waits this long, so that a flood costs little.
 const PAUSE: Duration = Duration::from_millis(5);
+/// More than wait in a socket: Linux takes `net.unix.max_dgram_qlen` (10) and one more.
+const MAX_LAST_WORDS: usize = 16;
 
 /// Whose messages count.
 #[derive(Debug, Clone)]
@@ -46,8 +48,7 @@ pub(crate) struct Told {
 
 /// Reads until the socket fails or nobody listens. A message stays in the socket until it has been taken in: if this
 /// control dies before, the next one hears it.
-pub(crate) async fn listen(socket: StdDatagram, sender: Sender, told: mpsc::Sender<Told>) -> io::Result<()> {
-    let socket = UnixDatagram::from_std(socket)?;
+pub(crate) async fn listen(socket: Arc<UnixDatagram>, sender: Sender, told: mpsc::Sender<Told>) -> io::Result<()> {
     loop {
         if let Some(message) = look(&socket, &sender).await? {
             for event in parse(&message, sender.run) {
@@ -68,19 +69,36 @@ pub(crate) async fn listen(socket: StdDatagram, sender: Sender, told: mpsc::Send
     }
 }
 
+/// What one that has ended has said and nobody has read yet: news of its end may be faster than its last words.
+pub(crate) fn last_words(socket: &impl AsRawFd, sender: &Sender) -> Vec<Event> {
+    let mut events = Vec::new();
+    for _ in 0..MAX_LAST_WORDS {
+        let mut buffer = [0; MAX_MESSAGE];
+        let Ok(received) = look_now(socket, &mut buffer, MsgFlags::empty()) else { break };
+        let message = received.message(&buffer, sender);
+        events.extend(message.into_iter().flat_map(|message| parse(message, sender.run)));
+    }
+    events
+}
+
 /// The text of the next message, if it is one that counts.
 async fn look(socket: &UnixDatagram, sender: &Sender) -> io::Result<Option<String>> {
     let mut buffer = [0; MAX_MESSAGE];
-    let received = socket
-        .async_io(tokio::io::Interest::READABLE, || look_now(socket, &mut buffer).map_err(io::Error::from))
-        .await?;
-    let Received { length, complete, credentials } = received;
-    let trusted = credentials.is_none_or(|credentials| trusts(sender, &credentials));
-    if !complete || !trusted {
-        tracing::debug!(run = sender.run, complete, trusted, "a notify message was ignored");
-        return Ok(None);
+    let mut peek = || look_now(socket, &mut buffer, MsgFlags::MSG_PEEK).map_err(io::Error::from);
+    let received = socket.async_io(tokio::io::Interest::READABLE, &mut peek).await?;
+    Ok(received.message(&buffer, sender).map(str::to_owned))
+}
+
+impl Received {
+    fn message<'a>(&self, buffer: &'a [u8], sender: &Sender) -> Option<&'a str> {
+        let complete = self.complete;
+        let trusted = self.credentials.is_none_or(|credentials| trusts(sender, &credentials));
+        if !complete || !trusted {
+            tracing::debug!(run = sender.run, complete, trusted, "a notify message was ignored");
+            return None;
+        }
+        std::str::from_utf8(&buffer[..self.length]).ok()
     }
-    Ok(std::str::from_utf8(&buffer[..length]).ok().map(str::to_owned))
 }
 
 struct Received {
@@ -89,12 +107,11 @@ struct Received {
     credentials: Option<UnixCredentials>,
 }
 
-fn look_now(socket: &UnixDatagram, buffer: &mut [u8]) -> nix::Result<Received> {
-    use std::os::fd::AsRawFd;
+fn look_now(socket: &impl AsRawFd, buffer: &mut [u8], how: MsgFlags) -> nix::Result<Received> {
     // Room for the credentials only: the kernel closes file descriptors that do not fit.
     let mut control = cmsg_space!(UnixCredentials);
     let mut parts = [io::IoSliceMut::new(buffer)];
-    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let flags = how | MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
     let credentials = message.cmsgs().ok().and_then(|mut all| {
         all.find_map(|one| if let ControlMessageOwned::ScmCredentials(found) = one { Some(found) } else { None })
@@ -170,14 +187,17 @@ mod tests {
         );
     }
 
+    fn bind(path: &std::path::Path) -> Arc<UnixDatagram> {
+        Arc::new(UnixDatagram::bind(path).unwrap())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn messages_that_do_not_count_are_read_no_faster_than_others() {
         const IGNORED: u32 = 5;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
-        let socket = StdDatagram::bind(&path).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let client = StdDatagram::unbound().unwrap();
+        let socket = bind(&path);
+        let client = std::os::unix::net::UnixDatagram::unbound().unwrap();
         for _ in 0..IGNORED {
             client.send_to(b"\xff\xfe", &path).unwrap();
         }
@@ -198,10 +218,9 @@ mod tests {
     async fn a_message_stays_in_the_socket_until_it_has_been_taken_in() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
-        let socket = StdDatagram::bind(&path).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let next = socket.try_clone().unwrap();
-        StdDatagram::unbound().unwrap().send_to(b"READY=1", &path).unwrap();
+        let socket = bind(&path);
+        let next = Arc::clone(&socket);
+        std::os::unix::net::UnixDatagram::unbound().unwrap().send_to(b"READY=1", &path).unwrap();
         let (events, mut told) = mpsc::channel(1);
         let main = Arc::new(AtomicI32::new(nix::unistd::getsid(None).unwrap().as_raw()));
         let sender = Sender { run: 7, uid: None, cookie: String::new(), main };
@@ -210,7 +229,7 @@ mod tests {
             ended = listen(socket, sender.clone(), events.clone()) => panic!("{ended:?}"),
             told = told.recv() => std::mem::forget(told),
         }
-        let again = next.try_clone().unwrap();
+        let again = Arc::clone(&next);
         tokio::select! {
             ended = listen(next, sender, events) => panic!("{ended:?}"),
             () = async {
@@ -220,6 +239,22 @@ mod tests {
                 }
             } => {}
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_said_before_the_end_is_heard_though_the_end_is_known_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let socket = bind(&path);
+        let client = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        for words in ["STOPPING=1", "X_DRAINED=3\nX_CUT=1"] {
+            client.send_to(words.as_bytes(), &path).unwrap();
+        }
+        let main = Arc::new(AtomicI32::new(nix::unistd::getsid(None).unwrap().as_raw()));
+        let sender = Sender { run: 7, uid: None, cookie: String::new(), main };
+        let heard = Event::NotifiedDrained { run: 7, seen_off: SeenOff { drained: 3, cut: 1 } };
+        assert_eq!(last_words(&*socket, &sender), [heard]);
+        assert_eq!(last_words(&*socket, &sender), []);
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl<'a> Scene<'a> {
             }
             OperationKind::Start => self.coming_up(snapshot),
             OperationKind::Restart if rolled_back(snapshot, part.from) => Verdict::Ended(Outcome::Failed),
-            OperationKind::Restart if snapshot.generation > part.from => self.coming_up(snapshot),
+            OperationKind::Restart if snapshot.generation > part.from => self.replaced(snapshot, part),
             OperationKind::Restart => self.not_replaced_yet(snapshot),
             OperationKind::Stop | OperationKind::Kill => going_down(snapshot),
             OperationKind::Signal => Verdict::Ended(Outcome::Unknown),
@@ -108,6 +108,18 @@ impl<'a> Scene<'a> {
             | State::Unhealthy
             | State::Backoff
             | State::Stopping => Verdict::Pending,
+        }
+    }
+
+    /// It has come up when what it replaces is gone, too.
+    fn replaced(&self, snapshot: &ServiceSnapshot, part: &mut Part) -> Verdict {
+        let old = snapshot.generations.iter().find(|one| one.run.generation <= part.from);
+        match (self.coming_up(snapshot), old) {
+            (Verdict::Ended(Outcome::Succeeded), Some(old)) => {
+                part.cause = format!("generation {} drains: {}", old.run.generation, old.cause);
+                Verdict::Pending
+            }
+            (verdict, _) => verdict,
         }
     }
 

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use supervisor_core::Event;
+
+use super::notify;
 use super::prepare::{Places, Prepared, RunRecord};
 use super::run_loop::Control;
 
@@ -20,8 +23,11 @@ pub(crate) struct Run {
     pub(crate) cookie: String,
     /// Read ends that are not with the pump yet.
     pub(crate) outputs: Vec<OwnedFd>,
+    /// Not read yet.
     pub(crate) notify: Option<UnixDatagram>,
-    /// Ends the task that reads the notify socket.
+    /// The same, once a task reads it.
+    pub(crate) heard: Option<Arc<tokio::net::UnixDatagram>>,
+    /// Ends that task.
     pub(crate) listening: Option<tokio::task::AbortHandle>,
     /// Output pipes that the pump has not drained to the end.
     pub(crate) undrained: usize,
@@ -43,7 +49,23 @@ impl Run {
     ) -> Self {
         let cookie = format!("{}.{number}", places.cookie);
         let main = Arc::new(AtomicI32::new(pid.unwrap_or(0)));
-        Self { record, pid, main, cookie, outputs, notify, listening: None, undrained: 0 }
+        Self { record, pid, main, cookie, outputs, notify, heard: None, listening: None, undrained: 0 }
+    }
+
+    /// Whose messages count.
+    pub(crate) fn sender(&self, number: u64) -> notify::Sender {
+        let (uid, cookie, main) = (self.record.uid, self.cookie.clone(), Arc::clone(&self.main));
+        notify::Sender { run: number, uid, cookie, main }
+    }
+
+    /// What it has said that nobody has read yet.
+    pub(crate) fn last_words(&self, number: u64) -> Vec<Event> {
+        let sender = self.sender(number);
+        match (&self.heard, &self.notify) {
+            (Some(socket), _) => notify::last_words(&**socket, &sender),
+            (None, Some(socket)) => notify::last_words(socket, &sender),
+            (None, None) => Vec::new(),
+        }
     }
 
     pub(crate) fn set_pid(&mut self, pid: i32) {

@@ -87,19 +87,7 @@ pub(crate) fn watched(own: &str) -> ServiceSpec {
 }
 
 pub(crate) fn code(code: i32) -> ExitReport {
-    ExitReport {
-        generation: 0,
-        pid: 0,
-        code: Some(code),
-        signal: None,
-        reason: None,
-        asked: false,
-        at: Time(0),
-        ran: 0,
-        cpu: 0,
-        max_rss: 0,
-        leftovers: Vec::new(),
-    }
+    ExitReport { code: Some(code), ..ExitReport::default() }
 }
 
 pub(crate) fn signal(signal: i32) -> ExitReport {

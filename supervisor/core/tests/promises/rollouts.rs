@@ -2,7 +2,8 @@
 //! Not here: those that do not (see `rollbacks`).
 
 use supervisor_core::{
-    Change, Event, HealthStatus, Liveness, Role, RolloutPolicy, RolloutResult, SeenOff, ServiceSpec, State,
+    Change, Event, HealthStatus, Liveness, Role, RolloutPhase, RolloutPolicy, RolloutResult, SeenOff, ServiceSpec,
+    State,
 };
 
 use crate::desk::{Desk, check, code, desk, notifying, on, running, service, signal, with};
@@ -255,6 +256,29 @@ fn instances_are_rolled_one_at_a_time() {
     assert_eq!(desk.pass(2_000), ["drain web#3 with 12"]);
     assert_eq!(desk.told(), ["web 3->6: Done/Draining"]);
     assert_eq!(desk.state("web"), State::Running);
+}
+
+#[test]
+fn what_all_instances_have_seen_off_is_added_up_and_the_last_of_them_ends_the_drain() {
+    let mut desk = all_ready(three("web"));
+    desk.restart(&["web"]);
+    for old in 1..=3 {
+        come_up(&mut desk, "web");
+        desk.pass(2_000);
+        desk.name(&format!("old{old}"), "web", old);
+    }
+    let rollout = |desk: &mut Desk| desk.see("web").rollout.clone().unwrap();
+    let numbers = [("old3", 5, 0), ("old1", u64::MAX, 1), ("old2", 7, 2)];
+    for (own, drained, cut) in numbers {
+        assert_eq!(rollout(&mut desk).phase, RolloutPhase::Draining, "{own} still drains");
+        let run = desk.runs[own];
+        desk.tell(Event::NotifiedDrained { run, seen_off: SeenOff { drained, cut } });
+        desk.pass(100);
+        desk.exited(own, code(0));
+    }
+    let over = rollout(&mut desk);
+    assert_eq!((over.phase, over.draining, over.leaving), (RolloutPhase::Over, Some(300), vec![]));
+    assert_eq!(over.seen_off, Some(SeenOff { drained: u64::MAX, cut: 3 }), "they may say whatever they like");
 }
 
 #[test]
