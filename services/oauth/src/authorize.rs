@@ -2,14 +2,12 @@
 //! Not here: what comes back from there (`callback`).
 
 use axum::body::Bytes;
-use axum::extract::{Extension, RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION, ORIGIN, REFERRER_POLICY, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use service_kit::Peer;
 
 use crate::answer::{Refusal, expect_type};
-use crate::app::{App, Shared};
+use crate::app::App;
 use crate::audit::{self, Event};
 use crate::browser::{Browser, Transport};
 use crate::catalog::Scopes;
@@ -22,6 +20,7 @@ use crate::pages::{self, Consent, Language, Trouble};
 use crate::pending::{self, Found, Login, Room, Wish};
 use crate::redirect;
 use crate::secret::{self, Secret};
+use crate::visit::Visit;
 
 /// Longer ones are no state but an attempt.
 const LONGEST_STATE: usize = 2000;
@@ -89,34 +88,18 @@ pub(crate) fn to_client(app: &App, redirect_uri: &str, state: Option<&str>, para
 }
 
 /// `GET /authorize`.
-pub(crate) async fn show(
-    State(app): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    let language = Language::of(&headers);
+pub(crate) async fn show(visit: Visit) -> Response {
     let shown = async {
-        pass_gate(&app, peer, &headers)?;
-        let entra = app.entra.as_ref().ok_or(Halt::Page(Trouble::NotConfigured))?;
-        let (client, wish) = read(&app, &query.unwrap_or_default()).await?;
-        ask(&app, entra, &headers, &client, wish).await
+        let entra = visit.entra()?;
+        let (client, wish) = read(&visit).await?;
+        ask(&visit, entra, &client, wish).await
     };
-    shown.await.unwrap_or_else(|halt: Halt| halt.respond(&app, language))
-}
-
-/// Lets a page be asked for, unless its sender has asked too often.
-///
-/// # Errors
-/// With a page, when so.
-pub(crate) fn pass_gate(app: &App, peer: Peer, headers: &HeaderMap) -> Result<(), Halt> {
-    let client = app.settings.proxies.client(peer, headers);
-    app.gates.authorize.pass(client, app.clock.instant()).map_err(|too_many| Halt::Page(Trouble::TooMany(too_many.0)))
+    visit.answer(shown.await)
 }
 
 /// Reads and checks a wish. Until the redirect address is known to be the client's, nothing is sent there.
-async fn read(app: &App, query: &str) -> Result<(Client, Wish), Halt> {
-    let form = Form::parse(query.as_bytes(), &[]).map_err(|_| Halt::Page(Trouble::BadRequest))?;
+async fn read(visit: &Visit) -> Result<(Client, Wish), Halt> {
+    let (app, form) = (&visit.app, visit.form()?);
     let (Some(client_id), Some(redirect_uri)) = (form.get("client_id"), form.get("redirect_uri")) else {
         return Err(Halt::Page(Trouble::BadRequest));
     };
@@ -161,16 +144,16 @@ async fn read(app: &App, query: &str) -> Result<(Client, Wish), Halt> {
 }
 
 /// Shows the page, unless this browser's user has agreed to the same before.
-async fn ask(app: &App, entra: &Entra, headers: &HeaderMap, client: &Client, wish: Wish) -> Result<Response, Halt> {
-    let transport = Transport::of(&app.settings.origin());
-    let browser = Browser::of(headers, transport).map_err(Refusal::from)?;
+async fn ask(visit: &Visit, entra: &Entra, client: &Client, wish: Wish) -> Result<Response, Halt> {
+    let app = &visit.app;
+    let browser = Browser::of(&visit.headers, Transport::of(&app.settings.origin())).map_err(Refusal::from)?;
     let (hash, now, asked) = (browser.hash(), app.clock.now(), wish.clone());
     let remembered = app.store.read(move |connection| consents::remembered(connection, now, &hash, &asked));
     let remembered = remembered.await.map_err(Refusal::from)?;
     if remembered.is_some() {
         return begin(app, entra, &browser, wish, remembered).await;
     }
-    question(app, entra, headers, &browser, client, &wish).await
+    question(visit, entra, &browser, client, &wish).await
 }
 
 /// Puts the question.
@@ -178,13 +161,13 @@ async fn ask(app: &App, entra: &Entra, headers: &HeaderMap, client: &Client, wis
 /// # Errors
 /// When it cannot be stored.
 pub(crate) async fn question(
-    app: &App,
+    visit: &Visit,
     entra: &Entra,
-    headers: &HeaderMap,
     browser: &Browser,
     client: &Client,
     wish: &Wish,
 ) -> Result<Response, Halt> {
+    let app = &visit.app;
     let question = Secret::random("mcp_tx_").map_err(Refusal::from)?;
     let (hash, theirs, now, asked) = (question.hash(), browser.hash(), app.clock.now(), wish.clone());
     let stored = app.store.write(move |connection| pending::ask(connection, now, &hash, &theirs, &asked));
@@ -194,7 +177,7 @@ pub(crate) async fn question(
     let mut form_targets = entra.settings.login_origins.clone();
     form_targets.push(redirect::csp_source(&wish.redirect_uri));
     let page = Consent { client, wish, question: &question, form_targets };
-    let mut response = pages::consent(Language::of(headers), &page);
+    let mut response = pages::consent(Language::of(&visit.headers), &page);
     if let Some(cookie) = browser.cookie(Transport::of(&app.settings.origin())) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
@@ -202,25 +185,18 @@ pub(crate) async fn question(
 }
 
 /// `POST /authorize`.
-pub(crate) async fn decide(
-    State(app): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let language = Language::of(&headers);
+pub(crate) async fn decide(visit: Visit, body: Bytes) -> Response {
     let decided = async {
-        pass_gate(&app, peer, &headers)?;
-        let entra = app.entra.as_ref().ok_or(Halt::Page(Trouble::NotConfigured))?;
-        from_our_page(&app, &headers)?;
-        expect_type(&headers, "application/x-www-form-urlencoded").map_err(|_| Halt::Page(Trouble::BadRequest))?;
+        let (app, entra) = (&visit.app, visit.entra()?);
+        from_our_page(app, &visit.headers)?;
+        let bad = |_| Halt::Page(Trouble::BadRequest);
+        expect_type(&visit.headers, "application/x-www-form-urlencoded").map_err(bad)?;
         let form = Form::parse(&body, &["scope"]).map_err(|_| Halt::Page(Trouble::BadRequest))?;
-        let browser = Browser::known(&headers, Transport::of(&app.settings.origin()));
-        let browser = browser.ok_or(Halt::Page(Trouble::OtherBrowser))?;
-        let wish = decision(&app, &form, &browser).await?;
-        begin(&app, entra, &browser, wish, None).await
+        let browser = visit.known_browser().ok_or(Halt::Page(Trouble::OtherBrowser))?;
+        let wish = decision(app, &form, &browser).await?;
+        begin(app, entra, &browser, wish, None).await
     };
-    decided.await.unwrap_or_else(|halt: Halt| halt.respond(&app, language))
+    visit.answer(decided.await)
 }
 
 /// Browsers say which site a form is from; the page of another site cannot say ours.

@@ -1,46 +1,35 @@
 //! `GET /azure_callback`: the browser comes back from the login, and goes on to the client with a code.
 //! Not here: what the client makes of the code (`token`).
 
-use axum::extract::{Extension, RawQuery, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
-use service_kit::Peer;
 
 use crate::answer::Refusal;
-use crate::app::{App, Shared};
+use crate::app::App;
 use crate::audit::{self, Event};
-use crate::authorize::{Halt, ToClient, login_place, not_there, pass_gate, question, see_other, to_client};
-use crate::browser::{Browser, Transport};
+use crate::authorize::{Halt, ToClient, login_place, not_there, question, see_other, to_client};
+use crate::browser::Browser;
 use crate::consents;
 use crate::document;
 use crate::entra::{Entra, IdentifyError, Identity, Tokens};
 use crate::form::Form;
 use crate::logins;
-use crate::pages::{Language, Trouble};
+use crate::pages::Trouble;
 use crate::pending::{self, Found, Login, Wish};
 use crate::secret::{self, Secret};
+use crate::visit::Visit;
 
 /// The route.
-pub(crate) async fn callback(
-    State(app): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    let language = Language::of(&headers);
+pub(crate) async fn callback(visit: Visit) -> Response {
     let back = async {
-        pass_gate(&app, peer, &headers)?;
-        let entra = app.entra.as_ref().ok_or(Halt::Page(Trouble::NotConfigured))?;
-        let query = query.unwrap_or_default();
-        let form = Form::parse(query.as_bytes(), &[]).map_err(|_| Halt::Page(Trouble::BadRequest))?;
+        let (entra, form) = (visit.entra()?, visit.form()?);
         let state = secret::hash(form.get("state").ok_or(Halt::Page(Trouble::BadRequest))?);
-        let browser = Browser::known(&headers, Transport::of(&app.settings.origin()));
-        let login = take(&app, state, browser.as_ref()).await?;
+        let browser = visit.known_browser();
+        let login = take(&visit.app, state, browser.as_ref()).await?;
         let browser = browser.ok_or(Halt::Page(Trouble::OtherBrowser))?;
-        let (tokens, who) = log_in(&app, entra, &form, &state, &login).await?;
-        finish(&app, entra, &headers, &browser, login, tokens, who).await
+        let (tokens, who) = log_in(&visit.app, entra, &form, &state, &login).await?;
+        finish(&visit, entra, &browser, login, tokens, who).await
     };
-    back.await.unwrap_or_else(|halt: Halt| halt.respond(&app, language))
+    visit.answer(back.await)
 }
 
 async fn take(app: &App, state: secret::Hash, browser: Option<&Browser>) -> Result<Login, Halt> {
@@ -98,14 +87,14 @@ fn refused(wish: &Wish, error: &str) -> ToClient {
 
 /// Stores who it is, and sends the browser to the client with a code.
 async fn finish(
-    app: &App,
+    visit: &Visit,
     entra: &Entra,
-    headers: &HeaderMap,
     browser: &Browser,
     login: Login,
     tokens: Tokens,
     who: Identity,
 ) -> Result<Response, Halt> {
+    let app = &visit.app;
     let Login { wish, remembered_user, .. } = login;
     if !app.settings.admission.admits(&who.tid, &who.oid, &who.upn) {
         note_refusal(app, &wish, &who).await?;
@@ -114,7 +103,7 @@ async fn finish(
     if remembered_user.is_some_and(|user| user != who.id()) {
         // Somebody else agreed in this browser; this user has not been asked.
         let client = document::client(app, &wish.client_id).await?.ok_or(Halt::Page(Trouble::UnknownClient))?;
-        return question(app, entra, headers, browser, &client, &wish).await;
+        return question(visit, entra, browser, &client, &wish).await;
     }
     let Some(refresh_token) = tokens.refresh_token else {
         tracing::error!("Entra gave no refresh token; see docs/entra-setup.md");

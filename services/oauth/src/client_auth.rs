@@ -1,16 +1,45 @@
-//! Which client asks, and whether it is itself.
+//! Forms that clients send: which client asks, and whether it is itself.
 //! Not here: what it may have.
 
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use service_kit::Peer;
 
-use crate::answer::{Challenge, Refusal};
-use crate::app::App;
+use crate::answer::{Challenge, Refusal, expect_type};
+use crate::app::{App, Shared};
 use crate::clients::{Client, Refreshes};
 use crate::document;
 use crate::form::Form;
+
+/// A form that did not come too often, from a client that is itself.
+pub(crate) struct Sent {
+    pub(crate) app: Shared,
+    pub(crate) form: Form,
+    pub(crate) client: Authenticated,
+}
+
+impl FromRequest<Shared> for Sent {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Response> {
+        let peer = request.extensions().get().copied().unwrap_or(Peer(None));
+        let headers = request.headers().clone();
+        let body = Bytes::from_request(request, app).await.map_err(IntoResponse::into_response)?;
+        let read = async {
+            app.gates.token.pass(app.settings.proxies.client(peer, &headers), app.clock.instant())?;
+            expect_type(&headers, "application/x-www-form-urlencoded")?;
+            let form = Form::parse(&body, &[]).map_err(|why| Refusal::bad("invalid_request", why.to_string()))?;
+            let client = authenticate(app, &headers, &form).await?;
+            Ok(Self { app: app.clone(), form, client })
+        };
+        read.await.map_err(|refusal: Refusal| refusal.into_response())
+    }
+}
 
 /// A client that is itself.
 pub(crate) struct Authenticated {
@@ -32,7 +61,7 @@ pub(crate) struct Basic {
 ///
 /// # Errors
 /// `invalid_client` when it is not who it says, `invalid_request` when it says it in two ways.
-pub(crate) async fn authenticate(app: &App, headers: &HeaderMap, form: &Form) -> Result<Authenticated, Refusal> {
+async fn authenticate(app: &App, headers: &HeaderMap, form: &Form) -> Result<Authenticated, Refusal> {
     let basic = basic(headers)?;
     let challenge = if basic.is_some() { Challenge::Basic } else { Challenge::None };
     let (id, secret) = match (&basic, form.get("client_id"), form.get("client_secret")) {

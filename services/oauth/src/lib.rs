@@ -35,6 +35,7 @@ pub mod store;
 mod token;
 mod turns;
 pub mod upkeep;
+mod visit;
 
 use std::sync::Arc;
 

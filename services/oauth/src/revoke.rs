@@ -1,33 +1,18 @@
 //! `POST /revoke`: a client gives a token back (RFC 7009).
 //! Not here: tokens that are taken back for other reasons.
 
-use axum::body::Bytes;
-use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use rusqlite::Connection;
 use serde_json::json;
-use service_kit::Peer;
 
-use crate::answer::{Refusal, expect_type, fresh};
-use crate::app::Shared;
+use crate::answer::{Refusal, fresh};
 use crate::audit::{self, Event};
-use crate::client_auth;
+use crate::client_auth::Sent;
 use crate::clock::Seconds;
-use crate::form::Form;
 use crate::grants::{self, RefreshToken, Worth};
 
 /// The route. 200 also for a token that is unknown, or another client's: nothing is told of it.
-pub(crate) async fn revoke(
-    State(app): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Refusal> {
-    app.gates.token.pass(app.settings.proxies.client(peer, &headers), app.clock.instant())?;
-    expect_type(&headers, "application/x-www-form-urlencoded")?;
-    let form = Form::parse(&body, &[]).map_err(|why| Refusal::bad("invalid_request", why.to_string()))?;
-    let client = client_auth::authenticate(&app, &headers, &form).await?;
+pub(crate) async fn revoke(Sent { app, form, client }: Sent) -> Result<Response, Refusal> {
     let token = form.get("token").ok_or_else(|| Refusal::bad("invalid_request", "token is missing"))?.to_owned();
     let now = app.clock.now();
     app.store.write(move |connection| take_back(connection, now, &token, &client.id)).await?;

@@ -1,19 +1,15 @@
 //! `POST /token`: a code or a refresh token becomes tokens.
 //! Not here: who the client is (`client_auth`), what is stored (`grants`).
 
-use axum::body::Bytes;
-use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use rusqlite::Connection;
 use serde_json::json;
-use service_kit::Peer;
 
-use crate::answer::{Refusal, expect_type, fresh};
-use crate::app::{App, Shared};
+use crate::answer::{Refusal, fresh};
+use crate::app::App;
 use crate::audit::{self, Event};
 use crate::catalog::{Scopes, Service};
-use crate::client_auth::{self, Authenticated};
+use crate::client_auth::{Authenticated, Sent};
 use crate::clients::{self, Refreshes};
 use crate::clock::Seconds;
 use crate::form::Form;
@@ -24,17 +20,8 @@ use crate::pending::{self, Code};
 use crate::secret::{self, challenge, same};
 
 /// The route.
-pub(crate) async fn token(
-    State(app): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Refusal> {
-    app.gates.token.pass(app.settings.proxies.client(peer, &headers), app.clock.instant())?;
-    expect_type(&headers, "application/x-www-form-urlencoded")?;
-    let form = Form::parse(&body, &[]).map_err(|why| Refusal::bad("invalid_request", why.to_string()))?;
+pub(crate) async fn token(Sent { app, form, client }: Sent) -> Result<Response, Refusal> {
     let grant_type = form.get("grant_type").ok_or_else(|| Refusal::bad("invalid_request", "grant_type is missing"))?;
-    let client = client_auth::authenticate(&app, &headers, &form).await?;
     let resource = match form.get("resource") {
         None => None,
         Some(text) => Some(app.settings.service_at(text).ok_or_else(invalid_target)?),

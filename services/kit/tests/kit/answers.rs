@@ -135,6 +135,7 @@ fn without_descriptors_it_says_so_and_goes_on_when_there_are_some_again() {
         client.send(&request("GET", "/health", "")).unwrap();
     }
     child.logged("cannot accept connections; trying on");
+    // That nothing is said again can only be waited for; it tries every 100 ms.
     std::thread::sleep(Duration::from_millis(350));
     assert_eq!(child.log().matches("cannot accept").count(), 1, "trouble that lasts is told once");
     let mut last = clients.pop().unwrap();

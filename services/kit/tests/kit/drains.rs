@@ -115,6 +115,7 @@ fn a_lame_duck_serves_its_idle_connections_once_more_and_says_goodbye() {
     assert!(!client.get("/slow/1").unwrap().closes());
     child.signal(Signal::SIGUSR2);
     child.logged("draining");
+    // Its silence is what is tested; after `TERM` it would be closed by now.
     std::thread::sleep(Duration::from_millis(700));
     let answer = client.get("/slow/1").unwrap();
     assert_eq!((answer.status, answer.closes()), (200, true));
@@ -131,6 +132,7 @@ fn a_connection_whose_first_byte_comes_500_ms_after_the_drain_began_is_served() 
     other.get(HEALTH).unwrap();
     child.signal(Signal::SIGUSR2);
     child.logged("draining");
+    // Its silence is what is tested.
     std::thread::sleep(Duration::from_millis(500));
     let answer = silent.get("/slow/1").unwrap();
     assert_eq!((answer.status, answer.closes()), (200, true));
@@ -171,10 +173,9 @@ fn an_answer_that_the_client_takes_slowly_is_given_whole() {
         other.get("/slow/100").unwrap();
         child.signal(signal);
         child.logged("draining");
-        std::thread::sleep(Duration::from_millis(1000));
+        assert!(other.is_closed_silently(), "the time of those that are idle is over");
         let length = client.response("GET").unwrap().body.len();
         assert_eq!(length, crate::LARGE, "{signal}");
-        drop(other);
         assert_eq!(child.code(), 0);
     }
 }
@@ -193,10 +194,9 @@ fn a_request_that_has_begun_to_arrive_is_served_whatever_the_signal() {
         other.get(HEALTH).unwrap();
         child.signal(signal);
         child.logged("draining");
-        std::thread::sleep(Duration::from_millis(500));
+        assert!(other.is_closed_silently(), "the time of those that are idle is over");
         client.send(rest).unwrap();
         assert_eq!(client.response("GET").unwrap().status, 200, "{signal}");
-        drop(other);
         assert_eq!(child.code(), 0);
     }
 }
@@ -209,9 +209,12 @@ fn a_body_on_its_way_is_waited_for() {
     let text = request("POST", "/length", "0123456789");
     let (first, rest) = text.split_at(text.len() - 5);
     client.send(first).unwrap();
+    // Its turn comes after what was sent before it.
+    let mut other = Client::connect(child.ready()).unwrap();
+    other.get(HEALTH).unwrap();
     child.signal(Signal::SIGTERM);
     child.logged("draining");
-    std::thread::sleep(Duration::from_millis(500));
+    assert!(other.is_closed_silently(), "the time of those that are idle is over");
     client.send(rest).unwrap();
     let answer = client.response("POST").unwrap();
     assert_eq!((answer.body.as_str(), answer.closes()), ("10", true));

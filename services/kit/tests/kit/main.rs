@@ -7,25 +7,25 @@ mod answers;
 mod child;
 mod client;
 mod drains;
+mod endless;
 mod handover;
 mod http2;
 mod long_lived;
 mod starting;
 
-use std::convert::Infallible;
 use std::env::var;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Path;
-use axum::extract::ws::{CloseFrame, Message, WebSocketUpgrade};
+use axum::extract::ws::WebSocketUpgrade;
 use axum::response::IntoResponse;
-use axum::response::sse::{Event, Sse};
 use axum::routing::{get, post};
-use service_kit::{Drain, Limits, Service, Setup};
+use service_kit::{Limits, Service, Setup};
 
 use child::{Child, Launch};
+use endless::{events, socket};
 
 /// A launch of `server` below: this very program, told to run that one function.
 fn kit_server() -> Launch {
@@ -69,36 +69,6 @@ const LARGE: usize = 32 << 20;
 async fn slow(Path(ms): Path<u64>) -> &'static str {
     tokio::time::sleep(Duration::from_millis(ms)).await;
     "done"
-}
-
-/// One event every 10 ms, without an end of its own.
-async fn events(drain: Drain) -> impl IntoResponse {
-    let events = futures_util::stream::unfold(0u64, |n| async move {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        Some((Ok::<_, Infallible>(Event::default().data(n.to_string())), n + 1))
-    });
-    Sse::new(drain.end(events))
-}
-
-/// Says back what it hears, until a successor serves.
-async fn socket(drain: Drain, upgrade: WebSocketUpgrade) -> impl IntoResponse {
-    upgrade.on_upgrade(|mut socket| async move {
-        let mut closing = std::pin::pin!(drain.closing());
-        loop {
-            tokio::select! {
-                heard = socket.recv() => match heard {
-                    Some(Ok(Message::Text(text))) => _ = socket.send(Message::Text(text)).await,
-                    Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {}
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                },
-                () = &mut closing => {
-                    let frame = CloseFrame { code: service_kit::SERVICE_RESTART, reason: "restart".into() };
-                    let _ = socket.send(Message::Close(Some(frame))).await;
-                    return;
-                }
-            }
-        }
-    })
 }
 
 /// Never ends by itself.

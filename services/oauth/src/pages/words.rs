@@ -39,21 +39,21 @@ const ENGLISH: Words = Words {
     back_to: "You will be sent back to",
     local: "You will be sent back to a program on this device. Go on only if you have just started this in a program that you trust.",
     may: "In {service} it may",
-    next: "Next, you log in at Microsoft. Clear the boxes of what it should not do.",
+    next: "Clear the boxes of what it should not do. Then you log in at Microsoft.",
     allow: "Allow and log in",
     deny: "Deny",
 };
 
 const KOREAN: Words = Words {
     consent_title: "접근을 허용할까요?",
-    asks: "{client}에서 내 {service}을(를) 사용하려고 합니다",
+    asks: "{client}에서 내 {service}에 접근하려고 합니다",
     application: "애플리케이션",
     unverified: "애플리케이션이 스스로 정한 이름이며, 확인되지 않았습니다.",
     documented: "{host}에서 제공한 정보입니다.",
     back_to: "완료 후 돌아갈 곳",
     local: "이 기기의 프로그램으로 돌아갑니다. 신뢰하는 프로그램에서 방금 직접 시작한 경우에만 계속하세요.",
     may: "{service}에서 허용할 작업",
-    next: "다음 단계에서 Microsoft에 로그인합니다. 허용하지 않을 항목은 선택을 해제하세요.",
+    next: "허용하지 않을 항목은 선택을 해제하세요. 다음 단계에서 Microsoft에 로그인합니다.",
     allow: "허용하고 로그인",
     deny: "거부",
 };

@@ -77,3 +77,82 @@ pub(super) fn sweep(connection: &mut Connection, now: Seconds) -> rusqlite::Resu
     transaction.commit()?;
     Ok(swept)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::schema;
+    use super::*;
+
+    const NOW: Seconds = 1_000_000_000;
+    const DAY: Seconds = 24 * 3600;
+
+    fn database() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::bring_up_to_date(&mut connection, Path::new("memory")).unwrap();
+        connection.execute_batch("INSERT INTO users VALUES ('u', 't', 'o', 'n', 'n', 0)").unwrap();
+        connection
+    }
+
+    fn count(connection: &Connection, table: &str) -> i64 {
+        connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn what_has_expired_goes_and_what_has_not_stays() {
+        for (table, insert, end) in [
+            ("questions", "INSERT INTO questions VALUES (x'01', x'01', '', ?1)", 0),
+            ("logins", "INSERT INTO logins VALUES (x'01', x'01', '', NULL, x'01', x'01', ?1)", 0),
+            ("codes", "INSERT INTO codes VALUES (x'01', '', 'u', 'a', ?1, NULL)", 3600),
+            (
+                "grants",
+                "INSERT INTO grants VALUES (x'01', 'u', 'c', 'mail', '', 'a', 0, ?1, NULL, NULL, NULL, NULL)",
+                0,
+            ),
+            ("client_documents", "INSERT INTO client_documents VALUES ('https://x/y', '', ?1)", 0),
+            ("consents", "INSERT INTO consents VALUES (x'01', 'c', 'r', 'mail', 'u', '', ?1)", 0),
+            ("clients", "INSERT INTO clients VALUES ('never used', NULL, '', '[]', 1, ?1, NULL)", DAY),
+            ("clients", "INSERT INTO clients VALUES ('idle', NULL, '', '[]', 1, 0, ?1)", 90 * DAY),
+            ("entra_tokens", "INSERT INTO entra_tokens VALUES ('u', 'a', x'01', 1, ?1)", 3600),
+            ("audit", "INSERT INTO audit VALUES (NULL, ?1, 'x', NULL, NULL, NULL)", 90 * DAY),
+        ] {
+            for (from, left) in [(NOW - end, 1), (NOW - end - 1, 0)] {
+                let mut connection = database();
+                connection.execute(insert, [from]).unwrap();
+                assert_eq!(sweep(&mut connection, NOW).unwrap(), Swept::Whole);
+                assert_eq!(count(&connection, table), left, "{insert} {from}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_grant_takes_its_tokens_along_and_keeps_the_login_that_it_rests_on() {
+        let mut connection = database();
+        connection
+            .execute_batch(
+                "INSERT INTO entra_tokens VALUES ('u', 'a', x'01', 1, 0);
+                 INSERT INTO grants VALUES (x'01', 'u', 'c', 'mail', '', 'a', 0, 1000000000, NULL, NULL, NULL, NULL);
+                 INSERT INTO access_tokens VALUES (x'01', x'01', '', 0, 2000000000)",
+            )
+            .unwrap();
+        for (now, left) in [(NOW, 1), (NOW + 1, 0)] {
+            sweep(&mut connection, now).unwrap();
+            let all = ["grants", "access_tokens", "entra_tokens"].map(|table| count(&connection, table));
+            assert_eq!(all, [left; 3]);
+        }
+    }
+
+    #[test]
+    fn much_is_removed_in_parts_and_the_trail_has_a_length() {
+        let mut connection = database();
+        let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) INSERT INTO";
+        connection.execute(&format!("{fill} questions SELECT CAST(i AS BLOB), x'01', '', 0 FROM n"), [501]).unwrap();
+        let longer = AUDIT_ROWS + 10;
+        connection.execute(&format!("{fill} audit SELECT i, ?2, 'x', NULL, NULL, NULL FROM n"), [longer, NOW]).unwrap();
+        assert_eq!(sweep(&mut connection, NOW).unwrap(), Swept::Partly);
+        assert_eq!((count(&connection, "questions"), count(&connection, "audit")), (1, AUDIT_ROWS));
+        assert_eq!(sweep(&mut connection, NOW).unwrap(), Swept::Whole);
+        assert_eq!(count(&connection, "questions"), 0);
+    }
+}

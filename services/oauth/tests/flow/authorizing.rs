@@ -92,7 +92,7 @@ async fn what_is_wrong_otherwise_is_told_to_the_client_with_its_state_and_our_na
 
 #[tokio::test]
 async fn a_service_is_meant_by_its_address_however_it_is_written() {
-    let world = World::with(&[("OAUTH_DEFAULT_RESOURCE", "teams")]).await;
+    let world = World::with(&[("OAUTH_DEFAULT_RESOURCE", "teams"), ("MAIL_DEFAULT_SCOPES", "mail.write")]).await;
     let client = world.register(CALLBACK).await;
     for resource in [
         "https://mail.example.com",
@@ -107,6 +107,8 @@ async fn a_service_is_meant_by_its_address_however_it_is_written() {
     let unsaid = but(but(wish(&client), "resource", None), "scope", None);
     let page = world.get(&authorize(&unsaid)).await;
     assert_eq!(page.scopes(), ["chats.read", "chats.send"], "the default service, with its default scopes");
+    let page = world.get(&authorize(&but(wish(&client), "scope", None))).await;
+    assert_eq!(page.scopes(), ["mail.read", "mail.write"], "as the operator decided");
 }
 
 #[tokio::test]

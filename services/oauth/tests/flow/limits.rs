@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use crate::world::{CALLBACK, World, authorize, but, post, wish};
+use crate::world::{Browser, CALLBACK, World, authorize, but, post, wish};
 
 fn registration() -> Request<Body> {
     let body = json!({ "redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none" }).to_string();
@@ -56,6 +56,50 @@ async fn what_is_longer_than_anything_sensible_is_refused() {
     let uri = format!("https://app.example/{long}");
     let answer = world.register_as(json!({ "redirect_uris": [uri] })).await;
     assert_eq!((answer.status, answer.error().as_str()), (400, "invalid_redirect_uri"));
+}
+
+#[tokio::test]
+async fn questions_and_logins_have_a_limit_and_what_is_under_way_goes_on() {
+    let world = World::new().await;
+    let client = world.register(CALLBACK).await;
+    let mut browser = Browser::default();
+    let page = browser.get(&world, &authorize(&wish(&client))).await;
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO";
+    let later = world.clock.now() + 600;
+    let questions = format!("{fill} questions SELECT CAST(i AS BLOB), x'01', '', ?1 FROM n");
+    world.database().execute(&questions, [later]).unwrap();
+    let refused = world.get(&authorize(&wish(&client))).await;
+    assert_eq!((refused.status, refused.header("location")), (503, None));
+    let to_entra = browser.allow(&world, &page).await;
+    let logins = format!("{fill} logins SELECT CAST(i AS BLOB), x'01', '', NULL, x'01', x'01', ?1 FROM n");
+    world.database().execute(&logins, [later]).unwrap();
+    world.database().execute("DELETE FROM questions", []).unwrap();
+    let mut other = Browser::default();
+    let page = other.get(&world, &authorize(&wish(&client))).await;
+    assert_eq!(other.answer(&world, &page, "allow", &["mail.read"]).await.status, 503);
+    let back = world.entra.log_in(to_entra.location());
+    assert!(browser.get(&world, crate::world::path_of(&back)).await.parameters().contains_key("code"));
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_keep_up_is_told_as_such_and_works_on_afterwards() {
+    let world = World::new().await;
+    let lock = world.database();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut all = tokio::task::JoinSet::new();
+    let world = std::sync::Arc::new(world);
+    for _ in 0..1200 {
+        let world = world.clone();
+        all.spawn(async move { world.send(registration()).await });
+    }
+    let refused = all.join_next().await.unwrap().unwrap();
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("2")));
+    lock.execute_batch("COMMIT").unwrap();
+    let mut kept = 0;
+    while let Some(answer) = all.join_next().await {
+        kept += usize::from(answer.unwrap().status == 201);
+    }
+    assert!(kept >= 1024, "those that waited were served: {kept}");
 }
 
 #[tokio::test]

@@ -67,6 +67,11 @@ impl App {
     }
 
     pub(crate) fn redeem(&self, code: &str, changes: &[Change<'_>]) -> Answer {
+        self.try_redeem(code, changes).unwrap()
+    }
+
+    /// As `redeem`, but gives no answer when there is none.
+    pub(crate) fn try_redeem(&self, code: &str, changes: &[Change<'_>]) -> Option<Answer> {
         let usual = [
             ("grant_type", "authorization_code"),
             ("client_id", &self.id),
@@ -75,7 +80,7 @@ impl App {
             ("redirect_uri", REDIRECT),
             ("code_verifier", VERIFIER),
         ];
-        self.token(&changed(&usual, changes), &[FORM]).unwrap()
+        self.token(&changed(&usual, changes), &[FORM])
     }
 
     pub(crate) fn refresh(&self, token: &str, changes: &[Change<'_>]) -> Answer {
@@ -90,19 +95,6 @@ impl App {
 
     pub(crate) fn token(&self, body: &str, headers: &[&str]) -> Option<Answer> {
         send(&self.fake.base(), "POST", &format!("/{TENANT}/oauth2/v2.0/token"), headers, body)
-    }
-
-    /// As `redeem`, but gives no answer when there is none.
-    pub(crate) fn try_redeem(&self, code: &str) -> Option<Answer> {
-        let pairs = [
-            ("grant_type", "authorization_code"),
-            ("client_id", &self.id),
-            ("client_secret", &self.secret),
-            ("code", code),
-            ("redirect_uri", REDIRECT),
-            ("code_verifier", VERIFIER),
-        ];
-        self.token(&form(&pairs), &[FORM])
     }
 
     /// A whole login.

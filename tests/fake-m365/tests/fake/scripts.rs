@@ -13,8 +13,8 @@ fn a_lost_answer_has_done_its_work_and_a_hang_up_has_not() {
     let code = app.code();
     app.fake.script(Script::once(Place::Redeem, Then::HangUp));
     app.fake.script(Script::once(Place::Redeem, Then::LoseAnswer));
-    assert!(app.try_redeem(&code).is_none());
-    assert!(app.try_redeem(&code).is_none());
+    assert!(app.try_redeem(&code, &[]).is_none());
+    assert!(app.try_redeem(&code, &[]).is_none());
     assert_eq!(app.redeem(&code, &[]).status, 400);
     assert_eq!(app.broken(), [Rule::CodeOnce]);
     let statuses: Vec<_> = app.fake.log().into_iter().rev().take(3).map(|entry| entry.status).collect();
