@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use crate::binaries;
 use crate::cell::{Cell, is_root};
@@ -149,11 +151,25 @@ impl Setup {
     }
 }
 
-/// A port that is free now. It may be taken before it is used, by anyone but a test of this process.
+/// Below those that systems give to whoever asks for any (Linux: from 32,768, macOS: from 49,152).
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// The same number in UDP, for as long as this process lives: no other test takes it.
+static CLAIMED: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+
+/// A port that is free, and that no other test gets.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
-    listener.local_addr().expect("it is bound").port()
+    let mut claimed = CLAIMED.lock().expect("nobody panics with it");
+    let first = usize::try_from(std::process::id()).expect("a number of 32 bits") * 97 % PORTS.len();
+    for port in PORTS.cycle().skip(first).take(PORTS.len()) {
+        let Ok(claim) = UdpSocket::bind(("127.0.0.1", port)) else { continue };
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            claimed.push(claim);
+            return port;
+        }
+    }
+    panic!("the loopback has no free port within {PORTS:?}")
 }
 
 /// The program where everyone can run it: itself, or a copy where its directories are closed to others.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::{Response, Setup, Signal, Stack, over_tcp, supervisor};
+use e2e::{Response, Setup, Signal, Stack, User, free_port, over_tcp, supervisor};
 use nix::sys::signal::killpg;
 use nix::unistd::Pid;
 
@@ -34,8 +34,12 @@ pub(crate) fn installed() -> PathBuf {
 impl Stand {
     /// The shipped sandbox; `login` is `page` or `auto`, `change` may edit the file.
     pub(crate) fn prepare(login: &str, change: impl FnOnce(String) -> String) -> Self {
-        let ports = free_ports();
-        let mut setup = Setup::of("").env("TENANT_LOGIN", login);
+        Self::prepare_as(User::Current, login, change)
+    }
+
+    pub(crate) fn prepare_as(user: User, login: &str, change: impl FnOnce(String) -> String) -> Self {
+        let ports: Vec<u16> = PORTS.iter().map(|_| free_port()).collect();
+        let mut setup = Setup::of("").as_user(user).env("TENANT_LOGIN", login);
         for (name, port) in PORTS.iter().zip(&ports) {
             setup = setup.env(&format!("{name}_PORT"), &port.to_string());
         }
@@ -110,10 +114,4 @@ impl Stand {
         assert!(well, "{name} ended with {ended:?}\n--- stdout\n{out}\n--- stderr\n{err}");
         out
     }
-}
-
-/// Different ones: all are held until all are known.
-fn free_ports() -> Vec<u16> {
-    let held: Vec<_> = PORTS.iter().map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    held.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
 }
