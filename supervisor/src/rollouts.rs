@@ -43,30 +43,34 @@ fn seconds(millis: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) fn example(number: u64, result: Option<RolloutResult>) -> RolloutSnapshot {
     use supervisor_core::{SeenOff, Time};
+    RolloutSnapshot {
+        number,
+        cause: "asked to restart".to_owned(),
+        asked: Time(0),
+        phase: RolloutPhase::Over,
+        result,
+        reason: Some("generation 2: exited with code 1 after 50ms".to_owned()),
+        instance: 0,
+        from: 1,
+        to: 2,
+        waited: Some(0),
+        starting: Some(700),
+        baking: Some(2_000),
+        draining: Some(1_240),
+        seen_off: Some(SeenOff { drained: 40, cut: 2 }),
+        leaving: Vec::new(),
+        took: Some(2_700),
+    }
+}
 
+#[cfg(test)]
+mod tests {
     use super::*;
 
     fn rollout(phase: RolloutPhase, result: Option<RolloutResult>) -> RolloutSnapshot {
-        RolloutSnapshot {
-            number: 1,
-            cause: "asked to restart".to_owned(),
-            asked: Time(0),
-            phase,
-            result,
-            reason: Some("generation 2: exited with code 1 after 50ms".to_owned()),
-            instance: 0,
-            from: 1,
-            to: 2,
-            waited: Some(0),
-            starting: Some(700),
-            baking: Some(2_000),
-            draining: Some(1_240),
-            seen_off: Some(SeenOff { drained: 40, cut: 2 }),
-            leaving: Vec::new(),
-            took: Some(2_700),
-        }
+        RolloutSnapshot { phase, ..example(1, result) }
     }
 
     #[test]

@@ -200,3 +200,65 @@ fn a_restart_tells_each_phase_and_ends_when_the_old_generation_is_gone() {
     let row: Vec<&str> = hard.stdout.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     assert_eq!(row[..5], ["t", "restarted", "3", "->", "4"], "{}", hard.stdout);
 }
+
+#[test]
+fn case_38_a_listener_that_a_service_shuts_is_open_again_at_once_and_that_is_told() {
+    let port = free_port();
+    let toml = format!(
+        "[services.t]\ncommand = './puppet listen --inherited --notify'\nport = {port}\n\
+         ready = {{ notify = true }}\nrollout = {{ handoff = 'socket' }}\n"
+    );
+    let stack = Setup::of(&toml).start();
+    let pid = stack.pid("t");
+    for round in 1..=3 {
+        let shut = over_tcp(("127.0.0.1", port), "GET", "/shut", &[]).expect("it answers");
+        assert_eq!(shut.status, 200);
+        let again = eventually("an answer after that", || over_tcp(("127.0.0.1", port), "GET", "/", &[]).ok());
+        assert_eq!((again.status, stack.pid("t")), (200, pid), "round {round}");
+    }
+    let told = |kind: &str| stack.cli(&["events", "--kind", kind, "t"]).succeeded().stdout;
+    let line = eventually("the event", || Some(told("listener")).filter(|text| !text.is_empty()));
+    assert!(line.contains("somebody had shut the held socket `http`; it is open again"), "{line}");
+    // While nobody decides, nobody can see to it; the next control does.
+    over_tcp(("127.0.0.1", port), "GET", "/", &[]).expect("it answers");
+    let control = stack.control();
+    send(control, Signal::SIGSTOP);
+    over_tcp(("127.0.0.1", port), "GET", "/shut", &[]).expect("it answers");
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "it is shut for everybody");
+    send(control, Signal::SIGKILL);
+    eventually("the next control to open it", || over_tcp(("127.0.0.1", port), "GET", "/", &[]).ok());
+    assert_eq!(stack.pid("t"), pid);
+}
+
+#[test]
+fn what_a_service_uses_is_that_of_all_its_generations_and_rollouts_are_counted() {
+    let port = free_port();
+    let stack = Setup::of(&kit(port, "")).start();
+    let value = |name: &str| {
+        let text = String::from_utf8_lossy(&stack.get("/metrics").body).into_owned();
+        let line = text.lines().find(|line| line.starts_with(&format!("supervisor_service_{name} ")));
+        line.and_then(|line| line.rsplit(' ').next().map(str::to_owned))
+    };
+    let labelled = |name: &str| value(&format!("{name}{{service=\"t\"}}"));
+    let mut client = Client::connected(port);
+    client.send("POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 4\r\n\r\nab");
+    // The first answer says that the first generation has the connection.
+    let mut other = Client::connected(port);
+    other.send("GET /generation HTTP/1.1\r\nhost: t\r\n\r\n");
+    other.until("\r\n\r\n1");
+    stack.cli(&["restart", "t", "--no-wait"]).succeeded();
+    stack.wait_until("t", "the switch", |service| service.0["rollout"]["phase"] == "draining");
+    eventually("both generations to be measured", || (labelled("processes").as_deref() == Some("2")).then_some(()));
+    assert_eq!(labelled("generations").as_deref(), Some("2"));
+    client.send("cd");
+    client.until("\r\n\r\n4");
+    drop((client, other));
+    stack.wait_until("t", "the end of the drain", |service| service.0["rollout"]["phase"] == "over");
+    assert_eq!(value("rollouts_total{service=\"t\",result=\"done\"}").as_deref(), Some("1"));
+    assert_eq!(labelled("rollout_seconds_count").as_deref(), Some("1"));
+    assert_eq!(
+        (labelled("drained_connections_total"), labelled("cut_connections_total")),
+        (Some("2".into()), Some("0".into()))
+    );
+    assert_eq!(labelled("generations").as_deref(), Some("1"));
+}

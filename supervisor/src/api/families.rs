@@ -15,7 +15,7 @@ use supervisor_core::{HealthStatus, ServiceName, ServiceSnapshot, State, Time};
 use supervisor_logs::Stats;
 
 use super::render;
-use crate::control::{Instruments, PROBE_BUCKETS_MS, Tally, View};
+use crate::control::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUCKETS_MS, Tally, View};
 use crate::resources::{Sample, Usage};
 
 /// Everything that one answer is made of, as it was at one moment.
@@ -62,6 +62,7 @@ const fn counter<F>(name: &'static str, help: &'static str, value: F) -> Family<
 
 type OfRole = fn(&Usage) -> Option<Number>;
 type OfService = fn(&One<'_>) -> Option<Number>;
+type OfTally = fn(&Tally) -> u64;
 
 const STATES: [State; 11] = [
     State::Stopped,
@@ -83,6 +84,11 @@ const OF_A_ROLE: &[Family<OfRole>] = &[
     gauge("role_open_fds", "Its open file descriptors", |used| used.open_fds.map(Whole)),
 ];
 
+const SEEN_OFF: [(&str, &str, OfTally); 2] = [
+    ("service_drained_connections", "Connections that old generations served to their end", |tally| tally.drained),
+    ("service_cut_connections", "Connections that old generations had to cut", |tally| tally.cut),
+];
+
 const OF_A_SERVICE: &[Family<OfService>] = &[
     gauge("service_up", "Whether it has a process", |one| Some(flag(one.pid().is_some()))),
     gauge("service_ready", "Whether it is ready, or completed with success", |one| {
@@ -91,6 +97,9 @@ const OF_A_SERVICE: &[Family<OfService>] = &[
     gauge("service_wanted", "Whether it is wanted up", |one| Some(flag(one.snapshot.wanted))),
     counter("service_starts", "Starts, ever", |one| Some(Whole(one.snapshot.generation))),
     counter("service_restarts", "Restarts since it was last started by hand", |one| Some(Whole(one.snapshot.restarts))),
+    gauge("service_generations", "Generations of which something lives", |one| {
+        Some(Whole(u64::try_from(one.snapshot.generations.len()).unwrap_or(u64::MAX)))
+    }),
     gauge("service_uptime_seconds", "Time since its process was started", |one| {
         one.pid().and(one.snapshot.run.as_ref()).map(|run| Seconds(one.now.since(run.started)))
     }),
@@ -182,12 +191,45 @@ impl Scrape {
                 encoder.encode_histogram::<NoLabelSet>(seconds(tries.sum_ms), count, &buckets, None)?;
             }
         }
+        self.rolled(encoder)?;
         let help = "Tries of its checks that failed";
         let mut family = encoder.encode_descriptor("service_probe_failures", help, None, MetricType::Counter)?;
         for (name, tally) in &self.tallies {
             for (check, tries) in &tally.probes {
                 let labels = [("service", name.as_str()), ("check", check)];
                 put(MetricType::Counter, family.encode_family(&labels)?, &Whole(tries.failed))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Scrape {
+    fn rolled(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Its rollouts, by what came of them";
+        let mut family = encoder.encode_descriptor("service_rollouts", help, None, MetricType::Counter)?;
+        for (name, tally) in &self.tallies {
+            for (result, count) in &tally.rollouts.results {
+                let labels = [("service", name.as_str()), ("result", result)];
+                put(MetricType::Counter, family.encode_family(&labels)?, &Whole(*count))?;
+            }
+        }
+        let help = "Time from the request for a rollout until the new generation served";
+        let mut family = encoder.encode_descriptor("service_rollout_seconds", help, None, MetricType::Histogram)?;
+        for (name, Tally { rollouts, .. }) in &self.tallies {
+            let count = rollouts.buckets.iter().sum();
+            if count > 0 {
+                let bounds = ROLLOUT_BUCKETS_MS.iter().map(|ms| seconds(*ms)).chain([f64::INFINITY]);
+                let buckets: Vec<(f64, u64)> = bounds.zip(rollouts.buckets).collect();
+                let labels = [("service", name.as_str())];
+                let mut encoder = family.encode_family(&labels)?;
+                encoder.encode_histogram::<NoLabelSet>(seconds(rollouts.sum_ms), count, &buckets, None)?;
+            }
+        }
+        for (name, help, value) in SEEN_OFF {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (name, tally) in &self.tallies {
+                put(MetricType::Counter, family.encode_family(&[("service", name.as_str())])?, &Whole(value(tally)))?;
             }
         }
         Ok(())

@@ -217,6 +217,7 @@ fn headline(note: &Note) -> (&'static str, Tone) {
         Kind::Probe if note.passed == Some(true) => ("probe ok", Tone::Good),
         Kind::Probe => ("probe bad", Tone::Busy),
         Kind::Gap => ("gap", Tone::Bad),
+        Kind::Listener => ("listener", Tone::Bad),
         Kind::Request | Kind::Reload | Kind::Rollout | Kind::Supervisor | Kind::Control | Kind::Other => {
             (note.kind.as_str(), Tone::Plain)
         }

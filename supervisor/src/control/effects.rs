@@ -12,7 +12,6 @@ use supervisor_logs::{Compression, Feed, Settings};
 use tokio::sync::oneshot;
 
 use super::link::Purpose;
-use super::listeners::{Listener, listener_name};
 use super::notify;
 use super::prepare::{self, Order, Prepared, RunRecord, held_name, record_key};
 use super::probe::{self, Target};
@@ -67,6 +66,7 @@ impl Control {
                 self.ask_keeper("remember", &Request::Put { key, value });
             }
             Command::Ended { service, exit, cause } => {
+                self.count_seen_off(&service, &exit);
                 self.history.ended(&service, &exit, &cause);
             }
             Command::Report(transition) => {
@@ -78,7 +78,10 @@ impl Control {
                 self.ask_keeper("forget a service", &Request::Delete { key });
                 self.forget_service(&service);
             }
-            Command::Rollout { service, rollout } => self.history.rollout(&service, &rollout),
+            Command::Rollout { service, rollout } => {
+                self.count_rollout(&service, &rollout);
+                self.history.rollout(&service, &rollout);
+            }
             Command::FinishShutdown => self.down = true,
         }
     }
@@ -144,7 +147,8 @@ impl Control {
             }
         };
         let service = prepared.record.service.clone();
-        self.listeners.entry(service).or_default().append(&mut prepared.new_listeners);
+        self.listeners.entry(service.clone()).or_default().append(&mut prepared.new_listeners);
+        self.guard_listeners(&service);
         let new = Run::fresh(run, &mut prepared, &self.places);
         self.runs.insert(run, new);
         self.attach(run);
@@ -167,17 +171,6 @@ impl Control {
             }
         }
         self.happen(Event::SpawnFailed { run, failure });
-    }
-
-    fn hold_listener(&mut self, service: &ServiceName, listener: &Listener) {
-        let names = vec![listener_name(service, &listener.name)];
-        let held = listener
-            .fd
-            .try_clone()
-            .and_then(|fd| self.link.send(Purpose::Note("hold a listener"), &Request::Hold { names }, &[fd]));
-        if let Err(error) = held {
-            tracing::warn!(%service, %error, "a listener will not outlive this control");
-        }
     }
 
     /// Lets the pump begin with the output of a run.
@@ -341,24 +334,6 @@ impl Control {
         let names = ["out", "err", "notify"].map(|what| held_name(number, what)).to_vec();
         self.ask_keeper("drop what a run had", &Request::Drop { names });
         self.ask_keeper("forget a run", &Request::Delete { key: record_key(number) });
-    }
-
-    fn close_listeners(&mut self, service: &ServiceName) {
-        let Some(listeners) = self.listeners.remove(service) else { return };
-        let names = listeners.iter().map(|listener: &Arc<Listener>| listener_name(service, &listener.name)).collect();
-        self.drop_listeners(names);
-    }
-
-    pub(crate) fn drop_listeners(&mut self, names: Vec<String>) {
-        if !names.is_empty() {
-            self.ask_keeper("close listeners", &Request::Drop { names });
-        }
-    }
-
-    /// The keeper holds it for this service from now on.
-    pub(crate) fn take_listener(&mut self, service: &ServiceName, listener: Listener) {
-        self.hold_listener(service, &listener);
-        self.listeners.entry(service.clone()).or_default().push(Arc::new(listener));
     }
 }
 

@@ -76,6 +76,10 @@ impl History {
         self.journal.note(note.of(service, rollout.to));
     }
 
+    pub(crate) fn listener(&self, service: &ServiceName, cause: &str) {
+        self.journal.note(Note::new(timestamp::now(), Kind::Listener, cause).of(service, 0));
+    }
+
     pub(crate) fn ended(&mut self, service: &ServiceName, exit: &ExitReport, cause: &str) {
         let unborn = exit.pid == 0;
         if unborn && self.unborn.get(service).is_some_and(|before| before == cause) {

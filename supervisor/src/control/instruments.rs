@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use supervisor_core::{Event, ExitReport, ProbeOutcome, ServiceName};
+use supervisor_core::{Event, ExitReport, ProbeOutcome, RolloutResult, RolloutSnapshot, SeenOff, ServiceName};
 use supervisor_logs::Pump;
 
 use super::run_loop::Control;
@@ -13,6 +13,8 @@ use crate::signals;
 
 /// Upper bounds in milliseconds of the buckets of a try's duration; a probe's usual timeout is 2 s.
 pub(crate) const PROBE_BUCKETS_MS: [u64; 10] = [1, 5, 10, 50, 100, 250, 500, 1000, 2000, 5000];
+/// Upper bounds in milliseconds of the buckets of a rollout's duration, which holds a start and a bake.
+pub(crate) const ROLLOUT_BUCKETS_MS: [u64; 9] = [100, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000];
 /// So many checks, or ways to end, of one service are told apart; further ones are counted together.
 const MAX_KINDS: usize = 16;
 const FURTHER: &str = "other";
@@ -32,6 +34,23 @@ pub(crate) struct Tally {
     pub(crate) exits: BTreeMap<String, u64>,
     /// By check.
     pub(crate) probes: BTreeMap<String, Tries>,
+    pub(crate) rollouts: Rollouts,
+    /// Connections that generations have seen off, by their own words.
+    pub(crate) drained: u64,
+    pub(crate) cut: u64,
+}
+
+/// Rollouts that are over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Rollouts {
+    /// One that had done well and was taken back later counts for both.
+    pub(crate) results: BTreeMap<&'static str, u64>,
+    /// Of those that have done well, from the request on.
+    pub(crate) sum_ms: u64,
+    /// As those of `Tries`, with `ROLLOUT_BUCKETS_MS`.
+    pub(crate) buckets: [u64; ROLLOUT_BUCKETS_MS.len() + 1],
+    /// The last one that was counted, and as what.
+    last: Option<(u64, RolloutResult)>,
 }
 
 /// Tries of one check.
@@ -75,11 +94,36 @@ impl Tally {
 
     pub(crate) fn probed(&mut self, check: &str, took_ms: u64, outcome: &ProbeOutcome) {
         let tries = self.probes.entry(kind(&self.probes, check)).or_default();
-        let bucket = PROBE_BUCKETS_MS.iter().position(|bound| took_ms <= *bound).unwrap_or(PROBE_BUCKETS_MS.len());
-        tries.buckets[bucket] += 1;
+        tries.buckets[bucket(&PROBE_BUCKETS_MS, took_ms)] += 1;
         tries.sum_ms = tries.sum_ms.saturating_add(took_ms);
         tries.failed += u64::from(*outcome != ProbeOutcome::Passed);
     }
+}
+
+impl Rollouts {
+    /// It may be told several times what has come of one.
+    fn told(&mut self, rollout: &RolloutSnapshot) {
+        let Some(result) = rollout.result.filter(|result| self.last != Some((rollout.number, *result))) else { return };
+        self.last = Some((rollout.number, result));
+        *self.results.entry(word(result)).or_default() += 1;
+        if let (RolloutResult::Done, Some(took)) = (result, rollout.took) {
+            self.buckets[bucket(&ROLLOUT_BUCKETS_MS, took)] += 1;
+            self.sum_ms = self.sum_ms.saturating_add(took);
+        }
+    }
+}
+
+fn word(result: RolloutResult) -> &'static str {
+    match result {
+        RolloutResult::Done => "done",
+        RolloutResult::RolledBack => "rolled-back",
+        RolloutResult::Superseded => "superseded",
+        RolloutResult::Abandoned => "abandoned",
+    }
+}
+
+fn bucket(bounds: &[u64], took_ms: u64) -> usize {
+    bounds.iter().position(|bound| took_ms <= *bound).unwrap_or(bounds.len())
 }
 
 fn kind<T>(known: &BTreeMap<String, T>, name: &str) -> String {
@@ -124,6 +168,20 @@ impl Control {
         }
     }
 
+    pub(crate) fn count_rollout(&self, service: &ServiceName, rollout: &RolloutSnapshot) {
+        self.instruments.lock().entry(service.clone()).or_default().rollouts.told(rollout);
+    }
+
+    /// What a generation has said of its connections.
+    pub(crate) fn count_seen_off(&self, service: &ServiceName, exit: &ExitReport) {
+        if let Some(SeenOff { drained, cut }) = exit.seen_off {
+            let mut tallies = self.instruments.lock();
+            let tally = tallies.entry(service.clone()).or_default();
+            tally.drained = tally.drained.saturating_add(drained);
+            tally.cut = tally.cut.saturating_add(cut);
+        }
+    }
+
     fn tally(&self, run: u64, change: impl FnOnce(&mut Tally)) {
         if let Some(service) = self.service_of(run) {
             change(self.instruments.lock().entry(service).or_default());
@@ -164,6 +222,24 @@ mod tests {
         assert_eq!(tally.exits["0"], 201);
         assert_eq!(tally.exits.values().sum::<u64>(), 400);
         assert!(tally.exits[FURTHER] > 180);
+    }
+
+    #[test]
+    fn a_rollout_counts_once_for_each_result_however_often_it_is_told() {
+        let mut rollouts = Rollouts::default();
+        let mut tell = |number, result, took| {
+            let mut told = crate::rollouts::example(number, result);
+            told.took = took;
+            rollouts.told(&told);
+        };
+        tell(1, None, None);
+        tell(1, Some(RolloutResult::Done), Some(2_400));
+        tell(1, Some(RolloutResult::Done), Some(2_400));
+        tell(1, Some(RolloutResult::RolledBack), Some(2_400));
+        tell(2, Some(RolloutResult::RolledBack), Some(9));
+        tell(3, Some(RolloutResult::Done), Some(400_000));
+        assert_eq!(rollouts.results, BTreeMap::from([("done", 2), ("rolled-back", 2)]));
+        assert_eq!((rollouts.sum_ms, rollouts.buckets), (402_400, [0, 0, 0, 1, 0, 0, 0, 0, 0, 1]));
     }
 
     #[test]

@@ -1,23 +1,27 @@
-//! Listeners of services: made, named, recognised.
+//! Listeners of services: made, named, recognised, handed to the keeper and let go of.
 //! Not here: who inherits them (`prepare`), how long they are held (the core says).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, listen, setsockopt, socket, sockopt,
 };
 use supervisor_core::{Failure, ServiceName};
+use supervisor_keeper::Request;
 
+use super::hangup::Guard;
+use super::link::Purpose;
 use super::prepare::Order;
+use super::run_loop::Control;
 use crate::config::{Handoff, Launch};
 use crate::platform;
 
 /// Clients wait in a queue this long while nobody accepts; the kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 /// So often a port that nobody is seen to hold is tried again, and this long after.
 const TRIES: u32 = 25;
 const PAUSE: Duration = Duration::from_millis(10);
@@ -29,24 +33,62 @@ pub(crate) struct Listener {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
     pub(crate) fd: OwnedFd,
+    /// Notices when somebody shuts it.
+    pub(crate) guard: OnceLock<Guard>,
 }
 
 impl Listener {
+    pub(crate) fn new(name: &str, address: SocketAddr, fd: OwnedFd) -> Self {
+        Self { name: name.to_owned(), address, fd, guard: OnceLock::new() }
+    }
+
     /// One that is held by the keeper; `None` when it is no TCP listener.
     pub(crate) fn held(name: &str, fd: OwnedFd) -> Option<Self> {
         let fd = std::net::TcpListener::from(fd);
         let address = fd.local_addr().ok()?;
-        Some(Self { name: name.to_owned(), address, fd: fd.into() })
+        Some(Self::new(name, address, fd.into()))
     }
 
     /// The same, by another name.
     pub(crate) fn under(&self, name: &str) -> Option<Self> {
-        Some(Self { name: name.to_owned(), address: self.address, fd: self.fd.try_clone().ok()? })
+        Some(Self::new(name, self.address, self.fd.try_clone().ok()?))
     }
 
     /// This launch wants just this listener to be held.
     pub(crate) fn fits(&self, launch: &Launch) -> bool {
         held_addresses(launch).any(|(name, address)| name == self.name && address == self.address)
+    }
+}
+
+impl Control {
+    pub(crate) fn hold_listener(&mut self, service: &ServiceName, listener: &Listener) {
+        let names = vec![listener_name(service, &listener.name)];
+        let held = listener
+            .fd
+            .try_clone()
+            .and_then(|fd| self.link.send(Purpose::Note("hold a listener"), &Request::Hold { names }, &[fd]));
+        if let Err(error) = held {
+            tracing::warn!(%service, %error, "a listener will not outlive this control");
+        }
+    }
+
+    pub(crate) fn close_listeners(&mut self, service: &ServiceName) {
+        let Some(listeners) = self.listeners.remove(service) else { return };
+        let names = listeners.iter().map(|listener: &Arc<Listener>| listener_name(service, &listener.name)).collect();
+        self.drop_listeners(names);
+    }
+
+    pub(crate) fn drop_listeners(&mut self, names: Vec<String>) {
+        if !names.is_empty() {
+            self.ask_keeper("close listeners", &Request::Drop { names });
+        }
+    }
+
+    /// The keeper holds it for this service from now on.
+    pub(crate) fn take_listener(&mut self, service: &ServiceName, listener: Listener) {
+        self.hold_listener(service, &listener);
+        self.listeners.entry(service.clone()).or_default().push(Arc::new(listener));
+        self.guard_listeners(service);
     }
 }
 
@@ -91,7 +133,7 @@ pub(super) fn listeners(order: &Order) -> Result<Vec<Arc<Listener>>, Failure> {
             Handoff::Socket => {
                 let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
                 listen(&fd, backlog).map_err(|error| busy(address, &error.into()))?;
-                made.push(Arc::new(Listener { name: name.to_owned(), address, fd }));
+                made.push(Arc::new(Listener::new(name, address, fd)));
             }
         }
     }

@@ -8,6 +8,7 @@ mod door;
 mod effects;
 mod foreground;
 mod gap;
+mod hangup;
 mod helper;
 mod history;
 mod in_force;
@@ -42,7 +43,7 @@ use std::process::ExitCode;
 
 use supervisor_core::Time;
 
-pub(crate) use instruments::{Instruments, PROBE_BUCKETS_MS, Tally};
+pub(crate) use instruments::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUCKETS_MS, Tally};
 pub(crate) use operations::{Operation, OperationKind, Outcome, Part};
 pub(crate) use prepare::log_paths;
 #[cfg(test)]

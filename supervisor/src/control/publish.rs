@@ -170,6 +170,9 @@ impl Control {
         commands: &[Command],
     ) {
         self.listeners = listeners;
+        for service in self.listeners.keys().cloned().collect::<Vec<_>>() {
+            self.guard_listeners(&service);
+        }
         for (number, run) in runs {
             let lives = run.pid.is_some();
             if lives {

@@ -67,6 +67,12 @@ pub(crate) enum News {
     Drained {
         run: u64,
     },
+    /// A held listener had been shut.
+    Reopened {
+        service: ServiceName,
+        name: String,
+        times: u32,
+    },
     SocketRemoved,
     LogTrouble,
     /// Something happened to a file of the configuration.
@@ -296,6 +302,7 @@ impl Control {
             News::HelperReady { id, result, output } => self.helper_ready(id, result, output),
             News::Sorted { by_run } => self.surveyed(&by_run),
             News::Drained { run } => self.drained(run),
+            News::Reopened { service, name, times } => self.reopened_listener(&service, &name, times),
             News::SocketRemoved => self.reopen_socket(),
             News::LogTrouble => self.see_log_trouble(),
             News::FilesTouched => self.files_touched(),

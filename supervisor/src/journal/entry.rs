@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Reload,
     /// A generation is replaced by the next.
     Rollout,
+    /// A held socket was shut, and is open again.
+    Listener,
     /// The supervisor as a whole.
     Supervisor,
     /// The role that decides.
@@ -56,13 +58,14 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Those that can be asked for.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::State,
         Self::Exit,
         Self::Probe,
         Self::Request,
         Self::Reload,
         Self::Rollout,
+        Self::Listener,
         Self::Supervisor,
         Self::Control,
         Self::Gap,
@@ -76,6 +79,7 @@ impl Kind {
             Self::Request => "request",
             Self::Reload => "reload",
             Self::Rollout => "rollout",
+            Self::Listener => "listener",
             Self::Supervisor => "supervisor",
             Self::Control => "control",
             Self::Gap => "gap",

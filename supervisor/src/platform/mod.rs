@@ -2,6 +2,7 @@
 //! Not here: decisions; callers say what to do when nothing is known.
 
 pub(crate) mod groups;
+mod hangup;
 mod pipes;
 mod port_holder;
 mod processes;
@@ -9,6 +10,7 @@ mod raw;
 mod usage;
 mod watches;
 
+pub(crate) use hangup::{Hangups, listens};
 pub(crate) use pipes::{output_pipe, pass_credentials};
 pub(crate) use port_holder::{Holder, port_holder};
 pub(crate) use processes::{environment_of, keep_to_ourselves, process, processes, slept_ms};

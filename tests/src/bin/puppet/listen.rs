@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, accept, recv, send};
+use nix::sys::socket::{MsgFlags, Shutdown, accept, recv, send, shutdown};
 use nix::unistd::close;
 
 use crate::args::Args;
@@ -76,8 +76,9 @@ fn serve(listener: RawFd, health: Option<&Path>) {
     loop {
         let client = match accept(listener) {
             Ok(client) => client,
-            // An inherited listener is not blocking, and waiting for it properly would need `unsafe`.
-            Err(Errno::EAGAIN) => {
+            // An inherited listener is not blocking, and waiting for it properly would need `unsafe`; one that is shut
+            // may be opened again.
+            Err(Errno::EAGAIN | Errno::EINVAL) => {
                 thread::sleep(Duration::from_millis(2));
                 continue;
             }
@@ -86,13 +87,13 @@ fn serve(listener: RawFd, health: Option<&Path>) {
         let health = health.map(Path::to_owned);
         thread::spawn(move || {
             // A client that went away ends its own connection only.
-            let _gone = converse(client, health.as_deref());
+            let _gone = converse(client, listener, health.as_deref());
             let _closed = close(client);
         });
     }
 }
 
-fn converse(client: RawFd, health: Option<&Path>) -> io::Result<()> {
+fn converse(client: RawFd, listener: RawFd, health: Option<&Path>) -> io::Result<()> {
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -112,6 +113,11 @@ fn converse(client: RawFd, health: Option<&Path>) -> io::Result<()> {
                 plain(client, "200 OK", &std::process::id().to_string())?;
             }
             None if path == "/health" => health_page(client, health)?,
+            // As a server does that takes a shared socket for its own.
+            None if path == "/shut" => {
+                shutdown(listener, Shutdown::Both)?;
+                plain(client, "200 OK", "shut")?;
+            }
             None => plain(client, "200 OK", &std::process::id().to_string())?,
         }
         if request.to_ascii_lowercase().contains("connection: close") {
