@@ -42,6 +42,7 @@ fn main() {
         println!("{:<34} {:>9} {:>9}", format!("memory KiB, {stored} stored"), idle, oauth.memory_kib());
         let redemptions = runtime.block_on(load::run(&seeded.redemptions(oauth.public), Pace::Once, lasting));
         row(&format!("redeem a code, {stored} stored"), &redemptions);
+        assert_eq!(seed::tokens(dir.path()), stored + redemptions.good, "a good answer is a stored token");
     }
     let dir = tempfile::tempdir().unwrap();
     let floor = runtime.block_on(floor::Floor::start(dir.path(), MANY));
@@ -55,7 +56,7 @@ fn main() {
 }
 
 fn row(name: &str, figures: &Figures) {
-    let Figures { per_second, p50, p99, failed } = figures;
+    let Figures { per_second, p50, p99, failed, good: _ } = figures;
     println!("{name:<34} {per_second:>9.0} {p50:>9.3} {p99:>9.3} {failed:>9}");
 }
 

@@ -62,6 +62,13 @@ pub(crate) fn seed(data: &Path, tokens: usize, codes: usize) -> Seeded {
     Seeded { credential: STANDARD.encode(format!("svc-mail:{secret}")), access, codes }
 }
 
+/// How many access tokens there are now.
+pub(crate) fn tokens(data: &Path) -> usize {
+    let database = rusqlite::Connection::open(data.join("oauth.db")).unwrap();
+    let count: i64 = database.query_row("SELECT count(*) FROM access_tokens", [], |row| row.get(0)).unwrap();
+    usize::try_from(count).unwrap()
+}
+
 impl Seeded {
     pub(crate) fn introspections(&self, at: SocketAddr) -> Arc<Vec<Question>> {
         let headers = format!("Authorization: Basic {}\r\n", self.credential);
