@@ -6,8 +6,10 @@ mod sweep;
 mod writer;
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -18,8 +20,9 @@ use crate::clock::Clock;
 use crate::place;
 use writer::{Queue, Work};
 
-/// Connections that read at once; beyond it a request waits its turn.
-const READERS: usize = 8;
+/// Connections that read at once, beyond which a request waits its turn: one for each processor within these bounds. What
+/// is read lies in memory, so more of them only take turns: 8 on two processors answered a fifth less.
+const READERS: RangeInclusive<usize> = 2..=8;
 /// How long a connection waits for another process that writes: the two generations of a rollout share the file.
 const BUSY: Duration = Duration::from_secs(5);
 /// How long folding waits for another process; if that writes on, it folds, too.
@@ -115,7 +118,9 @@ impl Store {
         schema::bring_up_to_date(&mut connection, path)?;
         let queue =
             writer::start(connection, clock).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
-        let readers = Readers { path: path.to_owned(), idle: Mutex::new(Vec::new()), permits: Semaphore::new(READERS) };
+        let processors = available_parallelism().map_or(*READERS.start(), usize::from);
+        let permits = Semaphore::new(processors.clamp(*READERS.start(), *READERS.end()));
+        let readers = Readers { path: path.to_owned(), idle: Mutex::new(Vec::new()), permits };
         Ok(Self { queue, readers: Arc::new(readers) })
     }
 

@@ -141,6 +141,32 @@ async fn a_document_that_is_too_large_elsewhere_or_not_its_own_makes_no_client()
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_answer_is_not_waited_for_for_ever() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let reach = Reach::Only(silent.local_addr().unwrap());
+    for scheme in ["http", "https"] {
+        let request = Request::get(format!("{scheme}://{HOST}/client.json")).body(Body::empty()).unwrap();
+        let question = Question { request, reach, deadline: Duration::from_millis(100), most: 1000 };
+        let refused = Fetcher::trusting(RootCertStore::empty()).ask(question).await.err().unwrap();
+        assert!(matches!(refused, FetchError::Silent { .. }), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn beyond_a_thousand_documents_one_is_asked_for_each_time() {
+    let (web, mut world) = (Web::start().await, World::new().await);
+    world.reach(&Fetcher::trusting(web.roots.clone()), Reach::Only(web.at));
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+                INSERT INTO client_documents SELECT 'https://x.example/' || i, '', ?1 FROM n";
+    world.database().execute(fill, [world.clock.now() + 600]).unwrap();
+    let client = web.put_document("/client.json");
+    for asked in [1, 2] {
+        assert_eq!(world.get(&authorize(&wish(&client))).await.status, 200);
+        assert_eq!(web.asked.load(Ordering::Relaxed), asked);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_prove_its_name_is_not_believed() {
     let (web, mut world) = (Web::start().await, World::new().await);
     world.reach(&Fetcher::trusting(RootCertStore::empty()), Reach::Only(web.at));
