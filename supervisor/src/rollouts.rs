@@ -10,6 +10,7 @@ pub(crate) fn in_words(rollout: &RolloutSnapshot) -> String {
     let span = |millis: Option<u64>| seconds(millis.unwrap_or(0));
     match (rollout.result, rollout.phase) {
         (None, RolloutPhase::Waiting) => format!("to be followed by a new generation: {cause}"),
+        (None, RolloutPhase::Starting) if *to == 0 => format!("generation {from} is stopped first: {cause}"),
         (None, RolloutPhase::Starting) => format!("generation {to} comes up beside {from}: {cause}"),
         (None, RolloutPhase::Baking) => {
             format!("generation {to} is ready after {}, and must stay so before it takes over", span(rollout.starting))

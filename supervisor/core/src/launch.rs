@@ -19,7 +19,9 @@ impl Service {
             run.stage = Stage::Spawning { arrival: Arrival::AsWanted, shown: State::Failed };
             run.cause.clone_from(&slot.cause);
         }
+        let instance = slot.instance;
         slot.phase = Phase::Up(Box::new(run));
+        self.note_start(instance);
         self.touch();
         self.announce(number, stop_rank, turn);
     }

@@ -111,11 +111,13 @@ impl Fleet {
         let first = self.graph.dependencies(place).iter().find(|&&(on, _)| rolls(on));
         let first = first.map(|&(on, condition)| Blocker::Dependency { on, condition, state: State::Rolling });
         match self.blocker(place, *free).or(first) {
-            None => {
+            None if self.services[place].may_overlap(slot) => {
                 *free -= 1;
                 let run = self.take_number();
                 self.services[place].roll(slot, run, self.graph.rank(place), turn);
             }
+            // It needs its start slot when it is gone.
+            None => self.services[place].step(slot, turn),
             Some(blocker) => {
                 let cause = self.in_words(blocker);
                 self.services[place].hold_rollout(blocker, cause);

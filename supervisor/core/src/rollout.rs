@@ -79,9 +79,7 @@ impl Service {
         if self.slots.iter().any(|slot| slot.successor.is_some()) {
             return None;
         }
-        let steady =
-            |&(instance, _): &(u32, _)| self.slots.iter().any(|slot| slot.instance == instance && slot.serves());
-        if !rollout.rolled.iter().all(steady) {
+        if !self.steady(rollout) {
             return None;
         }
         let place = self.slots.iter().position(|slot| rollout.pending.contains(&slot.instance) && slot.serves())?;
@@ -90,6 +88,13 @@ impl Service {
         let serving = slot.phase.run().map_or(0, |run| run.generation);
         let given_up = slot.leaving.iter().any(|run| run.generation > serving && !run.undying());
         (!given_up).then_some(place)
+    }
+
+    /// Every instance that was rolled serves.
+    fn steady(&self, rollout: &Rollout) -> bool {
+        let serves =
+            |&(instance, _): &(u32, _)| self.slots.iter().any(|slot| slot.instance == instance && slot.serves());
+        rollout.rolled.iter().all(serves)
     }
 
     /// It has to wait for its turn.
@@ -115,6 +120,43 @@ impl Service {
         self.slots[place].successor = Some(Box::new(successor));
         self.announce(run, stop_rank, turn);
         self.tell_rollout(turn);
+    }
+
+    /// The next generation of this instance may come up beside the one that serves.
+    pub(crate) fn may_overlap(&self, place: usize) -> bool {
+        self.slots[place].may_overlap(self.start_spec())
+    }
+
+    /// The one that serves is stopped, and started again when it is gone; the others serve meanwhile.
+    pub(crate) fn step(&mut self, place: usize, turn: &mut Turn) {
+        let Some(old) = self.slots[place].phase.run().map(|run| (run.generation, Arc::clone(&run.spec))) else {
+            return;
+        };
+        let instance = self.slots[place].instance;
+        let cause = self.rollout.as_ref().map_or_else(String::new, |rollout| rollout.facts.cause.clone());
+        self.slots[place].restart(&cause, self.want, turn);
+        if let Some(rollout) = &mut self.rollout {
+            let facts = &mut rollout.facts;
+            (facts.instance, facts.from, facts.to) = (instance, old.0, 0);
+            facts.waited = Some(turn.now.since(rollout.since));
+            facts.phase = RolloutPhase::Starting;
+            (rollout.blocker, rollout.waits, rollout.since) = (None, None, turn.now);
+            rollout.pending.remove(&instance);
+            rollout.rolled.push((instance, old.1));
+        }
+        self.tell_rollout(turn);
+    }
+
+    /// What was stopped for a rollout is started again.
+    pub(crate) fn note_start(&mut self, instance: u32) {
+        let generation = self.generation;
+        if let Some(rollout) = &mut self.rollout
+            && rollout.facts.to == 0
+            && rollout.facts.from > 0
+            && rollout.facts.instance == instance
+        {
+            rollout.facts.to = generation;
+        }
     }
 
     /// What has become of a successor.
@@ -241,7 +283,11 @@ impl Service {
 
     /// Every instance has been rolled.
     pub(crate) fn finish_rollout(&mut self, turn: &mut Turn) {
-        let done = self.rollout.as_ref().is_some_and(|rollout| rollout.pending.is_empty());
+        let alone = !self.start_spec().rollout.overlap;
+        let done = self.rollout.as_ref().is_some_and(|rollout| {
+            // One that was stopped first is not there before it serves.
+            rollout.pending.is_empty() && (!alone || self.steady(rollout))
+        });
         if done && self.slots.iter().all(|slot| slot.successor.is_none()) {
             self.end_rollout(RolloutResult::Done, "", turn);
         }

@@ -130,12 +130,13 @@ impl Service {
         self.touch();
     }
 
-    /// Someone wants it by its newest spec, in new processes: without a gap where two may run at once.
+    /// Someone wants it by its newest spec, in new processes: without a gap where two may run at once, and of several
+    /// instances one after the other in any case.
     pub(crate) fn restart(&mut self, cause: &str, turn: &mut Turn) {
-        let (want, overlap) = (self.want, self.spec.rollout.overlap);
+        let want = self.want;
         self.fallback = None;
-        let rolls =
-            |slot: &Slot| overlap && slot.serves() && slot.phase.run().is_some_and(|run| run.spec.rollout.overlap);
+        let (spec, several) = (Arc::clone(&self.spec), self.spec.instances > 1);
+        let rolls = |slot: &Slot| slot.serves() && (several || slot.may_overlap(&spec));
         let rolling = self.planned().filter(|slot| rolls(slot)).map(|slot| slot.instance).collect();
         self.planned().filter(|slot| !rolls(slot)).for_each(|slot| slot.restart(cause, want, turn));
         self.begin_rollout(cause, rolling, turn);

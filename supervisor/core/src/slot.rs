@@ -215,6 +215,11 @@ impl Slot {
         self.phase.run().is_some_and(Run::serves)
     }
 
+    /// What runs and a run by `spec` may be there at once.
+    pub(crate) fn may_overlap(&self, spec: &ServiceSpec) -> bool {
+        spec.rollout.overlap && self.phase.run().is_some_and(|run| run.spec.rollout.overlap)
+    }
+
     pub(crate) fn deadline(&self) -> Option<Time> {
         let others = self.successor.as_deref().into_iter().chain(&self.leaving).filter_map(Run::deadline);
         others.chain(self.phase.deadline()).chain(self.bake_deadline()).min()

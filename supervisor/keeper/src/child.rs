@@ -16,7 +16,7 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, chdir, execve, setsid};
 
-use crate::message::{Spawn, Step};
+use crate::message::{BY_DESCRIPTOR, Spawn, Step};
 use crate::{platform, signals};
 
 pub(crate) type Failure = (Step, Errno);
@@ -171,6 +171,13 @@ impl Image {
         })
     }
 
+    /// The program is one of the descriptors, which it is not to inherit.
+    fn descriptor(&self) -> Option<RawFd> {
+        let number = self.program.to_bytes().strip_prefix(BY_DESCRIPTOR.as_bytes())?;
+        let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+        self.fds.iter().any(|(_, placed)| *placed == number).then_some(number)
+    }
+
     /// Limits come after the descriptors: a low one must not stand in the way of placing them.
     fn become_program(
         mut self,
@@ -200,6 +207,11 @@ impl Image {
         }
         if spawn.listen_pid {
             self.env.extend(CString::new(format!("LISTEN_PID={}", std::process::id())).ok());
+        }
+        if let Some(number) = self.descriptor() {
+            // SAFETY: F_SETFD takes an integer, and the number is one of those that were placed.
+            Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })
+                .map_err(|errno| (Step::Fds, errno))?;
         }
         execve(&self.program, &self.argv, &self.env).map_err(|errno| (Step::Exec, errno))
     }

@@ -29,7 +29,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use channel::MAX_RECORD;
-pub use message::{Exited, MAX_FDS, Notice, Reply, Request, Spawn, Step, VERSION};
+pub use message::{BY_DESCRIPTOR, Exited, MAX_FDS, Notice, Reply, Request, Spawn, Step, VERSION};
 pub use peer::{Incoming, Peer};
 pub use signals::reset_signals;
 

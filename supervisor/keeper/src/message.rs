@@ -7,6 +7,10 @@ pub const VERSION: u32 = 2;
 /// At most this many file descriptors travel in one frame (and so are in flight, as each such frame is answered).
 pub const MAX_FDS: usize = 32;
 
+/// A program that begins with this, with the number of one of the child's descriptors behind it, is that file, and `exec`
+/// closes the descriptor.
+pub const BY_DESCRIPTOR: &str = "/proc/self/fd/";
+
 /// Control asks; the keeper answers each request but `Acknowledge` with exactly one `Reply` under the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -45,7 +49,7 @@ pub struct Spawn {
     pub run: u64,
     /// Ends with the epoch of control, and at its deadline; 0: a service, which outlives control.
     pub helper_deadline_ms: u64,
-    /// The executable, absolute.
+    /// The executable, absolute or `BY_DESCRIPTOR`.
     pub program: Vec<u8>,
     /// `argv`, the zeroth included.
     pub argv: Vec<Vec<u8>>,

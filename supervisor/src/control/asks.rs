@@ -130,11 +130,14 @@ impl Control {
     }
 
     fn wish(&mut self, kind: OperationKind, services: Vec<ServiceName>) {
+        if kind == OperationKind::Start {
+            self.start_anew(&services);
+        }
         self.happen(match kind {
             OperationKind::Start => Event::StartRequested(services),
             OperationKind::Stop => Event::StopRequested(services),
             OperationKind::Kill => Event::KillRequested(services),
-            OperationKind::Restart => Event::RestartRequested(services),
+            OperationKind::Restart => return self.restart(services),
             OperationKind::Signal => return,
         });
     }

@@ -1,7 +1,7 @@
 //! Every service by name and revision, as long as something that lives may need it.
 //! Not here: which revision is meant; the core says that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use supervisor_core::ServiceName;
 
@@ -11,27 +11,32 @@ use crate::config::{Service, Stack};
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
     current: BTreeMap<ServiceName, Service>,
-    earlier: BTreeMap<(ServiceName, u64), Service>,
+    /// With the number of the last configuration that had it.
+    earlier: BTreeMap<(ServiceName, u64), (Service, u64)>,
+    /// Configurations that the keeper has for us.
+    kept: BTreeSet<u64>,
 }
 
 impl Catalogue {
-    /// These are in force now. What they take the place of stays for what runs of it.
-    pub(crate) fn put_in_force(&mut self, stack: &Stack) {
+    /// These are in force now. What they take the place of, the configuration `before`, stays for what runs of it.
+    pub(crate) fn put_in_force(&mut self, stack: &Stack, before: u64) {
+        self.kept.insert(before);
         let named = stack.services.iter().map(|service| (service.spec.name.clone(), service.clone())).collect();
         for (name, old) in std::mem::replace(&mut self.current, named) {
             let revision = old.spec.revision;
             if self.current.get(&name).is_none_or(|new| new.spec.revision != revision) {
-                self.earlier.insert((name, revision), old);
+                self.earlier.insert((name, revision), (old, before));
             }
         }
     }
 
     /// What was in force before these, as an earlier control knew it.
-    pub(crate) fn add_earlier(&mut self, stack: &Stack) {
+    pub(crate) fn add_earlier(&mut self, stack: &Stack, number: u64) {
+        self.kept.insert(number);
         for service in &stack.services {
             let (name, revision) = (&service.spec.name, service.spec.revision);
             if self.current.get(name).is_some_and(|current| current.spec.revision != revision) {
-                self.earlier.insert((name.clone(), revision), service.clone());
+                self.earlier.insert((name.clone(), revision), (service.clone(), number));
             }
         }
     }
@@ -43,6 +48,12 @@ impl Catalogue {
         let before =
             |name: &ServiceName, revision| self.current.contains_key(name) && last.get(name) == Some(&revision);
         self.earlier.retain(|(name, revision), _| needed(name, *revision) || before(name, *revision));
+    }
+
+    /// Configurations that the keeper has for nothing; it is to be told.
+    pub(crate) fn needless(&mut self) -> Vec<u64> {
+        let needed: BTreeSet<u64> = self.earlier.values().map(|(_, config)| *config).collect();
+        self.kept.extract_if(.., |config| !needed.contains(config)).collect()
     }
 
     pub(crate) fn in_force(&self) -> &BTreeMap<ServiceName, Service> {
@@ -60,7 +71,7 @@ impl Catalogue {
     /// As it was in the configuration that a run was started with, but for what has changed without a restart.
     pub(crate) fn of(&self, name: &ServiceName, revision: u64) -> Option<&Service> {
         let current = self.current.get(name).filter(|service| service.spec.revision == revision);
-        current.or_else(|| self.earlier.get(&(name.clone(), revision)))
+        current.or_else(|| self.earlier.get(&(name.clone(), revision)).map(|(service, _)| service))
     }
 }
 
@@ -89,7 +100,7 @@ mod tests {
         let name = |name: &str| ServiceName::new(name).unwrap();
         let mut catalogue = Catalogue::default();
         for revision in 1..=4 {
-            catalogue.put_in_force(&stack(&[("a", revision), ("b", 1)]));
+            catalogue.put_in_force(&stack(&[("a", revision), ("b", 1)]), revision - 1);
         }
         catalogue.prune(|_, revision| revision == 1);
         let known = |catalogue: &Catalogue, of: &str| -> Vec<u64> {
@@ -99,8 +110,10 @@ mod tests {
         assert_eq!(known(&catalogue, "b"), [1]);
         catalogue.prune(|_, _| false);
         assert_eq!(known(&catalogue, "a"), [3, 4]);
-        catalogue.put_in_force(&stack(&[("b", 1)]));
+        assert_eq!(catalogue.needless(), [0, 1, 2], "what b goes by is in force");
+        catalogue.put_in_force(&stack(&[("b", 1)]), 4);
         catalogue.prune(|_, _| false);
+        assert_eq!(catalogue.needless(), [3, 4]);
         assert_eq!(known(&catalogue, "a"), [0; 0], "it is not in the file any more, and nothing of it lives");
     }
 }

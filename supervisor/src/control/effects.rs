@@ -59,7 +59,10 @@ impl Control {
             }
             Command::Probe { service, run, check } => self.probe(&service, run, check),
             Command::Release { service: _, run } => self.release(run),
-            Command::CloseListeners { service } => self.close_listeners(&service),
+            Command::CloseListeners { service } => {
+                self.close_listeners(&service);
+                self.forget_programs(&service);
+            }
             Command::Remember { service, memory } => {
                 let value = serde_json::to_vec(&memory).unwrap_or_default();
                 let key = format!("{}{service}", super::startup::MEMORY);
@@ -117,6 +120,7 @@ impl Control {
             launch: entry.launch.clone(),
             spec: Arc::new(entry.spec.clone()),
             held,
+            program: self.programs.of(service, entry.spec.revision).cloned(),
         };
         let (places, news) = (self.places.clone(), self.news.0.clone());
         self.tasks.spawn(async move {
@@ -149,6 +153,9 @@ impl Control {
         let service = prepared.record.service.clone();
         self.listeners.entry(service.clone()).or_default().append(&mut prepared.new_listeners);
         self.guard_listeners(&service);
+        if let Some(program) = prepared.new_program.take() {
+            self.programs.add(&service, prepared.record.revision, program);
+        }
         let new = Run::fresh(run, &mut prepared, &self.places);
         self.runs.insert(run, new);
         self.attach(run);
@@ -164,8 +171,9 @@ impl Control {
 
     /// There is no process. The listeners that were to be held with it are held all the same: the next try counts on it.
     fn unborn(&mut self, run: u64, failure: Failure) {
-        let service = self.runs.get(&run).map(|run| run.record.service.clone());
-        if let Some(service) = service {
+        let of = self.runs.get(&run).map(|run| (run.record.service.clone(), run.record.revision));
+        if let Some((service, revision)) = of {
+            self.forget_unborn_program(&service, revision);
             for listener in self.listeners.get(&service).cloned().unwrap_or_default() {
                 self.hold_listener(&service, &listener);
             }
@@ -322,6 +330,11 @@ impl Control {
             fleet.may_go_back_to(name, revision)
                 || runs.values().any(|run| run.record.service == *name && run.record.revision == revision)
         });
+        self.prune_programs();
+        for revision in self.catalogue.needless() {
+            let key = super::startup::before(revision);
+            self.ask_keeper("forget a configuration", &Request::Delete { key });
+        }
     }
 
     fn forget(&mut self, number: u64) {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -190,14 +191,23 @@ pub(crate) fn program(launch: &Launch, argv0: &str, env: &BTreeMap<String, Strin
 
 /// What `stat` tells of a file; `None` when it cannot.
 pub(crate) fn executable(path: &Path) -> Option<Executable> {
-    let meta = path.metadata().ok()?;
-    Some(Executable {
+    Some(told(path, &path.metadata().ok()?))
+}
+
+/// The same of a file that is open, and was found at `path`.
+pub(crate) fn executable_of(file: &OwnedFd, path: &Path) -> Option<Executable> {
+    let file = std::fs::File::from(file.try_clone().ok()?);
+    Some(told(path, &file.metadata().ok()?))
+}
+
+fn told(path: &Path, meta: &std::fs::Metadata) -> Executable {
+    Executable {
         path: path.to_owned(),
         device: meta.dev(),
         inode: meta.ino(),
         modified_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
         size: meta.size(),
-    })
+    }
 }
 
 /// Whom a run becomes; `None` when it stays who we are.

@@ -25,6 +25,7 @@ mod outcomes;
 mod ownlog;
 mod prepare;
 mod probe;
+mod programs;
 mod publish;
 mod reload;
 mod run;

@@ -17,6 +17,7 @@ use supervisor_keeper::Spawn;
 
 use super::launch::{self, Identity};
 use super::listeners::{Listener, listener_name, listeners};
+use super::programs;
 use super::view::Executable;
 use crate::config::{Handoff, Launch, ProbeHow};
 use crate::platform;
@@ -44,6 +45,8 @@ pub(crate) struct Order {
     pub(crate) spec: Arc<ServiceSpec>,
     /// The listeners that are held already.
     pub(crate) held: Vec<Arc<Listener>>,
+    /// What this revision was started from before.
+    pub(crate) program: Option<Arc<OwnedFd>>,
 }
 
 /// What is being prepared: one run of a service at a time, so that the next one finds the listeners that it has made.
@@ -104,6 +107,8 @@ pub(crate) struct Prepared {
     pub(crate) outputs: Vec<OwnedFd>,
     pub(crate) notify: Option<UnixDatagram>,
     pub(crate) new_listeners: Vec<Arc<Listener>>,
+    /// What its revision is started from, from now on.
+    pub(crate) new_program: Option<Arc<OwnedFd>>,
 }
 
 /// The name under which the keeper holds something of a run.
@@ -131,7 +136,12 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
     let launch = &*order.launch;
     let mut env = launch::environment(launch, order.generation).map_err(step("environment"))?;
     let argv: Vec<String> = launch.command.iter().map(|part| part.render(order.generation)).collect();
-    let program = launch::program(launch, &argv[0], &env).map_err(step("exec"))?;
+    let program = match (launch::program(launch, &argv[0], &env), &order.program) {
+        (Ok(program), _) => program,
+        // It lies nowhere any more, and is held.
+        (Err(_), Some(_)) => PathBuf::from(&argv[0]),
+        (Err(error), None) => return Err(step("exec")(error)),
+    };
     let identity = launch::identity(launch).map_err(step("user"))?;
     let new_listeners = listeners(order)?;
     let mut child = ChildFds::default();
@@ -148,6 +158,7 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
         child.add(socket.as_fd()).map_err(step("probe socket"))?;
         names.push("supervisor-probe");
     }
+    let image = Image::of(order, &program, &mut child).map_err(step("exec"))?;
     if !names.is_empty() {
         env.insert("LISTEN_FDS".to_owned(), names.len().to_string());
         env.insert("LISTEN_FDNAMES".to_owned(), names.join(":"));
@@ -174,7 +185,7 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
         generation: order.generation,
         revision: order.spec.revision,
         uid: identity.as_ref().map(|identity| identity.uid),
-        executable: launch::executable(&program),
+        executable: image.executable,
         program: program.clone(),
         notify: notify.as_ref().map(|(path, _)| path.clone()),
         probe: probe.map(|(path, _)| path),
@@ -182,9 +193,37 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
         group: places.groups.as_ref().map(|groups| groups.of_run(order.run)),
     };
     let listens = !names.is_empty();
-    let spawn = spawn_message(order, &program, &argv, &env, identity.as_ref(), &record, listens)?;
-    finish(order, spawn, child, record, outputs, notify.map(|(_, socket)| socket), new_listeners)
-        .map_err(step("file descriptors"))
+    let spawn = spawn_message(order, &image.path, &argv, &env, identity.as_ref(), &record, listens)?;
+    let made = Made { outputs, notify: notify.map(|(_, socket)| socket), new_listeners, new_program: image.new };
+    finish(order, spawn, child, record, made).map_err(step("file descriptors"))
+}
+
+/// The program of a run.
+struct Image {
+    /// By which the keeper finds it.
+    path: PathBuf,
+    executable: Option<Executable>,
+    /// It was not held before.
+    new: Option<Arc<OwnedFd>>,
+}
+
+impl Image {
+    /// By its path, as long as that leads to the file that is held, else by a descriptor, which `exec` closes.
+    fn of(order: &Order, path: &Path, child: &mut ChildFds) -> io::Result<Self> {
+        let (program, new) = match &order.program {
+            Some(program) => (Arc::clone(program), None),
+            None => match programs::open(path).map(Arc::new) {
+                Ok(program) => (Arc::clone(&program), Some(program)),
+                // Its start will say what is wrong.
+                Err(_) => return Ok(Self { path: path.to_owned(), executable: None, new: None }),
+            },
+        };
+        let mut by = path.to_owned();
+        if programs::has_moved(&program, path) {
+            by = PathBuf::from(format!("{}{}", supervisor_keeper::BY_DESCRIPTOR, child.add(&*program)?));
+        }
+        Ok(Self { path: by, executable: launch::executable_of(&program, path), new })
+    }
 }
 
 /// The child's descriptors: output first, then listeners from 3 on.
@@ -195,11 +234,11 @@ struct ChildFds {
 }
 
 impl ChildFds {
-    fn add(&mut self, fd: impl AsFd) -> io::Result<()> {
+    fn add(&mut self, fd: impl AsFd) -> io::Result<u32> {
         let next = self.numbers.last().map_or(3, |last| (last + 1).max(3));
         self.numbers.push(next);
         self.fds.push(fd.as_fd().try_clone_to_owned()?);
-        Ok(())
+        Ok(next)
     }
 }
 
@@ -241,15 +280,16 @@ fn nofile(launch: &Launch) -> io::Result<Option<(u64, u64)>> {
     Ok(Some((soft, hard.max(soft))))
 }
 
-fn finish(
-    order: &Order,
-    mut spawn: Spawn,
-    child: ChildFds,
-    record: RunRecord,
+/// What was made for a run and stays with us.
+struct Made {
     outputs: Vec<OwnedFd>,
     notify: Option<UnixDatagram>,
     new_listeners: Vec<Arc<Listener>>,
-) -> io::Result<Prepared> {
+    new_program: Option<Arc<OwnedFd>>,
+}
+
+fn finish(order: &Order, mut spawn: Spawn, child: ChildFds, record: RunRecord, made: Made) -> io::Result<Prepared> {
+    let Made { outputs, notify, new_listeners, new_program } = made;
     let mut fds = child.fds;
     spawn.fds = child.numbers;
     for (what, fd) in ["out", "err"].into_iter().zip(&outputs) {
@@ -264,11 +304,15 @@ fn finish(
         spawn.hold.push(listener_name(&order.launch.name, &listener.name));
         fds.push(listener.fd.try_clone()?);
     }
+    if let Some(program) = &new_program {
+        spawn.hold.push(programs::held_name(&order.launch.name, order.spec.revision));
+        fds.push(program.try_clone()?);
+    }
     // Last, so that nothing can fail after it. Without one, sessions and cookies have to do.
     let group = record.group.as_deref().and_then(|group| groups::make(group).ok());
     spawn.in_group = group.is_some();
     fds.extend(group);
-    Ok(Prepared { spawn, fds, record, outputs, notify, new_listeners })
+    Ok(Prepared { spawn, fds, record, outputs, notify, new_listeners, new_program })
 }
 
 /// stdout and stderr of the child: one pipe, or two. Returns the read ends.

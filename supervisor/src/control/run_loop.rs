@@ -2,7 +2,7 @@
 //! Not here: what is decided (`supervisor-core`), how an effect is carried out (`effects`), what the keeper says
 //! (`keeper_words`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ use super::listeners::Listener;
 use super::notify::Told;
 use super::operations::Operations;
 use super::prepare::{Places, Prepared, Workshop};
+use super::programs::Programs;
 use super::reload::{Loaded, ReloadAsk, Reloads};
 use super::run::Run;
 use super::sockets::Sockets;
@@ -67,6 +68,12 @@ pub(crate) enum News {
     Drained {
         run: u64,
     },
+    /// The files at the paths of services that are to be restarted.
+    ProgramsSeen {
+        services: Vec<ServiceName>,
+        /// Of these another one than that which runs.
+        rebuilt: BTreeSet<ServiceName>,
+    },
     /// A held listener had been shut.
     Reopened {
         service: ServiceName,
@@ -98,6 +105,7 @@ pub(crate) struct Control {
     pub(crate) places: Places,
     pub(crate) runs: BTreeMap<u64, Run>,
     pub(crate) listeners: BTreeMap<ServiceName, Vec<Arc<Listener>>>,
+    pub(crate) programs: Programs,
     pub(crate) helpers: BTreeMap<u64, Helper>,
     pub(crate) next_helper: u64,
     pub(crate) surveys: Surveys,
@@ -150,7 +158,7 @@ impl Control {
         inventory: &Inventory,
     ) -> Self {
         let mut catalogue = Catalogue::default();
-        catalogue.put_in_force(&in_force.stack);
+        catalogue.put_in_force(&in_force.stack, 0);
         let facts = Arc::new(Facts::of_stack(&in_force.stack));
         let operations = Operations::recovered(&inventory.records);
         let view = View::new(&in_force, &mut fleet, &facts, &operations, inventory.keeper_pid, sockets.address);
@@ -167,6 +175,7 @@ impl Control {
             places,
             runs: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            programs: Programs::default(),
             helpers: BTreeMap::new(),
             next_helper: super::helper::FIRST,
             surveys: Surveys::default(),
@@ -302,6 +311,7 @@ impl Control {
             News::HelperReady { id, result, output } => self.helper_ready(id, result, output),
             News::Sorted { by_run } => self.surveyed(&by_run),
             News::Drained { run } => self.drained(run),
+            News::ProgramsSeen { services, rebuilt } => self.programs_seen(services, &rebuilt),
             News::Reopened { service, name, times } => self.reopened_listener(&service, &name, times),
             News::SocketRemoved => self.reopen_socket(),
             News::LogTrouble => self.see_log_trouble(),

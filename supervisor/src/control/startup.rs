@@ -24,6 +24,7 @@ use super::link::{Link, Purpose};
 use super::listeners::{Listener, service_of_listener};
 use super::ownlog;
 use super::prepare::{Places, RunRecord, record_key};
+use super::programs::Programs;
 use super::run::Run;
 use super::run_loop::Control;
 use super::sockets;
@@ -34,14 +35,19 @@ use crate::state::{self, StateError};
 
 /// The record that holds the configuration in force.
 pub(crate) const CONFIG: &str = "config";
-/// The record that holds the one before it: what is new may have to be taken back.
-pub(crate) const CONFIG_BEFORE: &str = "config/before";
+/// The records that hold those before it begin with this: what is new may have to be taken back.
+const CONFIG_BEFORE: &str = "config/before/";
 /// The record that holds where that was: variables and directories. A logout may change them.
 const SURROUNDINGS: &str = "surroundings";
 /// The record that holds the beginning of every cookie of this keeper.
 const COOKIE: &str = "cookie";
 /// The record of a service's `Memory` begins with this.
 pub(crate) const MEMORY: &str = "service/";
+
+/// The record that holds an earlier configuration.
+pub(crate) fn before(revision: u64) -> String {
+    format!("{CONFIG_BEFORE}{revision}")
+}
 
 /// Why control could not come up.
 #[derive(Debug, thiserror::Error)]
@@ -117,14 +123,17 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     }
     forget_recorded_ends(&mut inventory);
     let runs = runs(&mut inventory, &places);
-    let (fleet, commands) = fleet(&stack, &inventory).map_err(StartupError::Graph)?;
+    let earlier = configurations_before(&in_force, &inventory);
+    let (fleet, commands) = fleet(&stack, &earlier, &inventory).map_err(StartupError::Graph)?;
     let listeners = listeners(&mut inventory);
+    let programs = Programs::recovered(&mut inventory.held);
     let notices = std::mem::take(&mut inventory.notices);
     let mut control =
         Control::new(args, in_force, fleet, link, pump, places, sockets, token, history, timeout, &inventory);
     control.foreground = foreground;
-    if let Some(before) = configuration_before(&control.in_force, &inventory) {
-        control.catalogue.add_earlier(&before.stack);
+    control.programs = programs;
+    for before in &earlier {
+        control.catalogue.add_earlier(&before.stack, before.revision);
     }
     control.note_recorded_ends(&inventory);
     control.take_over(runs, listeners, &commands);
@@ -172,10 +181,17 @@ fn configuration(file: &Path, link: &mut Link, inventory: &Inventory) -> Result<
     Ok(in_force)
 }
 
-/// The one before that, if it is known. Without it nothing can be taken back, and everything else goes on.
-fn configuration_before(in_force: &InForce, inventory: &Inventory) -> Option<InForce> {
-    let kept = serde_json::from_slice(inventory.records.get(CONFIG_BEFORE)?).ok()?;
-    InForce::recalled(&in_force.said.file, kept, Surroundings::clone(&in_force.surroundings)).ok()
+/// Those before that of which something may live, the oldest first. What cannot be read cannot be gone back to, and
+/// everything else goes on.
+fn configurations_before(in_force: &InForce, inventory: &Inventory) -> Vec<InForce> {
+    let records = inventory.records.iter().filter(|(key, _)| key.starts_with(CONFIG_BEFORE));
+    let recalled = |value: &[u8]| {
+        let kept = serde_json::from_slice(value).ok()?;
+        InForce::recalled(&in_force.said.file, kept, Surroundings::clone(&in_force.surroundings)).ok()
+    };
+    let mut all: Vec<InForce> = records.filter_map(|(_, value)| recalled(value)).collect();
+    all.sort_by_key(|before| before.revision);
+    all
 }
 
 fn keep(link: &mut Link, key: &str, value: &impl Serialize) -> io::Result<()> {
@@ -216,7 +232,11 @@ fn token(stack: &Stack, first: bool) -> Result<(String, Option<StateError>), Sta
     }
 }
 
-fn fleet(stack: &Stack, inventory: &Inventory) -> Result<(Fleet, Vec<supervisor_core::Command>), GraphError> {
+fn fleet(
+    stack: &Stack,
+    earlier: &[InForce],
+    inventory: &Inventory,
+) -> Result<(Fleet, Vec<supervisor_core::Command>), GraphError> {
     let specs: Vec<ServiceSpec> = stack.services.iter().map(|service| service.spec.clone()).collect();
     let seed = u64::from(std::process::id()) ^ super::now().0.rotate_left(32);
     let settings = Settings { max_parallel_starts: stack.max_parallel_starts, seed };
@@ -234,6 +254,14 @@ fn fleet(stack: &Stack, inventory: &Inventory) -> Result<(Fleet, Vec<supervisor_
             if let Some((pid, started)) = inventory.runs.get(&run) {
                 recovered.entry(record.service).or_default().runs.push((run, *pid, *started));
             }
+        }
+    }
+    // The newest words about a revision count.
+    for spec in earlier.iter().rev().flat_map(|before| before.specs()) {
+        if let Some(recovered) = recovered.get_mut(&spec.name)
+            && !recovered.older.iter().any(|known| known.revision == spec.revision)
+        {
+            recovered.older.push(spec);
         }
     }
     Fleet::recover(settings, specs, recovered, next_run, super::now())

@@ -296,3 +296,41 @@ fn with_fewer_instances_the_last_ones_end_and_with_more_new_ones_start() {
     assert_eq!(desk.see("web").generations.len(), 2);
     assert_eq!(desk.pass(600_000), [""; 0]);
 }
+
+#[test]
+fn instances_that_must_not_overlap_are_stopped_and_started_one_at_a_time() {
+    let exclusive = |mut spec: ServiceSpec| {
+        spec.rollout = RolloutPolicy { overlap: false, ..spec.rollout };
+        spec
+    };
+    let mut desk = all_ready(exclusive(three("web")));
+    assert_eq!(desk.restart(&["web"]), ["stop web#1 with 15"]);
+    for old in 1..=3 {
+        desk.name("old", "web", old);
+        assert_eq!(desk.exited("old", code(0)), [format!("release web#{old}"), "spawn web".to_owned()]);
+        desk.spawned("web");
+        assert_eq!(desk.see("web").rollout.as_ref().and_then(|rollout| rollout.result), None);
+        let next = if old < 3 { vec![format!("stop web#{} with 15", old + 1)] } else { vec![] };
+        assert_eq!(desk.notified("web"), next);
+    }
+    let rollout = desk.see("web").rollout.clone().unwrap();
+    assert_eq!((rollout.result, rollout.from, rollout.to), (Some(RolloutResult::Done), 3, 6));
+    assert_eq!((desk.state("web"), desk.see("web").restarts), (State::Running, 3));
+}
+
+#[test]
+fn an_instance_that_must_not_overlap_and_fails_ends_the_rollout_and_goes_back() {
+    let exclusive = with(three("web"), |spec| spec.rollout.overlap = false);
+    let mut desk = all_ready(exclusive.clone());
+    desk.replan(vec![with(exclusive, |spec| spec.revision += 1)], &[("web", Change::Replace)]);
+    desk.name("old", "web", 1);
+    desk.exited("old", code(0));
+    desk.spawned("web");
+    assert_eq!(desk.exited("web", code(3)), ["release web", "spawn web"], "by the spec before");
+    desk.spawned("web");
+    desk.notified("web");
+    assert_eq!(desk.pass(600_000), [""; 0], "and the others are left alone");
+    let rollout = desk.see("web").rollout.clone().unwrap();
+    assert_eq!((rollout.result, desk.state("web")), (Some(RolloutResult::RolledBack), State::Running));
+    assert!(desk.see("web").generations.iter().all(|of| of.revision == 1));
+}

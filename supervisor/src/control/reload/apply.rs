@@ -102,10 +102,7 @@ impl Control {
         self.reloads.applied_at.push_back(crate::control::now());
         self.reloads.last = None;
         self.rejected = None;
-        if let Ok(value) = serde_json::to_vec(&self.in_force.kept()) {
-            let key = startup::CONFIG_BEFORE.to_owned();
-            self.ask_keeper("keep the configuration before", &Request::Put { key, value });
-        }
+        self.keep_before();
         self.put_in_force(next, plan);
         self.ask_keeper("keep the configuration", &kept);
         match swap {
@@ -115,8 +112,32 @@ impl Control {
         Ok(())
     }
 
+    /// Somebody asks for a restart of these, and their programs are other files than those that run: as in a reload, what
+    /// is started next is another revision, and the one before can be gone back to.
+    pub(crate) fn renew_programs(&mut self, rebuilt: &BTreeSet<ServiceName>) {
+        let (said, recorded) = (Stack::clone(&self.in_force.said), Recorded::clone(&self.in_force.recorded));
+        let next = self.in_force.next(said, recorded, rebuilt);
+        // It is hardly longer than the one that is kept.
+        let Ok(kept) = kept(&next) else { return };
+        let names = rebuilt.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", ");
+        let revision = next.revision;
+        tracing::info!(revision, "another executable: {names}");
+        self.history.reload(&format!("revision {revision} is in force: {names} has another executable"));
+        self.keep_before();
+        self.put_in_force(next, &Plan::default());
+        self.ask_keeper("keep the configuration", &kept);
+    }
+
+    /// What something that lives goes by must be known to the next control, too.
+    fn keep_before(&mut self) {
+        if let Ok(value) = serde_json::to_vec(&self.in_force.kept()) {
+            let key = startup::before(self.in_force.revision);
+            self.ask_keeper("keep the configuration before", &Request::Put { key, value });
+        }
+    }
+
     fn put_in_force(&mut self, next: InForce, plan: &Plan) {
-        self.catalogue.put_in_force(&next.stack);
+        self.catalogue.put_in_force(&next.stack, self.in_force.revision);
         self.in_force = next;
         self.renew_facts();
         if let Some(foreground) = &self.foreground {
