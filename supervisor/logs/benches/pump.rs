@@ -104,7 +104,7 @@ fn drain(way: &str, path: &Path) -> io::Result<()> {
     } else {
         let max_size = if way == "rotated" { 10 << 20 } else { 0 };
         let pump = Pump::new();
-        let settings = Settings { max_size, keep: 5, compression: Compression::None };
+        let settings = Settings { max_size, keep: 5, compression: Compression::None, ..Settings::default() };
         pump.attach(Feed { id: 1, pipe: input.into(), path: path.to_owned(), generation: 0, settings });
         while pump.stats(path).is_none_or(|stats| stats.bytes < (MIB << 20) as u64) {
             std::thread::sleep(Duration::from_millis(1));

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
 /// Where a log and its archives are.
@@ -122,6 +122,10 @@ impl Place {
         Ok(archives)
     }
 
+    pub(crate) fn is_archive(&self, file: &OsStr) -> bool {
+        self.parse(file).is_some()
+    }
+
     fn parse(&self, file: &OsStr) -> Option<(u32, Form)> {
         let rest = file.as_bytes().strip_prefix(self.name.as_bytes())?.strip_prefix(b".")?;
         let (digits, form) = match rest.strip_suffix(b".gz") {
@@ -181,14 +185,6 @@ impl Place {
             remove(&self.archive(archive.number, archive.form))?;
         }
         Ok(())
-    }
-
-    /// The archive that was written to longest ago, and when (seconds, nanoseconds).
-    pub(crate) fn oldest(&self) -> Option<((i64, i64), PathBuf)> {
-        let last = *self.list().ok()?.last()?;
-        let path = self.archive(last.number, last.form);
-        let stat = fs::symlink_metadata(&path).ok()?;
-        Some(((stat.mtime(), stat.mtime_nsec()), path))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a file ends and the next one begins: on a line boundary, if one is in reach.
 //! Not here: files.
 
-/// A line may carry a file this far beyond its limit before it is cut.
+/// A line may carry a file this far beyond its limit, if all logs together have room for it.
 pub(crate) const SLACK: u64 = 1 << 20;
 
 /// What to do next with the bytes that can be seen.
@@ -19,6 +19,8 @@ pub(crate) struct Filling {
     pub(crate) size: u64,
     /// At which it is full.
     pub(crate) limit: u64,
+    /// How far a line may carry it beyond that before it is cut.
+    pub(crate) slack: u64,
     /// Its last byte is a line end, or it is empty.
     pub(crate) ends_line: bool,
 }
@@ -36,7 +38,8 @@ impl Filling {
         if self.ends_line && self.size > 0 {
             return Step::Rotate;
         }
-        let beyond = usize::try_from((self.limit + SLACK).saturating_sub(self.size)).unwrap_or(usize::MAX);
+        let beyond =
+            usize::try_from(self.limit.saturating_add(self.slack).saturating_sub(self.size)).unwrap_or(usize::MAX);
         let reach = &visible[..visible.len().min(beyond)];
         match reach[room..].iter().position(|&byte| byte == b'\n') {
             Some(first) => Step::Move(room + first + 1),
@@ -51,7 +54,7 @@ mod tests {
     use super::*;
 
     fn step(size: u64, limit: u64, ends_line: bool, visible: &[u8]) -> Step {
-        Filling { size, limit, ends_line }.step(visible)
+        Filling { size, limit, slack: SLACK, ends_line }.step(visible)
     }
 
     #[test]

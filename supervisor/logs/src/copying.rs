@@ -2,7 +2,6 @@
 //! Not here: when it is a pipe's turn.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -13,7 +12,8 @@ use crate::compress::Compressor;
 use crate::log::{After, Log, errno};
 use crate::outage;
 use crate::platform::{self, Peeker};
-use crate::registry::Registry;
+use crate::settings::OnFull;
+use crate::upkeep::Upkeep;
 
 /// At most this much is moved at once. The writer waits meanwhile, as the kernel locks the pipe.
 const CHUNK: u64 = 128 << 10;
@@ -69,7 +69,7 @@ pub(crate) enum Turn {
 pub(crate) struct Tools {
     pub(crate) peeker: Peeker,
     pub(crate) buffer: Box<[u8]>,
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) upkeep: Upkeep,
     pub(crate) compressor: Compressor,
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn turn(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools) -> (Turn, 
             Err(Stop::Because(Errno::EAGAIN)) => return (Turn::Drained, moved),
             // The pipe cannot be read now. Not known to happen; told, and tried again, like a disk that fails.
             Err(Stop::Because(error)) => {
-                log.failed(error, now, &tools.registry);
+                log.failed(error, now, &mut tools.upkeep);
                 return (Turn::Held, moved);
             }
         }
@@ -130,7 +130,7 @@ fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, 
     if pipe.skip {
         return outage::skip_line(pipe, log, tools, moved);
     }
-    if !log.ready(now, &tools.registry) {
+    if !log.ready(now, &mut tools.upkeep) {
         return outage::relieve(pipe, log, tools, now, moved);
     }
     let alone = log.pipes < 2 || pipe.finishing;
@@ -153,7 +153,7 @@ fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, 
             Ok(())
         }
         Err(error @ (Errno::EAGAIN | Errno::EINTR | Errno::EINVAL | Errno::ENOSYS)) => Err(error.into()),
-        Err(error) => match log.failed(error, now, &tools.registry) {
+        Err(error) => match log.failed(error, now, &mut tools.upkeep) {
             After::Retry => Ok(()),
             After::Outage => outage::relieve(pipe, log, tools, now, moved),
         },
@@ -188,13 +188,17 @@ fn look(
     match log.filling(now).step(visible) {
         Step::Move(len) => Ok(Some((len, Some(visible[len - 1] == b'\n')))),
         Step::Rotate => {
-            log.rotate(now, &tools.compressor);
+            log.rotate(now, (&tools.compressor, &mut tools.upkeep));
             Ok(None)
         }
     }
 }
 
 fn copy_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, moved: &mut u64) -> Result<(), Stop> {
+    let blocks = log.shared.settings().on_full == OnFull::Block && !pipe.finishing;
+    if blocks && !log.ready(now, &mut tools.upkeep) {
+        return Err(Stop::At(Turn::Held));
+    }
     let count = nix::unistd::read(&pipe.fd, &mut tools.buffer[..64 << 10])?;
     if count == 0 {
         return Err(Stop::At(Turn::Ended));
@@ -208,18 +212,18 @@ fn copy_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, mo
         log.drop_bytes(&tools.buffer[..hand.start]);
     }
     while !hand.is_empty() {
-        if !log.ready(now, &tools.registry) {
+        if !log.ready(now, &mut tools.upkeep) {
             log.drop_bytes(&tools.buffer[hand]);
             pipe.skip = tools.buffer[count - 1] != b'\n';
             return Ok(());
         }
         match log.filling(now).step(&tools.buffer[hand.clone()]) {
-            Step::Rotate => log.rotate(now, &tools.compressor),
+            Step::Rotate => log.rotate(now, (&tools.compressor, &mut tools.upkeep)),
             Step::Move(len) => match write(log, &tools.buffer[hand.start..hand.start + len], pipe.generation) {
                 Ok(written) => hand.start += written,
                 Err(Errno::EINTR) => {}
                 // An outage is seen by the next `ready`.
-                Err(error) => match log.failed(error, now, &tools.registry) {
+                Err(error) => match log.failed(error, now, &mut tools.upkeep) {
                     After::Retry | After::Outage => {}
                 },
             },

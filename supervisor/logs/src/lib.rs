@@ -25,6 +25,7 @@ mod registry;
 mod settings;
 mod source;
 mod tail;
+mod upkeep;
 mod worker;
 
 pub use chain::Mark;
@@ -33,5 +34,5 @@ pub use follow::{Follower, From};
 pub use line::{Line, Query};
 pub use pump::{Feed, Pump};
 pub use query::{Last, Search, Unfinished, last, last_of_generation};
-pub use settings::{Compression, Settings, Stats};
+pub use settings::{Budget, Compression, OnFull, Settings, Stats};
 pub use tail::{tail, tail_then_follow};

@@ -16,6 +16,7 @@ use crate::live::{Live, next_file, open_live};
 use crate::recorder::Recorder;
 use crate::registry::{Registry, Shared, Trouble, lock};
 use crate::settings::Compression;
+use crate::upkeep::{Shortage, Upkeep};
 
 /// Within this distance of the limit the pipe is looked at before its bytes are moved.
 const WINDOW: u64 = 64 << 10;
@@ -110,7 +111,7 @@ impl Log {
     }
 
     /// Is there a file to write to, with all that was dropped before told of?
-    pub(crate) fn ready(&mut self, now: Instant, registry: &Registry) -> bool {
+    pub(crate) fn ready(&mut self, now: Instant, upkeep: &mut Upkeep) -> bool {
         if self.outage.as_ref().is_some_and(|outage| now < outage.next_try) {
             return false;
         }
@@ -124,8 +125,14 @@ impl Log {
             self.out(now, reason, REOPEN);
             return false;
         }
+        if let Some(live) = &self.live
+            && let Err(Shortage(reason)) = upkeep.room(&live.file, now)
+        {
+            self.out(now, reason, REOPEN);
+            return false;
+        }
         while let Err(error) = self.mark() {
-            if self.failed(error, now, registry) == After::Outage {
+            if self.failed(error, now, upkeep) == After::Outage {
                 return false;
             }
         }
@@ -146,9 +153,9 @@ impl Log {
         }
     }
 
-    /// A write failed. On a full disk, the oldest archive of the directory makes room.
-    pub(crate) fn failed(&mut self, error: Errno, now: Instant, registry: &Registry) -> After {
-        if matches!(error, Errno::ENOSPC | Errno::EDQUOT) && delete_oldest(registry, &self.shared) {
+    /// A write failed. On a full disk, the oldest archive makes room.
+    pub(crate) fn failed(&mut self, error: Errno, now: Instant, upkeep: &mut Upkeep) -> After {
+        if matches!(error, Errno::ENOSPC | Errno::EDQUOT) && upkeep.delete_oldest() {
             return After::Retry;
         }
         self.out(now, error.desc().to_owned(), REWRITE);
@@ -189,24 +196,20 @@ impl Log {
 
     /// How many bytes may be moved without looking at them; `None`: look.
     pub(crate) fn unlooked(&self, now: Instant) -> Option<u64> {
-        let limit = self.limit(now);
+        let (limit, _) = self.limit(now);
         let end = self.live.as_ref().map_or(0, |live| live.end);
         if limit == u64::MAX { Some(u64::MAX) } else { limit.checked_sub(end + WINDOW).filter(|&room| room > 0) }
     }
 
     pub(crate) fn filling(&mut self, now: Instant) -> Filling {
-        let limit = self.limit(now);
+        let (limit, slack) = self.limit(now);
         let size = self.live.as_ref().map_or(0, |live| live.end);
-        Filling { size, limit, ends_line: self.ends_line() }
+        Filling { size, limit, slack, ends_line: self.ends_line() }
     }
 
     /// Without a limit, or while rotations fail, the file grows.
-    fn limit(&self, now: Instant) -> u64 {
-        match self.shared.settings().max_size {
-            0 => u64::MAX,
-            _ if self.next_rotation.is_some_and(|next| now < next) => u64::MAX,
-            limit => limit,
-        }
+    fn limit(&self, now: Instant) -> (u64, u64) {
+        if self.next_rotation.is_some_and(|next| now < next) { (u64::MAX, 0) } else { self.shared.limit() }
     }
 
     /// Whether the last byte is a line end, or there is none.
@@ -215,13 +218,15 @@ impl Log {
     }
 
     /// Begins the next file. If that fails, the old one grows for a while.
-    pub(crate) fn rotate(&mut self, now: Instant, compressor: &Compressor) {
+    pub(crate) fn rotate(&mut self, now: Instant, tools: (&Compressor, &mut Upkeep)) {
+        let (compressor, upkeep) = tools;
         let settings = self.shared.settings();
         let end = self.live.as_ref().map_or(0, |live| live.end);
         match next_file(&self.shared, settings.keep) {
             Ok(live) => {
                 self.recorder.rotated(live.inode, end);
                 self.live = Some(live);
+                upkeep.rotated(if settings.keep > 0 { end } else { 0 });
                 self.next_rotation = None;
                 self.shared.counters.rotations.fetch_add(1, Ordering::Relaxed);
                 self.shared.counters.well(Trouble::Rotating);
@@ -280,17 +285,6 @@ impl Log {
         self.dropped.lines = 0;
         Ok(())
     }
-}
-
-/// Deletes the archive that is oldest among all logs in the same directory. Logs of which this pump was never told
-/// are not ours to delete.
-fn delete_oldest(registry: &Registry, shared: &Shared) -> bool {
-    let oldest = registry.neighbours(&shared.place).into_iter().filter_map(|log| Some((log.place.oldest()?, log)));
-    let Some(((_, path), log)) = oldest.min_by(|left, right| left.0.cmp(&right.0)) else {
-        return false;
-    };
-    let _names = lock(&log.names);
-    fs::remove_file(path).is_ok()
 }
 
 pub(crate) fn errno(error: &io::Error) -> Errno {

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use crate::copying::{LONG_LINE, Pipe, Stop, Tools, Turn};
 use crate::log::Log;
+use crate::settings::OnFull;
 
 /// So long an outage loses nothing, unless the pipe fills up.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Drops whole lines once the pipe holds a quarter of its capacity (or of what can be seen), the outage lasts, or the
+/// Unless the service is to wait, drops whole lines once the pipe holds a quarter of its capacity (or of what can be seen), the outage lasts, or the
 /// pipe ends. (Pages of a pipe may be half full, so a pipe may be full with less than half its capacity.)
 pub(crate) fn relieve(
     pipe: &mut Pipe,
@@ -20,6 +21,9 @@ pub(crate) fn relieve(
     moved: &mut u64,
 ) -> Result<(), Stop> {
     pipe.held = None;
+    if log.shared.settings().on_full == OnFull::Block && !pipe.finishing {
+        return Err(Stop::At(Turn::Held));
+    }
     let seen = tools.peeker.peek(pipe.fd.as_fd(), &mut tools.buffer)?;
     if seen == 0 {
         return Err(Stop::At(Turn::Ended));

@@ -11,9 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::compress::Compressor;
 use crate::registry::{Registry, Trouble, lock};
-use crate::settings::{Settings, Stats};
+use crate::settings::{Budget, Settings, Stats};
 use crate::worker::{self, Inbox, Order};
 
 /// How long `Pump::shutdown` waits for threads, which may be stuck in a dead disk.
@@ -44,7 +43,6 @@ pub struct Feed {
 struct Inner {
     registry: Arc<Registry>,
     routes: Arc<Mutex<Routes>>,
-    compressor: Compressor,
 }
 
 /// Which thread serves what.
@@ -79,11 +77,16 @@ impl Pump {
         self.inner.send(id, directory, Order::Attach { id, pipe, generation, log });
     }
 
-    /// New settings for the log at `path`, if there is one.
+    /// The settings of the log at `path`, which is ours from now on: its archives count, and may be deleted.
     pub fn configure(&self, path: &Path, settings: Settings) {
-        if let Some(log) = self.inner.registry.find(path) {
-            log.configure(settings);
-        }
+        self.inner.registry.enter(path, settings);
+        self.inner.look();
+    }
+
+    /// What all logs together may take. By default it is not limited.
+    pub fn set_budget(&self, budget: Budget) {
+        self.inner.registry.set_budget(budget);
+        self.inner.look();
     }
 
     /// The writers are gone: moves what the pipe still holds, closes it, then calls `done` on the pump's thread (on
@@ -144,11 +147,10 @@ impl Inner {
 
     /// Finds out the file system of a directory on a thread of its own, as even asking can wait for a dead disk.
     fn explore(&self, directory: PathBuf) {
-        let (routes, registry, compressor) =
-            (Arc::clone(&self.routes), Arc::clone(&self.registry), self.compressor.clone());
+        let (routes, registry) = (Arc::clone(&self.routes), Arc::clone(&self.registry));
         let explorer = move |directory: PathBuf| {
             let device = device_of(&directory);
-            settle(&mut lock(&routes), directory, device, &registry, &compressor);
+            settle(&mut lock(&routes), directory, device, &registry);
         };
         let (here, there) = (explorer.clone(), directory.clone());
         let builder = thread::Builder::new().name("log-route".to_owned()).stack_size(128 << 10);
@@ -157,8 +159,11 @@ impl Inner {
         }
     }
 
+    fn look(&self) {
+        lock(&self.routes).workers.values().for_each(|worker| worker.send(Order::Look));
+    }
+
     fn stop(&self) -> Vec<Arc<Inbox>> {
-        self.compressor.stop();
         let mut routes = lock(&self.routes);
         routes.directories.clear();
         let workers: Vec<_> = routes.workers.drain().map(|(_, inbox)| inbox).collect();
@@ -174,12 +179,12 @@ impl Drop for Inner {
 }
 
 /// Hands the orders that waited for the file system of `directory` to its worker.
-fn settle(routes: &mut Routes, directory: PathBuf, device: u64, registry: &Arc<Registry>, compressor: &Compressor) {
+fn settle(routes: &mut Routes, directory: PathBuf, device: u64, registry: &Arc<Registry>) {
     let Some(Route::Unknown(waiting)) = routes.directories.remove(&directory) else {
         return;
     };
     let known = routes.workers.get(&device).cloned();
-    let inbox = known.map_or_else(|| start_worker(registry, compressor), Ok);
+    let inbox = known.map_or_else(|| start_worker(registry), Ok);
     match inbox {
         Ok(inbox) => {
             waiting.into_iter().for_each(|order| inbox.send(order));
@@ -190,9 +195,9 @@ fn settle(routes: &mut Routes, directory: PathBuf, device: u64, registry: &Arc<R
     }
 }
 
-fn start_worker(registry: &Arc<Registry>, compressor: &Compressor) -> io::Result<Arc<Inbox>> {
+fn start_worker(registry: &Arc<Registry>) -> io::Result<Arc<Inbox>> {
     let inbox = Arc::new(Inbox::new()?);
-    worker::start(Arc::clone(&inbox), Arc::clone(registry), compressor.clone())?;
+    worker::start(Arc::clone(&inbox), Arc::clone(registry))?;
     Ok(inbox)
 }
 
@@ -201,7 +206,7 @@ fn refuse(order: Order, error: &io::Error) {
     match order {
         Order::Attach { log, .. } => log.counters.trouble(Trouble::Writing, format!("no thread: {error}")),
         Order::Finish { done, .. } => done(),
-        Order::Stop => {}
+        Order::Look | Order::Stop => {}
     }
 }
 

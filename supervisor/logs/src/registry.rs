@@ -8,7 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::archives::{Found, Place};
-use crate::settings::{Settings, Stats};
+use crate::boundary::SLACK;
+use crate::settings::{Budget, Settings, Stats};
 
 /// Every log that this pump has been told of.
 #[derive(Default)]
@@ -17,6 +18,9 @@ pub(crate) struct Registry {
     pub(crate) alarm: Arc<Activity>,
     logs: Mutex<HashMap<PathBuf, Arc<Shared>>>,
     found: Mutex<HashMap<PathBuf, Arc<Found>>>,
+    budget: Mutex<Budget>,
+    /// Bytes of all archives and indices.
+    held: AtomicU64,
 }
 
 /// Tells whoever waits that something happened: to `Registry::activity`, that some log may have grown; to
@@ -34,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) names: Mutex<()>,
     pub(crate) counters: Counters,
     settings: Mutex<Settings>,
+    /// How large its file may become for the sake of all others.
+    share: AtomicU64,
 }
 
 #[derive(Default)]
@@ -76,7 +82,9 @@ impl Registry {
             Arc::new(Shared::new(path, settings.clone(), counters))
         });
         *lock(&shared.settings) = settings;
-        Arc::clone(shared)
+        let shared = Arc::clone(shared);
+        self.divide(&logs);
+        shared
     }
 
     pub(crate) fn find(&self, path: &Path) -> Option<Arc<Shared>> {
@@ -93,24 +101,72 @@ impl Registry {
         })
     }
 
-    /// All logs whose files are in the same directory as `place`.
-    pub(crate) fn neighbours(&self, place: &Place) -> Vec<Arc<Shared>> {
-        let logs = lock(&self.logs);
-        logs.values().filter(|log| log.place.directory() == place.directory()).cloned().collect()
+    pub(crate) fn in_directory(&self, directory: &Path) -> Vec<Arc<Shared>> {
+        lock(&self.logs).values().filter(|log| log.place.directory() == directory).cloned().collect()
+    }
+
+    pub(crate) fn budget(&self) -> Budget {
+        *lock(&self.budget)
+    }
+
+    pub(crate) fn set_budget(&self, budget: Budget) {
+        *lock(&self.budget) = budget;
+        self.divide(&lock(&self.logs));
+    }
+
+    /// A quarter of the whole is divided equally among the files that are written to; each may carry a long line as far
+    /// beyond its share. So half of the whole, or more, is for archives.
+    fn divide(&self, logs: &HashMap<PathBuf, Arc<Shared>>) {
+        let share = match self.budget().total {
+            0 => u64::MAX,
+            total => (total / 4 / logs.len().max(1) as u64).max(1),
+        };
+        logs.values().for_each(|log| log.share.store(share, Ordering::Relaxed));
+    }
+
+    /// One who keeps house has counted `now` bytes of archives, where it was `before`.
+    pub(crate) fn held_changed(&self, before: u64, now: u64) {
+        self.held.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+
+    /// How many bytes of archives one may keep who has `own` of all that there are.
+    pub(crate) fn allowance(&self, own: u64) -> u64 {
+        let total = self.budget().total;
+        if total == 0 {
+            return u64::MAX;
+        }
+        let limits: Vec<(u64, u64)> = lock(&self.logs).values().map(|log| log.limit()).collect();
+        let written_to: u64 = limits.iter().map(|(limit, slack)| limit.saturating_add(*slack)).sum();
+        // While an archive is compressed, it is there twice.
+        let doubled = limits.iter().map(|(limit, _)| *limit).max().unwrap_or(0);
+        let others = self.held.load(Ordering::Relaxed).saturating_sub(own);
+        total.saturating_sub(written_to).saturating_sub(doubled).saturating_sub(others)
     }
 }
 
 impl Shared {
     fn new(path: &Path, settings: Settings, counters: Counters) -> Self {
-        Self { place: Place::of(path), names: Mutex::new(()), counters, settings: Mutex::new(settings) }
-    }
-
-    pub(crate) fn configure(&self, settings: Settings) {
-        *lock(&self.settings) = settings;
+        Self {
+            place: Place::of(path),
+            names: Mutex::new(()),
+            counters,
+            settings: Mutex::new(settings),
+            share: AtomicU64::new(u64::MAX),
+        }
     }
 
     pub(crate) fn settings(&self) -> Settings {
         lock(&self.settings).clone()
+    }
+
+    /// How large the file may become, and how much further a line may carry it.
+    pub(crate) fn limit(&self) -> (u64, u64) {
+        let share = self.share.load(Ordering::Relaxed);
+        let limit = match lock(&self.settings).max_size {
+            0 => share,
+            limit => limit.min(share),
+        };
+        (limit, SLACK.min(share.saturating_mul(2) - limit))
     }
 }
 

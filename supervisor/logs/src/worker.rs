@@ -17,6 +17,7 @@ use crate::log::{Log, describe};
 use crate::pace::{Fullness, Pace};
 use crate::platform::{self, Peeker, Poller, Waker};
 use crate::registry::{Registry, Shared, Trouble, lock};
+use crate::upkeep::Upkeep;
 
 /// How often an outage is looked at when nothing else happens.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -24,8 +25,18 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 pub(crate) type Done = Box<dyn FnOnce() + Send>;
 
 pub(crate) enum Order {
-    Attach { id: u64, pipe: OwnedFd, generation: u64, log: Arc<Shared> },
-    Finish { id: u64, done: Done },
+    Attach {
+        id: u64,
+        pipe: OwnedFd,
+        generation: u64,
+        log: Arc<Shared>,
+    },
+    Finish {
+        id: u64,
+        done: Done,
+    },
+    /// Settings or the budget have changed.
+    Look,
     Stop,
 }
 
@@ -77,10 +88,14 @@ struct Worker {
 }
 
 /// Starts a worker that lives until it is told to stop.
-pub(crate) fn start(inbox: Arc<Inbox>, registry: Arc<Registry>, compressor: Compressor) -> io::Result<()> {
+pub(crate) fn start(inbox: Arc<Inbox>, registry: Arc<Registry>) -> io::Result<()> {
     let poller = Poller::new(&inbox.waker)?;
-    let tools =
-        Tools { peeker: Peeker::new(VISIBLE)?, buffer: vec![0; VISIBLE].into_boxed_slice(), registry, compressor };
+    let tools = Tools {
+        peeker: Peeker::new(VISIBLE)?,
+        buffer: vec![0; VISIBLE].into_boxed_slice(),
+        upkeep: Upkeep::new(registry),
+        compressor: Compressor::default(),
+    };
     let worker = Worker {
         poller,
         inbox,
@@ -102,6 +117,7 @@ impl Worker {
     fn run(mut self) {
         let inbox = Arc::clone(&self.inbox);
         while self.cycle() {}
+        self.tools.compressor.stop();
         // The pipes are closed before anyone is told that this is over.
         drop(self);
         *lock(&inbox.over) = true;
@@ -125,7 +141,7 @@ impl Worker {
         let served = !self.ready.is_empty();
         let most = self.serve_ready();
         if served {
-            self.tools.registry.activity.tell();
+            self.tools.upkeep.registry.activity.tell();
         }
         let rest = self.pace.after_look(Instant::now(), most);
         if self.ready.is_empty() && !rest.is_zero() {
@@ -139,7 +155,7 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let held = (!self.held.is_empty()).then_some(PATIENCE);
-        let next = self.next_look.into_iter().chain(self.next_flush).min();
+        let next = self.next_look.into_iter().chain(self.next_flush).chain(self.tools.upkeep.next()).min();
         held.into_iter().chain(next.map(|next| next.saturating_duration_since(now))).min()
     }
 
@@ -155,6 +171,7 @@ impl Worker {
                     self.finish(id);
                     done();
                 }
+                Order::Look => self.tools.upkeep.look_soon(Instant::now()),
                 Order::Stop => return false,
             }
         }
@@ -163,10 +180,11 @@ impl Worker {
 
     fn attach(&mut self, id: u64, fd: OwnedFd, generation: u64, shared: Arc<Shared>) {
         self.detach(id);
+        self.tools.upkeep.knows(shared.place.directory().to_owned(), Instant::now());
         let (logs, tools) = (&mut self.logs, &self.tools);
         let log = *self.by_path.entry(shared.place.live()).or_insert_with(|| {
             let log = Log::new(shared);
-            log.tidy(&tools.registry, &tools.compressor);
+            log.tidy(&tools.upkeep.registry, &tools.compressor);
             logs.push(log);
             logs.len() - 1
         });
@@ -283,6 +301,9 @@ impl Worker {
         if self.next_flush.is_some_and(|next| now >= next) {
             self.flush();
         }
+        if self.tools.upkeep.next().is_some_and(|next| now >= next) {
+            self.tools.upkeep.look(now);
+        }
         if self.next_look.is_none_or(|next| now < next) {
             return;
         }
@@ -293,7 +314,7 @@ impl Worker {
         }
         let mut unsettled = false;
         for log in self.logs.iter_mut().filter(|log| log.unsettled()) {
-            if log.ready(now, &self.tools.registry) {
+            if log.ready(now, &mut self.tools.upkeep) {
                 log.settle();
                 if log.pipes == 0 {
                     log.close();

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use supervisor_core::{Check, CheckId, Liveness, Readiness, RestartPolicy, RolloutPolicy, ServiceSpec, StopPolicy};
 
-use super::model::{Handoff, Http, Launch, Log, LongLived, Probe, ProbeHow, SecretSource, Service, Stack};
+use super::model::{Handoff, Http, Launch, Log, LogBudget, LongLived, Probe, ProbeHow, SecretSource, Service, Stack};
 
 /// A key whose value is another one now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +52,7 @@ pub(crate) fn supervisor_changes(old: &Stack, new: &Stack) -> Vec<Changed> {
         max_parallel_starts,
         http: Http { listen, open, allowed_hosts },
         logs_dir,
+        log_budget: LogBudget { total, min_free },
         services: _,
     } = old;
     let mut differences = Differences::default();
@@ -66,6 +67,8 @@ pub(crate) fn supervisor_changes(old: &Stack, new: &Stack) -> Vec<Changed> {
     add("http.open", Effect::Live, *open != new.http.open);
     add("http.allowed_hosts", Effect::Live, *allowed_hosts != new.http.allowed_hosts);
     add("logs.dir", Effect::NextStart, *logs_dir != new.logs_dir);
+    add("logs.total", Effect::Live, *total != new.log_budget.total);
+    add("logs.min_free", Effect::Live, *min_free != new.log_budget.min_free);
     differences.0
 }
 
@@ -215,11 +218,13 @@ impl Differences {
             self.0.retain(|changed| changed.key != "ready.notify");
             self.add("ready.notify", Effect::Restart, true);
         }
-        let Log { dir, max_size, keep, gzip, split } = log;
+        let Log { dir, max_size, keep, gzip, split, max_age, block } = log;
         self.add("log.dir", Effect::NextStart, *dir != new.log.dir);
         self.add("log.max_size", Effect::Live, *max_size != new.log.max_size);
         self.add("log.keep", Effect::Live, *keep != new.log.keep);
         self.add("log.compress", Effect::Live, *gzip != new.log.gzip);
+        self.add("log.max_age", Effect::Live, *max_age != new.log.max_age);
+        self.add("log.on_full", Effect::Live, *block != new.log.block);
         self.add("log.streams", Effect::Restart, *split != new.log.split);
     }
 

@@ -206,6 +206,7 @@ impl Load<'_> {
         let http = stack::http(&http, &mut reader);
         let default_dir = file.parent().unwrap_or(Path::new("/")).join("logs");
         let logs_dir = service::log_settings(&logs, &default_dir, &mut reader).dir;
+        let log_budget = service::log_budget(&logs, &mut reader);
         let logs = Logs { section: logs, default_dir };
         let mut env_files = EnvFiles::default();
         let built: Vec<Built> =
@@ -222,6 +223,7 @@ impl Load<'_> {
             max_parallel_starts: whole.max_parallel_starts,
             http,
             logs_dir,
+            log_budget,
             services: built.into_iter().map(|built| built.service).collect(),
         }
     }

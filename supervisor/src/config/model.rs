@@ -30,6 +30,8 @@ pub(crate) struct Stack {
     pub(crate) http: Http,
     /// `[logs] dir`, absolute: where the supervisor's own log goes.
     pub(crate) logs_dir: PathBuf,
+    /// `[logs] total` and `min_free`.
+    pub(crate) log_budget: LogBudget,
     /// In the order of the file.
     pub(crate) services: Vec<Service>,
 }
@@ -183,6 +185,17 @@ pub(crate) struct Log {
     pub(crate) gzip: bool,
     /// NAME.out.log and NAME.err.log instead of NAME.log.
     pub(crate) split: bool,
+    /// Zero: no archive is too old.
+    pub(crate) max_age: Duration,
+    /// On a full disk the service waits; else its output is dropped.
+    pub(crate) block: bool,
+}
+
+/// In bytes; 0: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogBudget {
+    pub(crate) total: u64,
+    pub(crate) min_free: u64,
 }
 
 impl Template {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use supervisor_core::{Condition, Dependency, Kind, ServiceName, ServiceSpec};
 
@@ -12,7 +13,7 @@ use super::checks::{self, Reach};
 use super::diagnostics;
 use super::environment::{self, Desk, EnvFiles};
 use super::expand::{Own, Scope};
-use super::model::{Handoff, Launch, Log, SecretSource, Service, Template};
+use super::model::{Handoff, Launch, Log, LogBudget, SecretSource, Service, Template};
 use super::policy;
 use super::reader::Reader;
 use super::section::Section;
@@ -289,5 +290,12 @@ pub(super) fn log_settings(section: &Section<'_>, default_dir: &Path, reader: &m
         },
         gzip: reader.choice(section, "compress", &[("gzip", true), ("none", false)]),
         split: reader.choice(section, "streams", &[("merged", false), ("split", true)]),
+        max_age: reader.duration(section, "max_age", Duration::ZERO, Duration::ZERO),
+        block: reader.choice(section, "on_full", &[("drop", false), ("block", true)]),
     }
+}
+
+/// What concerns all logs together.
+pub(super) fn log_budget(logs: &Section<'_>, reader: &mut Reader<'_>) -> LogBudget {
+    LogBudget { total: reader.size(logs, "total", 1 << 30), min_free: reader.size(logs, "min_free", 200 << 20) }
 }

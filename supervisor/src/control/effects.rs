@@ -8,16 +8,17 @@ use std::time::Duration;
 use nix::errno::Errno;
 use supervisor_core::{Command, Event, Failure, ServiceName, State, Transition};
 use supervisor_keeper::Request;
-use supervisor_logs::{Compression, Feed, Settings};
+use supervisor_logs::Feed;
 use tokio::sync::oneshot;
 
 use super::link::Purpose;
+use super::log_files::settings;
 use super::notify;
 use super::prepare::{self, Order, Prepared, RunRecord, held_name, record_key};
 use super::probe::{self, Target};
 use super::run::Run;
 use super::run_loop::{Control, News};
-use crate::config::{Handoff, Log, ProbeHow, Service};
+use crate::config::{Handoff, ProbeHow, Service};
 use crate::platform::groups;
 
 /// Making ready for a start may take this long: a dead disk or name service is a failed start, no hanging one.
@@ -190,8 +191,7 @@ impl Control {
         let outputs = std::mem::take(&mut run.outputs);
         for (index, (pipe, path)) in outputs.into_iter().zip(&run.record.logs).enumerate() {
             run.undrained += 1;
-            let settings =
-                settings.clone().unwrap_or(Settings { max_size: 0, keep: 0, compression: Compression::None });
+            let settings = settings.clone().unwrap_or_default();
             let (id, path) = (stream(number, index), path.clone());
             self.pump.attach(Feed { id, pipe, path, generation: run.record.generation, settings });
         }
@@ -353,11 +353,6 @@ impl Control {
 /// The pump's number for an output of a run: two for each, and those of our own log below.
 fn stream(run: u64, index: usize) -> u64 {
     run * 2 + index as u64
-}
-
-pub(crate) fn settings(log: &Log) -> Settings {
-    let compression = if log.gzip { Compression::Gzip } else { Compression::None };
-    Settings { max_size: log.max_size, keep: log.keep, compression }
 }
 
 /// One line for each change of state. Causes may hold a service's own words, so they are quoted.

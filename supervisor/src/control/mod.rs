@@ -18,6 +18,7 @@ mod keeper_words;
 pub(crate) mod launch;
 mod link;
 mod listeners;
+mod log_files;
 mod narrator;
 pub(crate) mod notify;
 mod operations;

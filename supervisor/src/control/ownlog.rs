@@ -6,12 +6,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use supervisor_keeper::Request;
-use supervisor_logs::{Compression, Feed, Pump, Settings};
+use supervisor_logs::{Feed, Pump};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::inventory::Inventory;
 use super::link::{Link, Purpose};
+use super::log_files::OWN;
 use crate::platform;
 
 /// The pump's number for it; runs begin at 1.
@@ -19,8 +20,6 @@ pub(crate) const STREAM: u64 = 0;
 /// The names under which the keeper holds both ends.
 const READ: &str = "log/supervisor/read";
 const WRITE: &str = "log/supervisor/write";
-/// At most this many files of this size.
-const SETTINGS: Settings = Settings { max_size: 10 * 1024 * 1024, keep: 3, compression: Compression::Gzip };
 /// Lines that wait when the disk is slow; further ones are dropped.
 const QUEUE: usize = 4096;
 
@@ -47,7 +46,7 @@ pub(crate) fn start(
             (read, write)
         }
     };
-    pump.attach(Feed { id: STREAM, pipe: read, path: path(logs_dir), generation: 0, settings: SETTINGS });
+    pump.attach(Feed { id: STREAM, pipe: read, path: path(logs_dir), generation: 0, settings: OWN });
     // A panic must be seen, too.
     nix::unistd::dup2_stderr(&write)?;
     let (writer, guard) =

@@ -22,6 +22,7 @@ use super::in_force::{InForce, Kept};
 use super::inventory::{self, Inventory};
 use super::link::{Link, Purpose};
 use super::listeners::{Listener, service_of_listener};
+use super::log_files;
 use super::ownlog;
 use super::prepare::{Places, RunRecord, record_key};
 use super::programs::Programs;
@@ -108,6 +109,7 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
         .foreground
         .then(|| Foreground::start(&stack, &pump, (!args.quiet).then(|| greeting(&inventory, &sockets))))
         .flatten();
+    log_files::declare(&pump, &stack);
     let _log = ownlog::start(&mut link, &mut inventory, &pump, &stack.logs_dir)?;
     tracing::info!(
         epoch = inventory.epoch,

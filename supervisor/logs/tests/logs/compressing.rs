@@ -12,7 +12,7 @@ use tempfile::tempdir;
 use crate::{assert_same, content, eventually, feed, files, finish, numbered, settled};
 
 fn gzip(keep: u32) -> Settings {
-    Settings { max_size: 20_000, keep, compression: Compression::Gzip }
+    Settings { max_size: 20_000, keep, compression: Compression::Gzip, ..Settings::default() }
 }
 
 #[test]

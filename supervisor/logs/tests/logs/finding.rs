@@ -16,7 +16,7 @@ use crate::{files, finish, numbered, settled};
 const ALL: (usize, usize) = (usize::MAX, usize::MAX);
 
 fn small() -> Settings {
-    Settings { max_size: 20_000, keep: 100, compression: Compression::Gzip }
+    Settings { max_size: 20_000, keep: 100, compression: Compression::Gzip, ..Settings::default() }
 }
 
 /// Writes `text` as a generation of its own.

@@ -86,7 +86,7 @@ fn the_index_of_an_endless_flood_of_small_files_stays_small() {
     let dir = tempdir().expect("a directory");
     let path = dir.path().join("a.log");
     let (output, mut input) = std::io::pipe().expect("a pipe");
-    let settings = Settings { max_size: 40, keep: 3, compression: Compression::None };
+    let settings = Settings { max_size: 40, keep: 3, compression: Compression::None, ..Settings::default() };
     let pump = Pump::new();
     pump.attach(Feed { id: 1, pipe: output.into(), path: path.clone(), generation: 1, settings });
     for piece in numbered(40_000).chunks(10_000) {

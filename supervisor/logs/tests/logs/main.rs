@@ -3,11 +3,13 @@
 
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
+mod budget;
 mod compressing;
 mod copying;
 mod finding;
 mod index;
 mod outage;
+mod patience;
 mod reading;
 mod rotating;
 mod safety;
@@ -24,7 +26,7 @@ use supervisor_logs::{Compression, Feed, Pump, Settings};
 
 /// Keeps every file there will be.
 fn keep_all(max_size: u64) -> Settings {
-    Settings { max_size, keep: u32::MAX, compression: Compression::None }
+    Settings { max_size, keep: u32::MAX, compression: Compression::None, ..Settings::default() }
 }
 
 /// Waits until `condition` holds; the test fails if it does not in time.

@@ -92,7 +92,7 @@ fn a_full_disk_costs_old_archives_first() {
 }
 
 /// Runs a test as a child on a file system of 400 KiB, if one can be had.
-fn on_a_small_disk(name: &str) {
+pub(crate) fn on_a_small_disk(name: &str) {
     let directory = tempdir().expect("a directory");
     let user = if nix::unistd::geteuid().is_root() { "-m" } else { "-Urm" };
     let this = child(name, directory.path());
@@ -143,7 +143,7 @@ fn full_of_archives() {
     fs::write(path("stranger.log.1"), vec![0; 100_000]).expect("there is room");
     let pump = Pump::new();
     let _other = feed(&pump, 2, &path("b.log"), &keep_all(0));
-    let settings = Settings { max_size: 50_000, keep: 99, compression: Compression::None };
+    let settings = Settings { max_size: 50_000, keep: 99, compression: Compression::None, ..Settings::default() };
     let mut input = feed(&pump, 1, &path("a.log"), &settings);
     let sent = numbered(20_000);
     input.write_all(&sent).expect("the pump reads");

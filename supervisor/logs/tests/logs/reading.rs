@@ -47,7 +47,7 @@ fn the_last_lines_come_from_compressed_archives_too() {
     let dir = tempdir().expect("a directory");
     let path = dir.path().join("a.log");
     let pump = Pump::new();
-    let settings = Settings { max_size: 100_000, keep: 99, compression: Compression::Gzip };
+    let settings = Settings { max_size: 100_000, keep: 99, compression: Compression::Gzip, ..Settings::default() };
     feed(&pump, 1, &path, &settings).write_all(&numbered(30_000)).expect("the pump reads");
     finish(&pump, 1);
     eventually("they are compressed", || {
@@ -157,7 +157,7 @@ fn a_follower_that_slept_finds_its_place_among_compressed_archives() {
     let dir = tempdir().expect("a directory");
     let path = dir.path().join("a.log");
     let pump = Pump::new();
-    let settings = Settings { max_size: 20_000, keep: 99, compression: Compression::Gzip };
+    let settings = Settings { max_size: 20_000, keep: 99, compression: Compression::Gzip, ..Settings::default() };
     let mut input = feed(&pump, 1, &path, &settings);
     input.write_all(&numbered(100)).expect("the pump reads");
     eventually("it is there", || fs::read(&path).is_ok_and(|text| text == numbered(100)));
@@ -177,7 +177,7 @@ fn a_follower_that_slept_finds_its_place_among_compressed_archives() {
 fn a_follower_that_slept_too_long_goes_on_with_the_oldest_that_is_left() {
     let dir = tempdir().expect("a directory");
     let path = dir.path().join("a.log");
-    let settings = Settings { max_size: 1000, keep: 2, compression: Compression::None };
+    let settings = Settings { max_size: 1000, keep: 2, compression: Compression::None, ..Settings::default() };
     pump_through(&path, settings.clone(), &numbered(50));
     let mut follower = Follower::new(&path, From::Start);
     pump_through(&path, settings, &lines(51, 5_000));
@@ -277,7 +277,7 @@ fn a_mark_leads_back_to_its_place_across_rotations() {
 
 #[test]
 fn a_mark_leads_back_to_its_place_in_a_compressed_archive() {
-    marks_hold(&Settings { max_size: 20_000, keep: 99, compression: Compression::Gzip });
+    marks_hold(&Settings { max_size: 20_000, keep: 99, compression: Compression::Gzip, ..Settings::default() });
 }
 
 #[test]

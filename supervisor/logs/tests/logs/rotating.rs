@@ -12,7 +12,7 @@ use tempfile::tempdir;
 use crate::{assert_same, content, eventually, feed, files, finish, keep_all, numbered, pump_through};
 
 fn keep(keep: u32) -> Settings {
-    Settings { max_size: 1000, keep, compression: Compression::None }
+    Settings { max_size: 1000, keep, compression: Compression::None, ..Settings::default() }
 }
 
 /// But the index.

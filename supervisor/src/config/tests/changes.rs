@@ -87,6 +87,8 @@ fn what_only_we_go_by_counts_at_once() {
         ("log.max_size = '1KiB'", "log.max_size"),
         ("log.keep = 1", "log.keep"),
         ("log.compress = 'none'", "log.compress"),
+        ("log.max_age = '7h'", "log.max_age"),
+        ("log.on_full = 'block'", "log.on_full"),
     ] {
         assert_eq!(between("", new), [format!("{key}: live")], "{new}");
     }
@@ -127,6 +129,8 @@ fn what_only_another_start_can_change_is_told_so() {
     let old = stack("");
     let of = |text: &str| said(&supervisor_changes(&old, &stack(text)));
     assert_eq!(of("logs.dir = 'l'"), ["logs.dir: next start"]);
+    assert_eq!(of("logs.total = '1MiB'"), ["logs.total: live"]);
+    assert_eq!(of("logs.min_free = 0"), ["logs.min_free: live"]);
     assert_eq!(of("supervisor.runtime_dir = 'r'"), ["supervisor.runtime_dir: next start"]);
     assert_eq!(of("supervisor.auto_reload = false"), ["supervisor.auto_reload: live"]);
     assert_eq!(of("supervisor.shutdown_timeout = '1s'"), ["supervisor.shutdown_timeout: live"]);

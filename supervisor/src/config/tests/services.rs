@@ -1,6 +1,8 @@
 //! The keys of a service that say what to run and with what.
 //! Not here: restart, stop, ready and live (see `policy`).
 
+use std::time::Duration;
+
 use supervisor_core::{Condition, Kind};
 
 use super::*;
@@ -22,7 +24,15 @@ fn a_command_alone_is_a_service() {
     assert_eq!(launch.bind.to_string(), "127.0.0.1");
     let base = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER"].map(str::to_owned).to_vec();
     assert_eq!(launch.inherit_env, InheritEnv::Names(base));
-    let log = Log { dir: PathBuf::from("/stack/logs"), max_size: 10 << 20, keep: 5, gzip: true, split: false };
+    let log = Log {
+        dir: PathBuf::from("/stack/logs"),
+        max_size: 10 << 20,
+        keep: 5,
+        gzip: true,
+        split: false,
+        max_age: Duration::ZERO,
+        block: false,
+    };
     assert_eq!(launch.log, log);
     assert!(!launch.notify && launch.probes.is_empty() && launch.watchdog.is_none());
 }

@@ -12,9 +12,9 @@ use supervisor_keeper::{MAX_RECORD, Request};
 use super::plan::{Changes, Plan};
 use super::{MAX_APPLIED, Mode, Reloaded, UnderWay, WITHIN, answer};
 use crate::config::{self, Diagnostic, Diagnostics, Recorded, Stack};
-use crate::control::effects::settings;
 use crate::control::in_force::InForce;
 use crate::control::listeners::{Listener, held_addresses, listener_name};
+use crate::control::log_files::{self, settings};
 use crate::control::run_loop::Control;
 use crate::control::sockets::{self, Swap};
 use crate::control::startup;
@@ -173,8 +173,9 @@ impl Control {
         }
     }
 
-    /// New settings for logs that are being written.
+    /// New settings for all logs, and for those that are still written to where nobody wants them any more.
     fn configure_logs(&mut self) {
+        log_files::declare(&self.pump, &self.in_force.stack);
         for run in self.runs.values() {
             let service = self.catalogue.of(&run.record.service, run.record.revision);
             let service = service.or_else(|| self.catalogue.current(&run.record.service));
