@@ -11,6 +11,7 @@ pub mod fuzz;
 mod journal;
 #[cfg(test)]
 mod json_schema;
+mod log_lines;
 mod platform;
 mod resources;
 mod rollouts;

@@ -141,13 +141,14 @@ fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, 
             None => return Ok(()),
         },
     };
+    log.writes(pipe.generation);
     let Some((file, end)) = log.target() else {
         return Err(Stop::At(Turn::Held));
     };
     match platform::splice(pipe.fd.as_fd(), file, end, len) {
         Ok(0) => Err(Stop::At(Turn::Ended)),
         Ok(count) => {
-            log.wrote(count, ends_line.filter(|_| count == len), pipe.generation);
+            log.wrote(count, ends_line.filter(|_| count == len));
             pipe.held = None;
             *moved += count as u64;
             Ok(())
@@ -234,6 +235,7 @@ fn copy_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, mo
 
 fn write(log: &mut Log, bytes: &[u8], generation: u64) -> Result<usize, Errno> {
     use std::os::unix::fs::FileExt;
+    log.writes(generation);
     let Some((file, end)) = log.target() else {
         return Err(Errno::EBADF);
     };
@@ -241,6 +243,6 @@ fn write(log: &mut Log, bytes: &[u8], generation: u64) -> Result<usize, Errno> {
     if written == 0 {
         return Err(Errno::ENOSPC);
     }
-    log.wrote(written, Some(bytes[..written].ends_with(b"\n")), generation);
+    log.wrote(written, Some(bytes[..written].ends_with(b"\n")));
     Ok(written)
 }

@@ -139,12 +139,19 @@ impl Log {
         true
     }
 
-    /// Bytes of a generation were written: whatever was wrong is over.
-    pub(crate) fn wrote(&mut self, count: usize, ends_line: Option<bool>, generation: u64) {
+    /// Bytes of a generation are about to be written.
+    pub(crate) fn writes(&mut self, generation: u64) {
+        if let Some(live) = &self.live {
+            self.recorder.writes(live.end, generation);
+        }
+    }
+
+    /// Bytes were written: whatever was wrong is over.
+    pub(crate) fn wrote(&mut self, count: usize, ends_line: Option<bool>) {
         let count = count as u64;
         self.shared.counters.bytes.fetch_add(count, Ordering::Relaxed);
         if let Some(live) = &mut self.live {
-            self.recorder.wrote(live.end, generation);
+            self.recorder.wrote();
             live.end += count;
             live.ends_line = ends_line;
         }

@@ -52,6 +52,10 @@ pub fn last(
     let mut source = Source::new(segment, &index, query)?;
     source.end_at(end.offset);
     found.lines = source.last(query, (count, bytes), stop)?;
+    if end.offset == u64::MAX {
+        // Where a compressed file ends is known once it was read.
+        found.end = Some(source.segment.mark());
+    }
     let held = |lines: &[Line]| lines.iter().map(|line| line.text.len()).sum::<usize>();
     while found.lines.len() < count && held(&found.lines) <= bytes && !stop() {
         let Some(segment) = source.segment.older(&place)? else { break };

@@ -15,7 +15,9 @@ use crate::index::{self, ENTRY, Entry, MOST, thinned};
 /// In milliseconds: no time in the index is further than this from that of a byte it stands for.
 const GRAIN: u64 = 1000;
 /// Entries wait so long for others before they are written.
-pub(crate) const GATHER: Duration = Duration::from_millis(100);
+const GATHER: Duration = Duration::from_millis(100);
+/// So many times in a row another generation may go on before entries are gathered.
+const FEW: u32 = 8;
 
 pub(crate) struct Recorder {
     path: PathBuf,
@@ -23,6 +25,8 @@ pub(crate) struct Recorder {
     /// Not written yet.
     waiting: Vec<Entry>,
     since: Option<Instant>,
+    /// How often another generation went on of late, and when last.
+    turns: (u32, Option<Instant>),
     at: Option<At>,
 }
 
@@ -40,7 +44,14 @@ struct At {
 
 impl Recorder {
     pub(crate) fn new(place: &Place) -> Self {
-        Self { path: place.index(), unfinished: place.unfinished_index(), waiting: Vec::new(), since: None, at: None }
+        Self {
+            path: place.index(),
+            unfinished: place.unfinished_index(),
+            waiting: Vec::new(),
+            since: None,
+            turns: (0, None),
+            at: None,
+        }
     }
 
     /// The log's file was opened, with `len` bytes in it.
@@ -54,8 +65,8 @@ impl Recorder {
                 self.at = Some(At { file, base: last.base, written, noted: last.time, generation: 0 });
             }
             // Nobody knows what came between; no number may come twice.
-            Some(last) => self.begin(file, micros().max(last.base + last.offset), written),
-            None => self.begin(file, if len == 0 { 0 } else { micros() }, written),
+            Some(last) => self.begin(file, micros().max(last.base + last.offset), written, 0),
+            None => self.begin(file, if len == 0 { 0 } else { micros() }, written, 0),
         }
     }
 
@@ -63,28 +74,45 @@ impl Recorder {
     pub(crate) fn rotated(&mut self, file: u64, end: u64) {
         let Some(at) = self.at else { return };
         self.note(Entry { file: at.file, offset: end, base: at.base, time: at.written, generation: at.generation });
-        self.begin(file, at.base + end, at.written);
+        self.begin(file, at.base + end, at.written, at.generation);
         self.flush();
     }
 
     /// The file was made shorter by someone; it had `end` bytes.
     pub(crate) fn shortened(&mut self, end: u64) {
         if let Some(at) = self.at {
-            self.begin(at.file, at.base + end, at.written);
+            self.begin(at.file, at.base + end, at.written, at.generation);
         }
     }
 
-    /// Bytes of `generation` were written at `offset`.
-    pub(crate) fn wrote(&mut self, offset: u64, generation: u64) {
+    /// Bytes of `generation` are about to be written at `offset`. Before they are, so that whoever reads them finds whose
+    /// they are.
+    pub(crate) fn writes(&mut self, offset: u64, generation: u64) {
         let Some(at) = &mut self.at else { return };
-        let now = millis(SystemTime::now());
-        let (other, late) = (at.generation != generation, now.abs_diff(at.noted) > GRAIN);
-        let time = at.written;
-        at.written = now;
-        if other || (late && time != at.noted) {
+        let (other, time) = (at.generation != generation, at.written);
+        let late = time != at.noted && millis(SystemTime::now()).abs_diff(at.noted) > GRAIN;
+        if other || late {
             at.generation = generation;
             let entry = Entry { file: at.file, offset, base: at.base, time, generation };
             self.note(entry);
+            if other && self.is_no_turn() {
+                self.flush();
+            }
+        }
+    }
+
+    /// Another generation goes on: is that rare? When two of them take turns, entries are gathered.
+    fn is_no_turn(&mut self) -> bool {
+        let now = Instant::now();
+        let late = self.turns.1.replace(now).is_none_or(|last| now > last + GATHER);
+        self.turns.0 = if late { 0 } else { self.turns.0.saturating_add(1) };
+        self.turns.0 < FEW
+    }
+
+    /// They were.
+    pub(crate) fn wrote(&mut self) {
+        if let Some(at) = &mut self.at {
+            at.written = millis(SystemTime::now());
         }
     }
 
@@ -106,9 +134,9 @@ impl Recorder {
         }
     }
 
-    fn begin(&mut self, file: u64, base: u64, written: u64) {
-        self.at = Some(At { file, base, written, noted: written, generation: 0 });
-        self.note(Entry { file, offset: 0, base, time: written, generation: 0 });
+    fn begin(&mut self, file: u64, base: u64, written: u64, generation: u64) {
+        self.at = Some(At { file, base, written, noted: written, generation });
+        self.note(Entry { file, offset: 0, base, time: written, generation });
     }
 
     fn note(&mut self, entry: Entry) {
@@ -158,7 +186,7 @@ fn options() -> OpenOptions {
 }
 
 /// Since 1970.
-fn millis(time: SystemTime) -> u64 {
+pub(crate) fn millis(time: SystemTime) -> u64 {
     since(time).as_millis().try_into().unwrap_or(u64::MAX)
 }
 

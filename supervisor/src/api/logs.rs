@@ -1,39 +1,63 @@
-//! The last lines of a service's log. The files are found by service, never by a path of the client's.
+//! The last lines of a service's log that are wanted. The files are found by service, never by a path of the client's.
 //! Not here: following them (`follow`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use schemars::{JsonSchema, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use supervisor_core::ServiceName;
-use supervisor_logs::Mark;
+use supervisor_logs::{Line, Mark, Query as Wanted, Unfinished};
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Told};
-use super::follow::{Begin, follow, parse_mark};
+use super::follow::{Begin, LogFile, follow, parse_mark};
 use super::input::{Input, Query};
 use super::openapi::Schemas;
 use super::problem::Problem;
 use super::read::unknown_service;
 use super::site::Reader;
 use super::stream::{self, EVENT_STREAM};
+use crate::log_lines::{self, Output};
 
 const PLAIN: &str = "text/plain";
+/// One JSON document on each line.
+const LINES: &str = "application/x-ndjson";
 const DEFAULT_LINES: usize = 100;
 const MAX_LINES: usize = 10_000;
 /// What waits for a slow reader is in memory.
-const MAX_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 1024 * 1024;
 /// Each occupies a thread that launches need, too, and a dead disk may keep it.
 static READERS: Semaphore = Semaphore::const_new(4);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LogQuery {
-    /// So many lines; at most 10,000, and at most 1 MiB.
+    /// So many of the last lines that are wanted; at most 10,000, and at most 1 MiB.
     tail: Option<usize>,
     stream: Option<Stream>,
-    /// Those, then each line as it comes, as server-sent events. So does `Accept: text/event-stream`.
+    /// Those, then each further one as it comes, as server-sent events. So does `Accept: text/event-stream`.
     follow: Option<bool>,
+    /// Not in the log before this: a time (RFC 3339 in UTC), or how long ago.
+    #[schemars(schema_with = "moment_schema")]
+    since: Option<String>,
+    /// In the log by then.
+    #[schemars(schema_with = "moment_schema")]
+    until: Option<String>,
+    /// That hold a match of this regular expression.
+    #[schemars(schema_with = "pattern_schema")]
+    grep: Option<String>,
+    /// Of this level or a worse one, as the line tells it in JSON, logfmt or plain words.
+    level: Option<Level>,
+    /// With this field, `name=value`, in JSON or logfmt.
+    #[schemars(schema_with = "field_schema")]
+    field: Option<String>,
+    /// Of this generation of the service.
+    generation: Option<u64>,
+    /// One JSON document for each line, with its time, number and generation. So does `Accept: application/x-ndjson`.
+    json: Option<bool>,
 }
 
 impl Query for LogQuery {}
@@ -46,32 +70,73 @@ enum Stream {
     Err,
 }
 
-/// One of two forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Fatal,
+}
+
+impl Level {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+fn moment_schema(_: &mut SchemaGenerator) -> Schema {
+    const DAY: &str = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])";
+    const TIME: &str = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{3})?";
+    json_schema!({ "type": "string", "pattern": format!("^([0-9]{{1,4}}[smh]|{DAY}T{TIME}Z)$") })
+}
+
+/// Any text without marks is a pattern; with them not each is one.
+fn pattern_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "regex", "maxLength": 1024, "pattern": "^[A-Za-z0-9 .^$|:=_-]*$" })
+}
+
+fn field_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[^=]+=" })
+}
+
+/// One of three forms.
 pub(super) enum Log {
     /// Bytes of a service, as they are.
     Text(Vec<u8>),
+    Lines(String),
     Stream(Response),
 }
 
 impl Answer for Log {
-    const KINDS: &'static [&'static str] = &[PLAIN, EVENT_STREAM];
+    const KINDS: &'static [&'static str] = &[PLAIN, LINES, EVENT_STREAM];
 
     fn told(_: &mut Schemas) -> Vec<Told> {
         let text = json_schema!({ "type": "string" });
-        let content = vec![(PLAIN, text.clone()), (EVENT_STREAM, text)];
-        let about =
-            "the lines, as they were written; in a stream each `data` is `{\"line\": …}`, and its `id` its place";
+        let content = vec![(PLAIN, text.clone()), (LINES, text.clone()), (EVENT_STREAM, text)];
+        let about = "the lines, as they were written, or each as `{service, generation, seq, time, stream, line}`; in a \
+            stream each `data` is one of these, and its `id` its place";
         vec![Told { status: StatusCode::OK, about, headers: &[], content }]
     }
 
     fn respond(self) -> Response {
-        let text = match self {
-            Self::Text(text) => text,
+        let (body, kind) = match self {
+            Self::Text(text) => (text, "text/plain; charset=utf-8"),
+            Self::Lines(lines) => (lines.into_bytes(), LINES),
             Self::Stream(response) => return response,
         };
-        let mut response = (StatusCode::OK, text).into_response();
+        let mut response = (StatusCode::OK, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         // Bytes of a service are never a page of ours.
         headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
         response
@@ -80,31 +145,74 @@ impl Answer for Log {
 
 pub(super) async fn tail(reader: Reader, input: Input<ServiceName, LogQuery>) -> Result<Log, Problem> {
     let Input { path: name, query, headers, .. } = input;
-    let lines = query.tail.unwrap_or(DEFAULT_LINES).min(MAX_LINES);
+    let count = query.tail.unwrap_or(DEFAULT_LINES).min(MAX_LINES);
     let documents = reader.cache.latest();
     let facts = documents.view.facts.get(&name).ok_or_else(|| unknown_service(name.as_str()))?;
-    let file = match (facts.logs.as_slice(), query.stream) {
-        ([only], None) => only,
-        ([out, _], None | Some(Stream::Out)) => out,
-        ([_, err], Some(Stream::Err)) => err,
+    let (path, output) = match (facts.logs.as_slice(), query.stream) {
+        ([only], None) => (only, Output::Merged),
+        ([out, _], None | Some(Stream::Out)) => (out, Output::Out),
+        ([_, err], Some(Stream::Err)) => (err, Output::Err),
         (_, _) => return Err(Problem::new(StatusCode::NOT_FOUND, format!("`{name}` has no such log"))),
     };
+    let file = LogFile { service: name, path: path.clone(), output };
+    let wanted = wanted(&query)?;
     if query.follow.unwrap_or_else(|| stream::accepted(&headers)) {
-        let begin = last_place(&headers)?.map_or(Begin::Tail(lines), Begin::Behind);
-        return follow(file.clone(), begin, MAX_BYTES).map(Log::Stream);
+        let begin = last_place(&headers)?.map_or(Begin::Tail(count), Begin::Behind);
+        return follow(file, begin, wanted).map(Log::Stream);
+    }
+    let json = query.json.unwrap_or_else(|| {
+        headers.get_all(header::ACCEPT).iter().any(|kind| kind.to_str().is_ok_and(|kind| kind.contains(LINES)))
+    });
+    if json {
+        let lines = lines(file.clone(), wanted, count).await?;
+        let lines = lines.iter().map(|line| log_lines::json(file.service.as_str(), file.output, line) + "\n");
+        return Ok(Log::Lines(lines.collect()));
+    }
+    let whole = |line: Line| [line.text, if line.whole { b"\n".to_vec() } else { Vec::new() }].concat();
+    Ok(Log::Text(lines(file, wanted, count).await?.into_iter().flat_map(whole).collect()))
+}
+
+fn wanted(query: &LogQuery) -> Result<Wanted, Problem> {
+    let wrong = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    let moment = |key: &str, text: &Option<String>| {
+        let wrong = || wrong(format!("`{key}` is a time like 2026-11-23T00:21:01Z, or how long ago, like 10m"));
+        text.as_deref().map(|text| log_lines::moment(text).ok_or_else(wrong)).transpose()
+    };
+    let fields: Vec<String> = query.field.iter().cloned().collect();
+    let filter = log_lines::filter(query.grep.as_deref(), query.level.map(Level::as_str), &fields);
+    Ok(Wanted {
+        filter: filter.map_err(|error| wrong(error.to_string()))?,
+        since: moment("since", &query.since)?,
+        until: moment("until", &query.until)?,
+        generation: query.generation,
+    })
+}
+
+/// The search ends when the client is gone.
+async fn lines(file: LogFile, wanted: Wanted, count: usize) -> Result<Vec<Line>, Problem> {
+    struct Gone(Arc<AtomicBool>);
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
     let busy = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "other logs are being read; try again");
     let permit = READERS.try_acquire().map_err(|_| busy())?;
-    let path = file.clone();
+    let gone = Gone(Arc::default());
+    let stop = Arc::clone(&gone.0);
+    let service = file.service.clone();
     let read = tokio::task::spawn_blocking(move || {
-        let text = supervisor_logs::tail(&path, lines, MAX_BYTES);
+        let stop = || stop.load(Ordering::Relaxed);
+        let found = supervisor_logs::last(&file.path, &wanted, (count, MAX_BYTES), Unfinished::Shown, &stop);
         drop(permit);
-        text
+        found
     });
-    match read.await {
-        Ok(Ok(text)) => Ok(Log::Text(text)),
+    let read = read.await;
+    drop(gone);
+    match read {
+        Ok(Ok(found)) => Ok(found.lines),
         Ok(Err(error)) => {
-            let detail = format!("the log of `{name}` cannot be read: {error}");
+            let detail = format!("the log of `{service}` cannot be read: {error}");
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail))
         }
         Err(_) => Err(busy()),

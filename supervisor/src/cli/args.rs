@@ -173,9 +173,27 @@ pub(crate) struct Logs {
     /// Go on as the logs grow
     #[arg(long, short)]
     pub(crate) follow: bool,
-    /// How many of the last lines
-    #[arg(long = "lines", short = 'n', value_name = "LINES", default_value_t = 100)]
-    pub(crate) lines: usize,
+    /// How many of the last lines of each; 100 by default, all with `--since`
+    #[arg(long = "lines", short = 'n', value_name = "LINES")]
+    pub(crate) lines: Option<usize>,
+    /// From then on: how long ago (10m), or a time (2026-11-23T00:21:01Z)
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Up to then
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<String>,
+    /// Lines that match a regular expression
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) grep: Option<String>,
+    /// Lines of this level or a worse one: trace, debug, info, warn, error, fatal
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) level: Option<String>,
+    /// Lines with this field, in JSON or logfmt; may be given several times
+    #[arg(long = "field", value_name = "NAME=VALUE")]
+    pub(crate) fields: Vec<String>,
+    /// Lines of this generation
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) generation: Option<u64>,
     /// The bytes as they are, on a terminal too
     #[arg(long)]
     pub(crate) raw: bool,

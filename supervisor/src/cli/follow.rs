@@ -2,57 +2,75 @@
 //! Not here: reading back (`supervisor_logs` does).
 
 use std::io;
+use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use supervisor_logs::{Follower, tail_then_follow};
+use supervisor_logs::{Mark, Query, Tracker, tail_then_follow};
 
 use super::failure::{Exit, Failure};
-use super::logs::Source;
+use super::logs::{MAX_BYTES, Source};
 use super::terminal::write;
 
-const MAX_TAIL: usize = 64 * 1024 * 1024;
 /// Read at once; more only grows our memory.
 const PASS: usize = 256 * 1024;
 const WAIT: Duration = Duration::from_secs(3600);
 
-/// Until stdout is gone, or someone ends us.
-pub(crate) fn follow(sources: Vec<Source>, lines: usize) -> Result<Exit, Failure> {
+/// One log as it is, until stdout is gone, or someone ends us.
+pub(super) fn bytes(path: &Path, lines: usize) -> Result<Exit, Failure> {
+    let failed = |error: io::Error| failed(path, &error);
+    let (mut text, mut follower) = tail_then_follow(path, lines, MAX_BYTES).map_err(failed)?;
+    loop {
+        write(io::stdout().lock(), &text);
+        text.clear();
+        while follower.read(&mut text, PASS).map_err(failed)? == 0 {
+            follower.wait(WAIT).map_err(failed)?;
+        }
+    }
+}
+
+/// Further lines of each log, behind where it ended.
+pub(super) fn lines(sources: Vec<Source>, ends: Vec<Option<Mark>>, query: &Query) -> Result<Exit, Failure> {
     // Small, so that a slow reader slows the threads, and nothing is kept but what the files keep.
-    let (sender, receiver) = sync_channel::<Result<Vec<u8>, String>>(4);
-    for source in sources {
-        let sender = sender.clone();
-        let path = source.path.clone();
+    let (sender, receiver) = sync_channel::<Result<Vec<u8>, Failure>>(4);
+    for (source, end) in sources.into_iter().zip(ends) {
+        let (sender, query) = (sender.clone(), query.clone());
         let spawned = std::thread::Builder::new().name(source.name.clone()).spawn(move || {
-            if let Err(error) = follow_one(source, lines, &sender) {
-                let _ = sender.send(Err(format!("failed to follow {}: {error}", path.display())));
+            let path = source.path.clone();
+            if let Err(error) = track(source, end, query, &sender) {
+                let _ = sender.send(Err(failed(&path, &error)));
             }
         });
         spawned.map_err(|error| Failure::of_system("start a thread", &error))?;
     }
     drop(sender);
     for lines in receiver {
-        match lines {
-            Ok(lines) => write(io::stdout().lock(), &lines),
-            Err(message) => return Err(Failure::new(Exit::Failed, message)),
-        }
+        write(io::stdout().lock(), &lines?);
     }
     Ok(Exit::Done)
 }
 
-fn follow_one(mut source: Source, lines: usize, sender: &SyncSender<Result<Vec<u8>, String>>) -> io::Result<()> {
-    let (mut text, mut follower): (Vec<u8>, Follower) = tail_then_follow(&source.path, lines, MAX_TAIL)?;
+fn track(
+    mut source: Source,
+    end: Option<Mark>,
+    query: Query,
+    sender: &SyncSender<Result<Vec<u8>, Failure>>,
+) -> io::Result<()> {
+    let resumed = end.map(|end| Tracker::resume(&source.path, query.clone(), end)).transpose()?.flatten();
+    let mut tracker = resumed.unwrap_or_else(|| Tracker::of_all(&source.path, query));
+    let mut lines = Vec::new();
     loop {
-        let shown = match &mut source.prefixer {
-            None => std::mem::take(&mut text),
-            Some(prefixer) => prefixer.lines(&text),
-        };
+        while !tracker.read(&mut lines)? {
+            tracker.wait(WAIT)?;
+        }
+        let mut shown = Vec::new();
+        lines.drain(..).for_each(|line| source.show(&line, &mut shown));
         if !shown.is_empty() && sender.send(Ok(shown)).is_err() {
             return Ok(());
         }
-        text.clear();
-        while follower.read(&mut text, PASS)? == 0 {
-            follower.wait(WAIT)?;
-        }
     }
+}
+
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("failed to follow {}: {error}", path.display()))
 }

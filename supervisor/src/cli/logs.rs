@@ -1,8 +1,10 @@
-//! `logs`: the last lines of log files, read directly, so that it works when nothing runs.
+//! `logs`: the last lines of log files, or those that are looked for, read directly, so that it works when nothing runs.
 //! Not here: following them (`follow`).
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+
+use supervisor_logs::{Line, Mark, Merge, Query, Search, Unfinished, last};
 
 use super::args::{Global, Logs};
 use super::failure::{Exit, Failure};
@@ -12,9 +14,14 @@ use super::output::{Paper, Prefixer};
 use super::terminal::{Screen, write};
 use crate::config::Stack;
 use crate::control::log_paths;
+use crate::log_lines::{self, Output};
 
 /// Of one log; a terminal shows no more.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Lines of each log, when nothing else limits them.
+const LINES: usize = 100;
+/// Written at once.
+const PART: usize = 64 * 1024;
 /// The name of the supervisor's own log.
 pub(super) const OWN: &str = "supervisor";
 
@@ -22,70 +29,196 @@ pub(super) const OWN: &str = "supervisor";
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
-    /// `None`: the bytes as they are.
-    pub(crate) prefixer: Option<Prefixer>,
+    pub(crate) output: Output,
+    pub(crate) form: Form,
+}
+
+/// How lines are shown.
+pub(crate) enum Form {
+    /// The bytes as they are.
+    Bytes,
+    Prefixed(Prefixer),
+    Json,
 }
 
 pub(crate) fn logs(global: &Global, screen: Screen, logs: &Logs) -> Result<Exit, Failure> {
     let stack = locate::stack(global)?;
-    let files = chosen(&stack, &logs.services)?;
+    let query = query(logs)?;
+    let mut sources = sources(&stack, screen, logs)?;
+    let plain = query.filter.passes_all() && query.since.is_none() && query.until.is_none() && !screen.json;
+    if let ([source], true) = (sources.as_mut_slice(), plain && (logs.raw || !logs.follow)) {
+        return match logs.follow {
+            true => follow::bytes(&source.path, logs.lines.unwrap_or(LINES)),
+            false => as_it_is(source, screen, logs.lines.unwrap_or(LINES)),
+        };
+    }
+    let lines = logs.lines.or_else(|| query.since.is_none().then_some(LINES));
+    let unfinished = if logs.follow { Unfinished::Left } else { Unfinished::Shown };
+    let (ends, exit) = match lines {
+        Some(lines) => newest(&mut sources, screen, &query, lines, unfinished),
+        None => all(&mut sources, screen, &query, unfinished)?,
+    };
+    if logs.follow { follow::lines(sources, ends, &query) } else { Ok(exit) }
+}
+
+fn query(logs: &Logs) -> Result<Query, Failure> {
+    let usage = |message: String| Failure::new(Exit::Usage, message);
+    let filter = log_lines::filter(logs.grep.as_deref(), logs.level.as_deref(), &logs.fields);
+    let moment = |flag: &str, text: &Option<String>| {
+        let wrong = || usage(format!("`{flag}` takes how long ago (10m), or a time (2026-11-23T00:21:01Z)"));
+        text.as_deref().map(|text| log_lines::moment(text).ok_or_else(wrong)).transpose()
+    };
+    Ok(Query {
+        filter: filter.map_err(|error| usage(error.to_string()))?,
+        since: moment("--since", &logs.since)?,
+        until: moment("--until", &logs.until)?,
+        generation: logs.generation,
+    })
+}
+
+fn sources(stack: &Stack, screen: Screen, logs: &Logs) -> Result<Vec<Source>, Failure> {
+    let files = chosen(stack, &logs.services)?;
     let paper = if io::stdout().is_terminal() && !logs.raw { Paper::Terminal } else { Paper::File };
     let several = files.len() > 1;
-    let width = files.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let mut sources: Vec<Source> = files
-        .into_iter()
-        .map(|(name, path)| {
-            let place = stack.services.iter().position(|service| service.spec.name.as_str() == name);
-            let prefixer = match (several, place, paper) {
-                (true, Some(place), _) => Some(Prefixer::new(&name, place, width, paper)),
-                (true, None, _) => Some(Prefixer::own(width, paper)),
-                (false, _, Paper::Terminal) => Some(Prefixer::nameless()),
-                (false, _, Paper::File) => None,
+    let width = files.iter().map(|(name, _, _)| name.len()).max().unwrap_or(0);
+    let sources = files.into_iter().map(|(name, path, output)| {
+        let place = stack.services.iter().position(|service| service.spec.name.as_str() == name);
+        let form = match (several, place, paper) {
+            _ if screen.json => Form::Json,
+            (true, Some(place), _) => Form::Prefixed(Prefixer::new(&name, place, width, paper)),
+            (true, None, _) => Form::Prefixed(Prefixer::own(width, paper)),
+            (false, _, Paper::Terminal) => Form::Prefixed(Prefixer::nameless()),
+            (false, _, Paper::File) => Form::Bytes,
+        };
+        Source { name, path, output, form }
+    });
+    Ok(sources.collect())
+}
+
+/// The last lines of one log with every byte of theirs.
+fn as_it_is(source: &mut Source, screen: Screen, lines: usize) -> Result<Exit, Failure> {
+    match supervisor_logs::tail(&source.path, lines, MAX_BYTES) {
+        Ok(text) => {
+            let shown = match &mut source.form {
+                Form::Bytes | Form::Json => text,
+                Form::Prefixed(prefixer) => [prefixer.lines(&text), prefixer.finish()].concat(),
             };
-            Source { name, path, prefixer }
-        })
-        .collect();
-    if logs.follow {
-        return follow::follow(sources, logs.lines);
-    }
-    let mut exit = Exit::Done;
-    for source in &mut sources {
-        match supervisor_logs::tail(&source.path, logs.lines, MAX_BYTES) {
-            Ok(text) => source.show(&text),
-            Err(error) => {
-                screen.complain(&format!("error: failed to read {}: {error}", source.path.display()));
-                exit = Exit::Failed;
-            }
+            write(io::stdout().lock(), &shown);
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            complain(screen, source, &error.to_string());
+            Ok(Exit::Failed)
         }
     }
-    Ok(exit)
+}
+
+/// The last lines of each log, by time; and where each log ended.
+fn newest(
+    sources: &mut [Source],
+    screen: Screen,
+    query: &Query,
+    lines: usize,
+    unfinished: Unfinished,
+) -> (Vec<Option<Mark>>, Exit) {
+    let (mut found, mut ends, mut exit): (Vec<(u64, usize, Line)>, _, _) = (Vec::new(), Vec::new(), Exit::Done);
+    for (which, source) in sources.iter().enumerate() {
+        let of_one = last(&source.path, query, (lines, MAX_BYTES), unfinished, &|| false);
+        let of_one = of_one.unwrap_or_else(|error| {
+            exit = Exit::Failed;
+            supervisor_logs::Last { trouble: Some(error.to_string()), ..Default::default() }
+        });
+        of_one.trouble.iter().for_each(|trouble| complain(screen, source, trouble));
+        // By the clock, lines of one log never change places.
+        let mut time = 0;
+        found.extend(of_one.lines.into_iter().map(|line| {
+            time = line.time.max(time);
+            (time, which, line)
+        }));
+        ends.push(of_one.end);
+    }
+    found.sort_by_key(|(time, which, _)| (*time, *which));
+    let mut part = Vec::new();
+    for (_, which, line) in found {
+        sources[which].show(&line, &mut part);
+        flush(&mut part, PART);
+    }
+    flush(&mut part, 0);
+    (ends, exit)
+}
+
+/// Every line that is wanted, by time.
+fn all(
+    sources: &mut [Source],
+    screen: Screen,
+    query: &Query,
+    unfinished: Unfinished,
+) -> Result<(Vec<Option<Mark>>, Exit), Failure> {
+    let failed = |path: &PathBuf, error: io::Error| {
+        Failure::new(Exit::Failed, format!("failed to read {}: {error}", path.display()))
+    };
+    let search = |source: &Source| {
+        Search::new(&source.path, query.clone(), unfinished).map_err(|error| failed(&source.path, error))
+    };
+    let searches: Vec<Search> = sources.iter().map(search).collect::<Result<_, _>>()?;
+    let ends = searches.iter().map(Search::end).collect();
+    let (mut merge, mut part) = (Merge::new(searches), Vec::new());
+    while let Some((which, line)) = merge.next_line().map_err(|error| Failure::of_system("read a log", &error))? {
+        sources[which].show(&line, &mut part);
+        flush(&mut part, PART);
+    }
+    flush(&mut part, 0);
+    merge.troubles().for_each(|(which, trouble)| complain(screen, &sources[which], trouble));
+    Ok((ends, Exit::Done))
+}
+
+/// Writes what has come to more than `beyond` bytes. Whoever reads no more ends us.
+fn flush(part: &mut Vec<u8>, beyond: usize) {
+    if part.len() > beyond {
+        write(io::stdout().lock(), part);
+        part.clear();
+    }
+}
+
+fn complain(screen: Screen, source: &Source, trouble: &str) {
+    screen.complain(&format!("error: failed to read {}: {trouble}", source.path.display()));
 }
 
 impl Source {
-    fn show(&mut self, text: &[u8]) {
-        match &mut self.prefixer {
-            None => write(io::stdout().lock(), text),
-            Some(prefixer) => {
-                let mut lines = prefixer.lines(text);
-                lines.extend(prefixer.finish());
-                write(io::stdout().lock(), &lines);
+    /// Appends a line as it is shown.
+    pub(crate) fn show(&mut self, line: &Line, shown: &mut Vec<u8>) {
+        match &mut self.form {
+            Form::Json => {
+                shown.extend_from_slice(log_lines::json(&self.name, self.output, line).as_bytes());
+                shown.push(b'\n');
+            }
+            Form::Bytes => {
+                shown.extend_from_slice(&line.text);
+                shown.extend_from_slice(if line.whole { b"\n" } else { b"" });
+            }
+            Form::Prefixed(prefixer) => {
+                shown.extend(prefixer.lines(&line.text));
+                shown.extend(prefixer.lines(b"\n"));
             }
         }
     }
 }
 
-/// Name and path of each log that is meant.
-fn chosen(stack: &Stack, names: &[String]) -> Result<Vec<(String, PathBuf)>, Failure> {
+/// Name, path and content of each log that is meant.
+fn chosen(stack: &Stack, names: &[String]) -> Result<Vec<(String, PathBuf, Output)>, Failure> {
     let mut files = Vec::new();
+    let mut add = |name: &str, paths: Vec<PathBuf>| {
+        let count = paths.len();
+        let numbered = paths.into_iter().enumerate();
+        files.extend(numbered.map(|(place, path)| (name.to_owned(), path, Output::of(place, count))));
+    };
     if names.is_empty() {
-        for service in &stack.services {
-            files.extend(log_paths(&service.launch).into_iter().map(|path| (service.spec.name.to_string(), path)));
-        }
+        stack.services.iter().for_each(|service| add(service.spec.name.as_str(), log_paths(&service.launch)));
     }
     for name in names {
         match locate::one_named(stack, name) {
-            Ok(service) => files.extend(log_paths(&service.launch).into_iter().map(|path| (name.clone(), path))),
-            Err(_) if name == OWN => files.push((name.clone(), stack.logs_dir.join("supervisor.log"))),
+            Ok(service) => add(name, log_paths(&service.launch)),
+            Err(_) if name == OWN => add(name, vec![stack.logs_dir.join("supervisor.log")]),
             Err(unknown) => return Err(unknown),
         }
     }

@@ -1,13 +1,15 @@
 //! Lines found again: by time, pattern and generation, in plain and compressed files, forwards and backwards.
 //! Not here: what one line matches; that is tested beside it.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use supervisor_logs::{
-    Compression, Feed, Filter, Line, Pump, Query, Search, Settings, Unfinished, last, last_of_generation,
+    Compression, Feed, Filter, Line, Merge, Pump, Query, Search, Settings, Tracker, Unfinished, last,
+    last_of_generation,
 };
 use tempfile::tempdir;
 
@@ -48,7 +50,7 @@ fn text(lines: &[Line]) -> Vec<u8> {
 }
 
 fn millis(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis() as u64
+    time.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis().try_into().expect("not so late")
 }
 
 #[test]
@@ -226,4 +228,65 @@ fn who_stops_gets_what_was_found_so_far() {
     };
     let found = last(&path, &Query::default(), ALL, Unfinished::Shown, &stop).expect("a log");
     assert!((1..1_000_000).contains(&found.lines.len()), "{}", found.lines.len());
+}
+
+#[test]
+fn lines_of_several_logs_come_by_time_and_those_of_one_in_its_order() {
+    let dir = tempdir().expect("a directory");
+    let (one, other) = (dir.path().join("one.log"), dir.path().join("other.log"));
+    let pump = Pump::new();
+    for round in 0..4u64 {
+        let path = if round % 2 == 0 { &one } else { &other };
+        generation(&pump, round + 1, path, format!("{round}a\n{round}b\n").as_bytes());
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    let search = |path: &Path| Search::new(path, Query::default(), Unfinished::Shown).expect("a log");
+    let mut merge = Merge::new(vec![search(&one), search(&other), search(&dir.path().join("none.log"))]);
+    let mut found = Vec::new();
+    while let Some((which, line)) = merge.next_line().expect("it is readable") {
+        found.push(format!("{which}:{}", String::from_utf8_lossy(&line.text)));
+    }
+    assert_eq!(found, ["0:0a", "0:0b", "1:1a", "1:1b", "0:2a", "0:2b", "1:3a", "1:3b"]);
+}
+
+#[test]
+fn who_tracks_a_log_gets_each_wanted_line_once_across_rotations() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let pump = Pump::new();
+    generation(&pump, 1, &path, b"line 1\nline 2\n");
+    let filter = Filter::default().grep("[05]$").expect("a pattern");
+    let query = Query { filter, ..Query::default() };
+    let found = last(&path, &query, ALL, Unfinished::Left, &|| false).expect("a log");
+    let mut tracker = Tracker::resume(&path, query, found.end.expect("a log")).expect("it is readable").expect("kept");
+    let (output, mut input) = std::io::pipe().expect("a pipe");
+    let settings = Settings { compression: Compression::None, ..small() };
+    pump.attach(Feed { id: 2, pipe: output.into(), path: path.clone(), generation: 2, settings });
+    let mut lines = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for piece in numbered(20_000)[14..].chunks(333) {
+                input.write_all(piece).expect("the pump reads");
+            }
+        });
+        while lines.last().is_none_or(|line: &Line| line.text != b"line 20000") {
+            if !tracker.read(&mut lines).expect("it is readable") {
+                tracker.wait(Duration::from_secs(10)).expect("it can wait");
+            }
+        }
+    });
+    let wanted: Vec<u8> = (1..=20_000)
+        .filter(|number| number % 5 == 0)
+        .flat_map(|number| format!("line {number}\n").into_bytes())
+        .collect();
+    crate::assert_same(&text(&lines), &wanted);
+    assert!(lines.iter().all(|line| line.generation == Some(2)));
+    assert!(lines.windows(2).all(|pair| pair[0].seq < pair[1].seq && pair[0].time <= pair[1].time));
+    finish(&pump, 2);
+    let all = forwards(&path, &Query::default());
+    let all: HashMap<_, _> = all.into_iter().map(|line| (line.seq, line.text)).collect();
+    assert!(
+        lines.iter().all(|line| all.get(&line.seq) == Some(&line.text)),
+        "a line has the same number whoever looks at it"
+    );
 }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::Write;
 use std::process::Command;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
@@ -57,7 +57,7 @@ fn leaves_room() {
     let Some(directory) = child_directory() else { return };
     let free = || {
         let found = statvfs(&directory).expect("it can be asked");
-        u64::from(found.blocks_available()) * found.fragment_size()
+        found.blocks_available() * found.fragment_size()
     };
     let (path, filler) = (directory.join("a.log"), directory.join("filler"));
     let pump = Pump::new();
@@ -146,7 +146,7 @@ fn dead_disk() {
     let lines = last(&well, &supervisor_logs::Query::default(), (10, 1000), Unfinished::Shown, &|| false);
     assert_eq!(lines.expect("it is readable").lines.len(), 10);
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
-    let (done, over) = channel();
+    let (done, over) = sync_channel(1);
     pump.finish(1, Box::new(move || done.send(()).expect("someone waits")));
     freeze("-u");
     over.recv_timeout(Duration::from_secs(20)).expect("it goes on when the disk does");
