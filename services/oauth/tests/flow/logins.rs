@@ -164,6 +164,19 @@ async fn only_whom_the_operator_admits_gets_in_and_stays_in() {
 }
 
 #[tokio::test]
+async fn each_refresh_asks_entra_whether_the_user_is_still_welcome() {
+    let world = World::new().await;
+    let (client, tokens) = world.tokens().await;
+    let second = world.refresh(&client, tokens["refresh_token"].as_str().unwrap()).await.json();
+    let third = world.refresh(&client, second["refresh_token"].as_str().unwrap()).await.json();
+    assert_eq!(world.entra.asked("refresh_token").len(), 2);
+    world.entra.set(|entra| entra.mood = Mood::Refusing(400, "invalid_grant"));
+    assert_eq!(world.refresh(&client, third["refresh_token"].as_str().unwrap()).await.error(), "invalid_grant");
+    world.entra.set(|entra| entra.mood = Mood::Kind);
+    assert_eq!(world.introspect(third["access_token"].as_str().unwrap()).await, json!({ "active": false }));
+}
+
+#[tokio::test]
 async fn without_a_login_there_is_a_page_that_says_what_to_set() {
     let none = [("DCR_AZURE_CLIENT_ID", ""), ("DCR_AZURE_CLIENT_SECRET", ""), ("DCR_AZURE_TENANT_ID", "")];
     let world = World::with(&none).await;
