@@ -1,8 +1,10 @@
 //! The gates of a start and the vitals of a ready run: when each check is tried, and what its answers add up to.
 //! Not here: carrying out a check, and what follows from the sum.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::event::ProbeOutcome;
-use crate::spec::{Check, CheckId, Liveness, Readiness};
+use crate::spec::{Check, CheckId, Liveness, Readiness, Sign};
 use crate::time::{Millis, Time};
 use crate::words;
 
@@ -108,7 +110,10 @@ fn shift(tries: &mut [Tries], gap: Millis) {
 /// What a start still waits for.
 #[derive(Debug, Clone)]
 pub(crate) struct Gates {
-    notify: bool,
+    /// Those that must be given.
+    signs: BTreeMap<Sign, String>,
+    /// Those that were given.
+    seen: BTreeSet<Sign>,
     delay_until: Option<Time>,
     /// Those that have not passed.
     checks: Vec<Tries>,
@@ -118,10 +123,11 @@ pub(crate) struct Gates {
 }
 
 impl Gates {
-    pub(crate) fn new(readiness: &Readiness, now: Time) -> Self {
+    pub(crate) fn new(readiness: &Readiness, seen: BTreeSet<Sign>, now: Time) -> Self {
         let checks = readiness.checks.iter().map(|check| Tries::new(check, now, readiness.interval)).collect();
         Self {
-            notify: readiness.notify,
+            signs: readiness.signs.clone(),
+            seen,
             delay_until: readiness.delay.map(|delay| now.after(delay)),
             checks,
             ready_by: (readiness.deadline != 0).then(|| now.after(readiness.deadline)),
@@ -131,7 +137,7 @@ impl Gates {
 
     /// Other gates for the same start: what is open stays open, and what is new or has another span begins now.
     pub(crate) fn update(&mut self, old: &Readiness, new: &Readiness, now: Time) {
-        let fresh = Self::new(new, now);
+        let mut fresh = Self::new(new, BTreeSet::new(), now);
         let mut known = std::mem::take(&mut self.checks);
         let was = |check: &Check| old.checks.contains(check);
         self.checks = fresh
@@ -140,7 +146,8 @@ impl Gates {
             .filter_map(|fresh| take_same(&mut known, &fresh.check).or_else(|| (!was(&fresh.check)).then_some(fresh)))
             .collect();
         self.strays.extend(strays_of(known.into_iter()));
-        self.notify &= new.notify;
+        // A sign that was not asked for at the start may have been given unseen.
+        self.signs = self.signs.keys().filter_map(|sign| fresh.signs.remove_entry(sign)).collect();
         if old.delay != new.delay {
             self.delay_until = fresh.delay_until;
         }
@@ -151,7 +158,7 @@ impl Gates {
 
     /// All that were given hold.
     pub(crate) fn open(&self, now: Time) -> bool {
-        !self.notify && self.checks.is_empty() && self.delay_until.is_none_or(|until| until <= now)
+        self.signs_given() && self.checks.is_empty() && self.delay_until.is_none_or(|until| until <= now)
     }
 
     /// Ids of dropped checks that are still being tried.
@@ -170,9 +177,22 @@ impl Gates {
         })
     }
 
-    /// `READY=1`; a run that did not have to say it may.
-    pub(crate) fn notified(&mut self) {
-        self.notify = false;
+    /// A run that did not have to say it may.
+    pub(crate) fn sign_seen(&mut self, sign: Sign) {
+        self.seen.insert(sign);
+    }
+
+    /// Those that were given.
+    pub(crate) fn signs(&self) -> &BTreeSet<Sign> {
+        &self.seen
+    }
+
+    pub(crate) fn awaits(&self, sign: Sign) -> bool {
+        self.signs.contains_key(&sign) && !self.seen.contains(&sign)
+    }
+
+    fn signs_given(&self) -> bool {
+        self.signs.keys().all(|sign| self.seen.contains(sign))
     }
 
     pub(crate) fn probed(&mut self, check: CheckId, outcome: ProbeOutcome, now: Time) {
@@ -209,7 +229,7 @@ impl Gates {
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         // A delay that is over while another gate is shut would be a deadline in the past.
-        let delay = if self.notify || !self.checks.is_empty() { None } else { self.delay_until };
+        let delay = self.delay_until.filter(|_| self.signs_given() && self.checks.is_empty());
         waited_for(&self.checks, &self.strays).chain(self.ready_by).chain(delay).min()
     }
 
@@ -225,12 +245,12 @@ impl Gates {
 
     /// What is waited for, each with what was last seen of it.
     pub(crate) fn missing(&self) -> Vec<String> {
-        let notify = self.notify.then(|| "no READY=1".to_owned());
+        let signs = self.signs.iter().filter(|(sign, _)| !self.seen.contains(sign)).map(|(_, missing)| missing.clone());
         let checks = self.checks.iter().map(|tries| match &tries.answer {
             Some(answer) => format!("{}: {answer}", tries.check.title),
             None => format!("{}: no answer", tries.check.title),
         });
-        notify.into_iter().chain(checks).collect()
+        signs.chain(checks).collect()
     }
 }
 

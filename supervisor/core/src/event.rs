@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
 use crate::snapshot::ExitReport;
-use crate::spec::{CheckId, ServiceName};
+use crate::spec::{CheckId, ServiceName, Sign};
 use crate::time::{Millis, Time};
 
 /// Everything that can happen. News of a run carries its number; news of a run that is over is ignored.
@@ -69,10 +69,21 @@ pub enum Event {
         /// What came of it.
         outcome: ProbeOutcome,
     },
-    /// `READY=1`.
-    NotifiedReady {
+    /// The service said by itself that it is ready.
+    SignSeen {
         /// The run.
         run: u64,
+        /// How.
+        sign: Sign,
+    },
+    /// It cannot say so any more. Means nothing once it has.
+    SignLost {
+        /// The run.
+        run: u64,
+        /// How it would have.
+        sign: Sign,
+        /// Why not, in words: `descriptor 3 was closed without a newline`.
+        reason: String,
     },
     /// `STATUS=…`, already made one printable line of at most 256 bytes.
     NotifiedStatus {

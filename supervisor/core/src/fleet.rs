@@ -13,8 +13,9 @@ use crate::recover::left_behind;
 use crate::restart::Random;
 use crate::run::Run;
 use crate::service::{Service, Turn};
+use crate::slot::Slot;
 use crate::snapshot::ServiceSnapshot;
-use crate::spec::{GraphError, ServiceName, ServiceSpec};
+use crate::spec::{GraphError, ServiceName, ServiceSpec, Sign};
 use crate::time::{Millis, Time};
 
 /// A deadline that is noticed this much too late was missed because we, or the whole machine, stood still.
@@ -162,6 +163,13 @@ impl Fleet {
         service.is_some_and(|service| service.may_go_back_to(revision))
     }
 
+    /// The start of this run waits for this sign.
+    #[must_use]
+    pub fn awaits(&self, run: u64, sign: Sign) -> bool {
+        let mut runs = self.services.iter().flat_map(|service| &service.slots).flat_map(Slot::runs);
+        runs.any(|live| live.number == run && live.awaits(sign))
+    }
+
     fn turn(&self, now: Time) -> Turn {
         Turn { now, resumed: self.resumed, random: self.random, out: Vec::new() }
     }
@@ -213,7 +221,8 @@ impl Fleet {
             Event::Probed { run, check, began, outcome } => {
                 self.with(run, |run| run.probed(check, began, outcome, turn));
             }
-            Event::NotifiedReady { run } => self.with(run, |run| run.notified_ready(turn)),
+            Event::SignSeen { run, sign } => self.with(run, |run| run.sign_seen(sign, turn)),
+            Event::SignLost { run, sign, reason } => self.with(run, |run| run.sign_lost(sign, &reason, turn)),
             Event::NotifiedStatus { run, status } => self.with(run, |run| run.notified_status(status)),
             Event::NotifiedDrained { run, seen_off } => self.with(run, |run| run.notified_drained(seen_off)),
             Event::NotifiedWatchdog { run } => {

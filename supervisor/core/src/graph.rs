@@ -162,7 +162,7 @@ mod tests {
                 success_exit_codes: vec![0],
             },
             stop: StopPolicy { signal: 15, timeout: 1 },
-            ready: Readiness { notify: false, delay: None, checks: Vec::new(), interval: 1, deadline: 0 },
+            ready: Readiness { signs: BTreeMap::new(), delay: None, checks: Vec::new(), interval: 1, deadline: 0 },
             live: None,
             rollout: RolloutPolicy::exclusive(),
             instances: 1,

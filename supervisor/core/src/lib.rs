@@ -43,6 +43,6 @@ pub use snapshot::{
 };
 pub use spec::{
     Check, CheckId, Condition, Dependency, GraphError, Kind, Liveness, Policy, Readiness, RestartPolicy, RolloutPolicy,
-    ServiceName, ServiceNameError, ServiceSpec, StopPolicy,
+    ServiceName, ServiceNameError, ServiceSpec, Sign, StopPolicy,
 };
 pub use time::{Millis, Time};

@@ -1,6 +1,8 @@
 //! What must survive a restart of control.
 //! Not here: where it is kept, and what a new control makes of it (see `recover`).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
@@ -10,7 +12,7 @@ use crate::run::{Run, Stage};
 use crate::service::{Service, Turn};
 use crate::slot::Slot;
 use crate::snapshot::{ExitReport, RolloutSnapshot};
-use crate::spec::StopPolicy;
+use crate::spec::{Sign, StopPolicy};
 use crate::time::Time;
 
 /// What must survive a restart of control, per service.
@@ -71,6 +73,8 @@ pub struct RunMemory {
     pub revision: u64,
     /// How it is to be asked to end, even if its service is not in the plan any more.
     pub stop: Option<StopPolicy>,
+    /// What it has said by itself while it starts: it will not say so again.
+    pub signs: BTreeSet<Sign>,
     /// It became ready.
     pub ready: bool,
     /// It was told that another one serves.
@@ -148,8 +152,10 @@ impl Slot {
 impl Run {
     fn memory(&self) -> RunMemory {
         let (mut ready, mut draining, mut ending, mut clearing) = (false, false, false, None);
+        let mut signs = BTreeSet::new();
         match &self.stage {
-            Stage::Spawning { .. } | Stage::Starting { .. } | Stage::Over { .. } => {}
+            Stage::Spawning { .. } | Stage::Over { .. } => {}
+            Stage::Starting { gates, .. } => signs.clone_from(gates.signs()),
             Stage::Ready { .. } => ready = true,
             Stage::Draining { .. } => (ready, draining) = (true, true),
             Stage::Stopping { ready: since, .. } => (ready, ending) = (since.is_some(), true),
@@ -157,6 +163,6 @@ impl Run {
         }
         let stop = Some(self.spec.stop.clone());
         let (run, generation, revision) = (self.number, self.generation, self.spec.revision);
-        RunMemory { run, generation, revision, stop, ready, draining, ending, clearing }
+        RunMemory { run, generation, revision, stop, signs, ready, draining, ending, clearing }
     }
 }

@@ -1,7 +1,7 @@
 //! A new control takes over: from what is remembered of a service and what lives of it to its slots.
 //! Not here: where the memory was kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::command::Command;
@@ -109,7 +109,7 @@ impl Service {
             self.generation += 1;
             self.run = self.run.max(number);
             let mut run = Run::new(number, self.generation, 0, spec, started);
-            run.begin_start(Life { pid, started, status: None }, turn);
+            run.begin_start(Life { pid, started, status: None }, BTreeSet::new(), turn);
             if let Some(slot) = self.slots.first_mut() {
                 if slot.phase.run().is_none() {
                     slot.phase = Phase::Up(Box::new(run));
@@ -189,7 +189,7 @@ impl Run {
                     let cause = "ready; taken over from an earlier control".to_owned();
                     run.begin_watch(life, started, Vec::new(), cause, turn);
                 } else {
-                    run.begin_start(life, turn);
+                    run.begin_start(life, kept.signs.clone(), turn);
                 }
             }
             (None, Some(exit)) => run.clear_known(exit.clone(), want, turn),
@@ -248,7 +248,7 @@ pub(crate) fn left_behind(name: ServiceName, memory: &Memory) -> Service {
             success_exit_codes: vec![0],
         },
         stop: newest.and_then(|run| run.stop.clone()).unwrap_or(LAST_RESORT),
-        ready: Readiness { notify: false, delay: None, checks: Vec::new(), interval: 1, deadline: 0 },
+        ready: Readiness { signs: BTreeMap::new(), delay: None, checks: Vec::new(), interval: 1, deadline: 0 },
         live: None,
         rollout: RolloutPolicy::exclusive(),
         instances: u32::try_from(memory.slots.len()).unwrap_or(1),

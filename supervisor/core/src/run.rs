@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::checks::{Gates, Vitals};
 use crate::event::SeenOff;
 use crate::snapshot::{ExitReport, State};
-use crate::spec::ServiceSpec;
+use crate::spec::{ServiceSpec, Sign};
 use crate::time::{Millis, Time};
 
 #[derive(Debug, Clone)]
@@ -139,6 +139,19 @@ impl Run {
     /// Ready, and not asked to end.
     pub(crate) fn serves(&self) -> bool {
         matches!(self.stage, Stage::Ready { .. })
+    }
+
+    /// It is not ready without this.
+    pub(crate) fn awaits(&self, sign: Sign) -> bool {
+        match &self.stage {
+            Stage::Starting { gates, .. } => gates.awaits(sign),
+            Stage::Spawning { .. }
+            | Stage::Ready { .. }
+            | Stage::Draining { .. }
+            | Stage::Stopping { .. }
+            | Stage::Clearing { .. }
+            | Stage::Over { .. } => false,
+        }
     }
 
     /// When it became ready, while its main process lives.

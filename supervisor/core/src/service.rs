@@ -173,6 +173,12 @@ impl Service {
         self.planned()
             .filter(|slot| wanted && matches!(slot.phase, Phase::Stopped))
             .for_each(|slot| slot.start(Want::Up));
+        // One that had to go while its process was being made, and is wanted again, may be of a time before.
+        let (want, revision) = (self.want, self.start_spec().revision);
+        let outdated = |run: &Run| matches!(run.stage, Stage::Spawning { .. }) && run.spec.revision != revision;
+        self.planned()
+            .filter(|slot| wanted && slot.phase.run().is_some_and(outdated))
+            .for_each(|slot| slot.restart(REPLACED, want, turn));
     }
 
     /// Does what is due by now, and what follows from what has happened.

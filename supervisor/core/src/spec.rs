@@ -1,6 +1,7 @@
 //! What the operator wants of each service, as far as decisions need it.
 //! Not here: how a process is launched or how a check is carried out; the shell keeps that under the same names.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -205,11 +206,23 @@ pub struct Check {
     pub title: String,
 }
 
+/// How a service says by itself that it is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sign {
+    /// `READY=1`, as in `sd_notify(3)`.
+    Notify,
+    /// A line of its output.
+    Line,
+    /// A newline on a descriptor that it was given, as with s6.
+    Newline,
+}
+
 /// When a starting run counts as ready: all that are given must hold. With nothing given, as soon as it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readiness {
-    /// Wait for `READY=1`.
-    pub notify: bool,
+    /// What the service must say by itself; with each, in words, what is missing until then: `no READY=1`.
+    pub signs: BTreeMap<Sign, String>,
     /// Wait this long after the start.
     pub delay: Option<Millis>,
     /// Active checks; each must pass once.

@@ -1,6 +1,7 @@
 //! The life of a run until its end begins: asked for, alive, ready, watched.
 //! Not here: when one may start (see `order`), and the end (see `ending`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::checks::{Gates, Vitals};
@@ -9,7 +10,7 @@ use crate::event::{Failure, ProbeOutcome, SeenOff};
 use crate::run::{Again, Arrival, Ending, Life, Run, Stage};
 use crate::service::Turn;
 use crate::snapshot::{ExitReport, State};
-use crate::spec::{CheckId, ServiceSpec};
+use crate::spec::{CheckId, ServiceSpec, Sign};
 use crate::time::Time;
 use crate::words;
 
@@ -33,7 +34,7 @@ impl Run {
         let Stage::Spawning { arrival, .. } = self.stage else {
             return;
         };
-        self.begin_start(Life { pid, started: turn.now, status: None }, turn);
+        self.begin_start(Life { pid, started: turn.now, status: None }, BTreeSet::new(), turn);
         match arrival {
             Arrival::AsWanted => {}
             Arrival::Replace => self.end(Ending::Asked(Again::Restart), "asked to restart", turn),
@@ -54,9 +55,9 @@ impl Run {
         self.over(exit, ending, turn);
     }
 
-    /// The process lives: shut the gates, or call it ready if there are none.
-    pub(crate) fn begin_start(&mut self, life: Life, turn: &Turn) {
-        let gates = Gates::new(&self.spec.ready, turn.now);
+    /// The process lives, and has given these signs: shut the other gates, or call it ready if there are none.
+    pub(crate) fn begin_start(&mut self, life: Life, seen: BTreeSet<Sign>, turn: &Turn) {
+        let gates = Gates::new(&self.spec.ready, seen, turn.now);
         self.enter(Stage::Starting { life, gates }, "its process runs; not ready yet");
         self.step_start(turn);
     }
@@ -85,10 +86,17 @@ impl Run {
         self.enter(Stage::Ready { life, ready, vitals }, cause);
     }
 
-    pub(crate) fn notified_ready(&mut self, turn: &Turn) {
+    pub(crate) fn sign_seen(&mut self, sign: Sign, turn: &Turn) {
         if let Stage::Starting { gates, .. } = &mut self.stage {
-            gates.notified();
+            gates.sign_seen(sign);
             self.step_start(turn);
+        }
+    }
+
+    pub(crate) fn sign_lost(&mut self, sign: Sign, reason: &str, turn: &mut Turn) {
+        if self.awaits(sign) {
+            let reason = format!("never ready: {reason}");
+            self.end(Ending::Unready(reason.clone()), &reason, turn);
         }
     }
 

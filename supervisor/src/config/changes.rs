@@ -6,7 +6,7 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use supervisor_core::{Check, CheckId, Liveness, Readiness, RestartPolicy, RolloutPolicy, ServiceSpec, StopPolicy};
+use supervisor_core::{Check, CheckId, Liveness, Readiness, RestartPolicy, RolloutPolicy, ServiceSpec, Sign, StopPolicy};
 
 use super::model::{Handoff, Http, Launch, Log, LogBudget, LongLived, Probe, ProbeHow, SecretSource, Service, Stack};
 
@@ -128,8 +128,9 @@ impl Differences {
         let StopPolicy { signal, timeout } = stop;
         self.add("stop.signal", Effect::Live, *signal != new.stop.signal);
         self.add("stop.timeout", Effect::Live, *timeout != new.stop.timeout);
-        let Readiness { notify, delay, checks: _, interval, deadline } = ready;
-        self.add("ready.notify", Effect::Live, *notify != new.ready.notify);
+        let Readiness { signs, delay, checks: _, interval, deadline } = ready;
+        let notify = |signs: &BTreeMap<Sign, String>| signs.contains_key(&Sign::Notify);
+        self.add("ready.notify", Effect::Live, notify(signs) != notify(&new.ready.signs));
         self.add("ready.delay", Effect::Live, *delay != new.ready.delay);
         self.add("ready.interval", Effect::Live, *interval != new.ready.interval);
         self.add("ready.deadline", Effect::Live, *deadline != new.ready.deadline);
@@ -192,6 +193,8 @@ impl Differences {
             nofile,
             probes: _,
             notify,
+            ready_line,
+            ready_fd,
             watchdog,
             long_lived: LongLived { close_after, spread },
             log,
@@ -218,6 +221,8 @@ impl Differences {
             self.0.retain(|changed| changed.key != "ready.notify");
             self.add("ready.notify", Effect::Restart, true);
         }
+        self.add("ready.log", Effect::Live, *ready_line != new.ready_line);
+        self.add("ready.fd", Effect::Restart, *ready_fd != new.ready_fd);
         let Log { dir, max_size, keep, gzip, split, max_age, block } = log;
         self.add("log.dir", Effect::NextStart, *dir != new.log.dir);
         self.add("log.max_size", Effect::Live, *max_size != new.log.max_size);

@@ -9,6 +9,7 @@ use supervisor_core::{Check, CheckId, Liveness, Readiness};
 use super::model::{Handoff, Probe, ProbeHow};
 use super::reader::Reader;
 use super::section::Section;
+use super::signs::{self, Signs};
 use super::tree::Node;
 
 /// Probing more often is a load, not a check.
@@ -21,6 +22,19 @@ const LEAST_WATCHDOG: Duration = Duration::from_millis(100);
 pub(super) struct Reach {
     pub(super) handoff: Handoff,
     pub(super) port: Option<u16>,
+    /// How many further ones it has.
+    pub(super) ports: u32,
+}
+
+impl Reach {
+    /// Sockets that it gets from us, from descriptor 3 on.
+    fn inherited(self, probes: &BTreeMap<CheckId, Probe>) -> u32 {
+        let private = probes.values().any(|probe| matches!(probe.how, ProbeHow::Http { .. }));
+        match self.handoff {
+            Handoff::Own => 0,
+            Handoff::Socket => u32::from(self.port.is_some()) + self.ports + u32::from(private),
+        }
+    }
 }
 
 /// All checks of one service.
@@ -30,14 +44,15 @@ pub(super) struct Checks {
     pub(super) live: Option<Liveness>,
     pub(super) probes: BTreeMap<CheckId, Probe>,
     pub(super) watchdog: Option<Duration>,
+    pub(super) signs: Signs,
 }
 
 /// The checks of a service that can be reached like this.
 pub(super) fn checks(service: &Section<'_>, reach: Reach, reader: &mut Reader<'_>) -> Checks {
     let mut probes = Probes { reach, list: BTreeMap::new() };
     let ready = service.table("ready", reader.problems);
-    let readiness = Readiness {
-        notify: reader.flag(&ready, "notify", false),
+    let mut readiness = Readiness {
+        signs: BTreeMap::new(),
         delay: Some(reader.millis(&ready, "delay", Duration::ZERO, Duration::ZERO)).filter(|delay| *delay > 0),
         checks: probes.read(&ready, Duration::from_secs(2), reader),
         interval: reader.millis(&ready, "interval", Duration::from_millis(100), LEAST_INTERVAL),
@@ -51,8 +66,10 @@ pub(super) fn checks(service: &Section<'_>, reach: Reach, reader: &mut Reader<'_
         failures: reader.count(&live, "failures", 3, 1..=1_000_000),
         watchdog: watchdog.and_then(|span| u64::try_from(span.as_millis()).ok()),
     };
+    let signs = signs::signs(&ready, reach.inherited(&probes.list), reader);
+    readiness.signs.clone_from(&signs.wanted);
     let asked = !liveness.checks.is_empty() || liveness.watchdog.is_some();
-    Checks { ready: readiness, live: asked.then_some(liveness), probes: probes.list, watchdog }
+    Checks { ready: readiness, live: asked.then_some(liveness), probes: probes.list, watchdog, signs }
 }
 
 fn watchdog(live: &Section<'_>, reader: &mut Reader<'_>) -> Option<Duration> {

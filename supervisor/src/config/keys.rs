@@ -143,6 +143,8 @@ const KEYS: &[Key] = &[
 
     key("services.*.ready", Table, "", "when a start has succeeded: all that are given must pass"),
     key("services.*.ready.notify", Flag, "false", "wait for READY=1 on NOTIFY_SOCKET"),
+    key("services.*.ready.log", Text, "\"\"", "a regular expression: wait for a line of its output that matches"),
+    key("services.*.ready.fd", Count, "", "wait for a newline on this file descriptor, as with s6"),
     key("services.*.ready.http", TextOrTable, "\"\"", "a path that must answer"),
     key("services.*.ready.http.path", Text, "", "the path"),
     key("services.*.ready.http.status", Counts, "[200]", "the answers that pass"),
@@ -155,8 +157,6 @@ const KEYS: &[Key] = &[
     key("services.*.ready.interval", Duration, "\"100ms\"", "the first pause between two tries; it grows to 1s"),
     key("services.*.ready.timeout", Duration, "\"2s\"", "how long one try may take"),
     key("services.*.ready.deadline", Duration, "\"60s\"", "a start that is not ready by then has failed; 0: never"),
-    later("services.*.ready.log", Text, "a line of its output that matches"),
-    later("services.*.ready.fd", Count, "a newline on this file descriptor"),
 
     key("services.*.live", Table, "", "when a ready service counts as dead although its process lives"),
     key("services.*.live.http", TextOrTable, "\"\"", "a path that must answer"),

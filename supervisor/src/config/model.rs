@@ -110,6 +110,10 @@ pub(crate) struct Launch {
     pub(crate) probes: BTreeMap<CheckId, Probe>,
     /// `ready.notify` or `live.watchdog`: the run gets a notify socket.
     pub(crate) notify: bool,
+    /// The pattern of `ready.log`, which `pattern` takes.
+    pub(crate) ready_line: Option<String>,
+    /// The number of the descriptor of `ready.fd`.
+    pub(crate) ready_fd: Option<u32>,
     pub(crate) watchdog: Option<Duration>,
     pub(crate) long_lived: LongLived,
     pub(crate) log: Log,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use supervisor_core::{Condition, Dependency, Kind, ServiceName, ServiceSpec};
+use supervisor_core::{Condition, Dependency, Kind, ServiceName, ServiceSpec, Sign};
 
 use super::checks::{self, Reach};
 use super::diagnostics;
@@ -90,8 +90,9 @@ fn with_port(
         Kind::Service => service.clone(),
         Kind::Oneshot => Section::new([declared.own]),
     };
-    let checks = checks::checks(&checked, Reach { handoff, port }, reader);
     let ports = ports(service, reader);
+    let further = u32::try_from(ports.len()).unwrap_or(u32::MAX);
+    let checks = checks::checks(&checked, Reach { handoff, port, ports: further }, reader);
     let dependencies = dependencies(service, reader);
     let spec = ServiceSpec {
         name: declared.name.clone(),
@@ -127,7 +128,9 @@ fn with_port(
         port,
         ports: ports.iter().map(|(name, (port, _))| (name.clone(), *port)).collect(),
         nofile: limits.get("nofile").and_then(|node| reader.integer(node, 1..=1 << 30)),
-        notify: spec.ready.notify || checks.watchdog.is_some(),
+        notify: spec.ready.signs.contains_key(&Sign::Notify) || checks.watchdog.is_some(),
+        ready_line: checks.signs.line,
+        ready_fd: checks.signs.descriptor,
         probes: checks.probes,
         watchdog: checks.watchdog,
         long_lived: policy::long_lived(service, reader),

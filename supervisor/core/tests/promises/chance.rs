@@ -2,7 +2,7 @@
 //! Not here: what happens to them (see `properties`).
 
 use proptest::prelude::*;
-use supervisor_core::{Condition, Dependency, Kind, Liveness, Policy, RolloutPolicy, ServiceSpec};
+use supervisor_core::{Condition, Dependency, Kind, Liveness, Policy, RolloutPolicy, ServiceSpec, Sign};
 
 use crate::desk::{check, name, service};
 
@@ -17,6 +17,13 @@ pub(crate) enum Edit {
     Remove,
 }
 
+/// Every way of saying so.
+pub(crate) const SIGNS: [Sign; 3] = [Sign::Notify, Sign::Line, Sign::Newline];
+
+pub(crate) fn sign() -> impl Strategy<Value = Sign> + Clone {
+    prop::sample::select(&SIGNS)
+}
+
 pub(crate) fn edits() -> impl Strategy<Value = Vec<(Edit, ServiceSpec)>> {
     let edit = || prop_oneof![4 => Just(Edit::Keep), 2 => Just(Edit::Update), 2 => Just(Edit::Replace), 2 => Just(Edit::Remove)];
     let edits = prop::collection::vec(edit(), SERVICES);
@@ -28,7 +35,7 @@ fn spec(place: usize) -> impl Strategy<Value = ServiceSpec> {
     let condition =
         prop_oneof![2 => Just(Condition::Ready), 1 => Just(Condition::Started), 1 => Just(Condition::Completed)];
     let below = prop::collection::vec(prop::option::weighted(0.3, condition), place);
-    let gates = (any::<bool>(), prop::option::of(0..3_000_u64), 0..3_u8);
+    let gates = (prop::collection::btree_set(sign(), 0..3), prop::option::of(0..3_000_u64), 0..3_u8);
     let live = prop::option::of((0..2_u8, prop::option::of(1_000..20_000_u64)));
     let restart = (policy, prop_oneof![Just(0_u64), Just(500)], 0..4_u32, 0..4_u32);
     let span = || prop_oneof![Just(0_u64), Just(3_000)];
@@ -37,7 +44,7 @@ fn spec(place: usize) -> impl Strategy<Value = ServiceSpec> {
         move |(
             oneshot,
             below,
-            (notify, delay, gates),
+            (signs, delay, gates),
             live,
             (policy, delay_of_restart, loops, max),
             timeout,
@@ -50,7 +57,7 @@ fn spec(place: usize) -> impl Strategy<Value = ServiceSpec> {
                 .zip(below)
                 .filter_map(|(on, condition)| Some(Dependency { on: name(&format!("s{on}")), condition: condition? }))
                 .collect();
-            spec.ready.notify = notify;
+            spec.ready.signs = signs.into_iter().map(|sign| (sign, "no sign".to_owned())).collect();
             spec.ready.delay = delay;
             spec.ready.checks = (0..gates).map(|id| check(id, "gate")).collect();
             spec.live = live.map(|(checks, watchdog)| Liveness {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use supervisor_core::{
     Change, Check, CheckId, Command, Condition, Dependency, Event, ExitReport, Failure, Fleet, Health, Kind, Liveness,
     Memory, Plan, Policy, ProbeOutcome, Readiness, Recovered, RestartPolicy, Role, RolloutPolicy, ServiceName,
-    ServiceSnapshot, ServiceSpec, Settings, State, StopPolicy, Time, Transition,
+    ServiceSnapshot, ServiceSpec, Settings, Sign, State, StopPolicy, Time, Transition,
 };
 
 pub(crate) struct Desk {
@@ -46,7 +46,7 @@ pub(crate) fn service(own: &str) -> ServiceSpec {
             success_exit_codes: vec![0],
         },
         stop: StopPolicy { signal: 15, timeout: 10_000 },
-        ready: Readiness { notify: false, delay: None, checks: Vec::new(), interval: 100, deadline: 60_000 },
+        ready: Readiness { signs: BTreeMap::new(), delay: None, checks: Vec::new(), interval: 100, deadline: 60_000 },
         live: None,
         rollout: RolloutPolicy::exclusive(),
         instances: 1,
@@ -71,7 +71,11 @@ pub(crate) fn on_condition(spec: ServiceSpec, other: &str, condition: Condition)
 }
 
 pub(crate) fn notifying(own: &str) -> ServiceSpec {
-    with(service(own), |spec| spec.ready.notify = true)
+    with(service(own), |spec| must_give(spec, Sign::Notify, "no READY=1"))
+}
+
+pub(crate) fn must_give(spec: &mut ServiceSpec, sign: Sign, missing: &str) {
+    spec.ready.signs.insert(sign, missing.to_owned());
 }
 
 pub(crate) fn check(id: u8, title: &str) -> Check {
@@ -256,7 +260,7 @@ impl Desk {
     }
 
     pub(crate) fn notified(&mut self, own: &str) -> Vec<String> {
-        self.tell(Event::NotifiedReady { run: self.runs[own] })
+        self.tell(Event::SignSeen { run: self.runs[own], sign: Sign::Notify })
     }
 
     pub(crate) fn fed(&mut self, own: &str) -> Vec<String> {

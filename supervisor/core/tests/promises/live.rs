@@ -1,9 +1,9 @@
 //! Promises about liveness: checks and watchdog of a ready run.
 //! Not here: readiness.
 
-use supervisor_core::{Liveness, State};
+use supervisor_core::{Liveness, Sign, State};
 
-use crate::desk::{check, code, desk, running, service, signal, watched, with};
+use crate::desk::{check, code, desk, must_give, running, service, signal, watched, with};
 
 #[test]
 fn the_first_check_comes_one_interval_after_ready_and_the_next_one_interval_after_its_end() {
@@ -18,7 +18,7 @@ fn the_first_check_comes_one_interval_after_ready_and_the_next_one_interval_afte
 
 #[test]
 fn no_liveness_check_runs_before_ready() {
-    let mut desk = desk(vec![with(watched("web"), |spec| spec.ready.notify = true)]);
+    let mut desk = desk(vec![with(watched("web"), |spec| must_give(spec, Sign::Notify, "no READY=1"))]);
     desk.start(&["web"]);
     desk.spawned("web");
     assert_eq!(desk.pass(50_000), [""; 0]);
@@ -131,7 +131,7 @@ fn the_watchdog_is_armed_at_ready() {
     let live = Liveness { checks: Vec::new(), interval: 1_000, failures: 3, watchdog: Some(1_000) };
     let spec = with(service("web"), |spec| {
         spec.live = Some(live);
-        spec.ready.notify = true;
+        must_give(spec, Sign::Notify, "no READY=1");
     });
     let mut desk = desk(vec![spec]);
     desk.start(&["web"]);

@@ -2,7 +2,7 @@
 //! Not here: what a change of a key means; the shell knows.
 
 use supervisor_core::{
-    Change, Command, Fleet, Liveness, Memory, RunMemory, ServiceSpec, SlotMemory, State, StopPolicy,
+    Change, Command, Event, Fleet, Liveness, Memory, RunMemory, ServiceSpec, SlotMemory, State, StopPolicy,
 };
 
 use crate::desk::{check, code, desk, name, notifying, on, oneshot, recovered, running, service, watched, with};
@@ -292,4 +292,16 @@ fn what_was_to_go_and_is_wanted_again_is_not_taken_for_what_the_plan_means() {
     assert_eq!(desk.start(&["db"]), ["stop db with 15"]);
     assert_eq!(desk.exited("db", code(0)), ["release db", "spawn db"]);
     assert_eq!(revisions(&desk.last), [2]);
+}
+
+#[test]
+fn an_instance_that_was_to_go_while_it_was_made_and_is_wanted_again_goes_by_the_newest_spec() {
+    let of = |instances| with(service("web"), |spec| spec.instances = instances);
+    let mut desk = desk(vec![of(2)]);
+    desk.start(&["web"]);
+    let second = desk.see("web").generations[1].run.run;
+    desk.replan(vec![newer(of(1))], &[("web", Change::Replace)]);
+    desk.replan(vec![newer(of(2))], &[("web", Change::Update)]);
+    desk.tell(Event::Spawned { run: second, pid: 77 });
+    assert!(matches!(desk.last[..], [Command::Stop { run, .. }, ..] if run == second), "{:?}", desk.last);
 }

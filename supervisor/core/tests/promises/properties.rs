@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use supervisor_core::{
     Change, CheckId, Condition, Event, Failure, Kind, Plan, Policy, ProbeOutcome, Readiness, Role, ServiceName,
-    ServiceSpec, State,
+    ServiceSpec, Sign, State,
 };
 
-use crate::chance::{Edit, SERVICES, edits, specs};
+use crate::chance::{Edit, SERVICES, SIGNS, edits, sign, specs};
 use crate::desk::name;
 use crate::world::{Main, Tree, World};
 
@@ -26,7 +26,8 @@ enum Action {
     Exits { which: u8, code: Option<i32>, rest: u8 },
     Surveyed { which: u8, gone: bool },
     Probed { which: u8, passed: bool },
-    Notified(u8),
+    Signed(u8, Sign),
+    SignLost(u8, Sign),
     Fed(u8),
     Pass(u64),
     Stall(u64),
@@ -48,7 +49,8 @@ fn action() -> impl Strategy<Value = Action> {
         5 => (any::<u8>(), code, 0..3_u8).prop_map(|(which, code, rest)| Action::Exits { which, code, rest }),
         5 => (any::<u8>(), any::<bool>()).prop_map(|(which, gone)| Action::Surveyed { which, gone }),
         6 => (any::<u8>(), any::<bool>()).prop_map(|(which, passed)| Action::Probed { which, passed }),
-        3 => any::<u8>().prop_map(Action::Notified),
+        4 => (any::<u8>(), sign()).prop_map(|(which, sign)| Action::Signed(which, sign)),
+        1 => (any::<u8>(), sign()).prop_map(|(which, sign)| Action::SignLost(which, sign)),
         2 => any::<u8>().prop_map(Action::Fed),
         4 => (0..3_000_u64).prop_map(Action::Pass),
         2 => (0..70_000_u64).prop_map(Action::Pass),
@@ -86,7 +88,11 @@ impl World {
             }
             Action::Surveyed { which, gone } => self.on_surveyed(which, gone),
             Action::Probed { which, passed } => self.on_probe(which, passed),
-            Action::Notified(which) => self.on_alive(which, |world, run| world.tell(Event::NotifiedReady { run })),
+            Action::Signed(which, sign) => self.on_alive(which, |world, run| world.give(run, sign)),
+            Action::SignLost(which, sign) => {
+                let reason = "it was closed".to_owned();
+                self.on_alive(which, |world, run| world.tell(Event::SignLost { run, sign, reason }));
+            }
             Action::Fed(which) => self.on_alive(which, |world, run| world.tell(Event::NotifiedWatchdog { run })),
             Action::Pass(millis) => self.pass(millis),
             Action::Stall(millis) => {
@@ -113,7 +119,7 @@ impl World {
                 (Edit::Keep, Some(old)) => (old, Change::Keep),
                 // Another kind or another readiness protocol asks for another process.
                 (Edit::Update, Some(old)) => {
-                    let ready = Readiness { notify: old.ready.notify, ..fresh.ready };
+                    let ready = Readiness { signs: old.ready.signs.clone(), ..fresh.ready };
                     (ServiceSpec { revision: old.revision, kind: old.kind, ready, ..fresh }, Change::Update)
                 }
                 (Edit::Replace, _) | (_, None) => (ServiceSpec { revision: self.revision, ..fresh }, Change::Replace),
@@ -172,7 +178,7 @@ impl World {
     /// Of a run that never was; the model objects to any effect.
     fn stale_news(&mut self, kind: u8) {
         let run = 1_000_000;
-        self.tell(match kind % 6 {
+        self.tell(match kind % 7 {
             0 => Event::Spawned { run, pid: 1 },
             1 => Event::Exited { run, exit: crate::desk::code(1), alone: true },
             2 => Event::Surveyed { run, remaining: vec![1] },
@@ -180,7 +186,8 @@ impl World {
                 let outcome = ProbeOutcome::Failed("old".to_owned());
                 Event::Probed { run, check: CheckId(0), began: self.now, outcome }
             }
-            4 => Event::NotifiedReady { run },
+            4 => Event::SignSeen { run, sign: Sign::Notify },
+            5 => Event::SignLost { run, sign: Sign::Newline, reason: "old".to_owned() },
             _ => Event::SpawnFailed { run, failure: Failure::Launch { message: "old".to_owned() } },
         });
     }
@@ -205,7 +212,8 @@ impl World {
         for run in live {
             let Some(tree) = self.trees.get(&run) else { continue };
             let (unborn, alive) = (tree.main == Main::Unborn, matches!(tree.main, Main::Alive { .. }));
-            let (asked, surveyed, told) = (tree.asked, tree.surveyed, tree.told);
+            let (asked, surveyed) = (tree.asked, tree.surveyed);
+            let sign = SIGNS.into_iter().find(|sign| !tree.given.contains(sign));
             if unborn && !surveyed {
                 self.spawned(run);
                 return true;
@@ -216,9 +224,8 @@ impl World {
                 self.trees.get_mut(&run).unwrap().rest.clear();
                 self.survey(run);
                 return true;
-            } else if alive && !told {
-                self.trees.get_mut(&run).unwrap().told = true;
-                self.tell(Event::NotifiedReady { run });
+            } else if let Some(sign) = sign.filter(|_| alive) {
+                self.give(run, sign);
             }
         }
         let Some((run, check)) = self.probes.keys().next().copied() else { return false };

@@ -1,9 +1,9 @@
 //! Promises about readiness: the gates of a start, and its deadline.
 //! Not here: what a ready service must go on doing.
 
-use supervisor_core::{State, Time};
+use supervisor_core::{Event, Sign, State, Time};
 
-use crate::desk::{check, code, desk, notifying, service, with};
+use crate::desk::{check, code, desk, must_give, notifying, service, with};
 
 fn checked() -> supervisor_core::ServiceSpec {
     with(service("web"), |spec| spec.ready.checks = vec![check(0, "http /health"), check(1, "tcp 8001")])
@@ -35,7 +35,7 @@ fn a_service_that_must_say_so_is_ready_when_it_says_so() {
 #[test]
 fn all_gates_must_hold() {
     let mut desk = desk(vec![with(checked(), |spec| {
-        spec.ready.notify = true;
+        must_give(spec, Sign::Notify, "no READY=1");
         spec.ready.delay = Some(2_000);
     })]);
     desk.start(&["web"]);
@@ -49,6 +49,44 @@ fn all_gates_must_hold() {
     assert_eq!(desk.state("web"), State::Starting);
     desk.pass(1);
     assert_eq!(desk.state("web"), State::Running);
+}
+
+fn talkative() -> supervisor_core::ServiceSpec {
+    with(notifying("web"), |spec| {
+        must_give(spec, Sign::Line, "no line matches `up`");
+        must_give(spec, Sign::Newline, "no newline on descriptor 3");
+    })
+}
+
+#[test]
+fn every_sign_that_was_asked_for_must_be_given_in_whatever_order() {
+    let mut desk = desk(vec![talkative()]);
+    desk.start(&["web"]);
+    desk.spawned("web");
+    let run = desk.see("web").run.as_ref().unwrap().run;
+    assert_eq!(desk.cause("web"), "not ready yet: no READY=1; no line matches `up`; no newline on descriptor 3");
+    desk.tell(Event::SignSeen { run, sign: Sign::Newline });
+    desk.notified("web");
+    assert_eq!(desk.cause("web"), "not ready yet: no line matches `up`");
+    assert!(desk.fleet.awaits(run, Sign::Line) && !desk.fleet.awaits(run, Sign::Newline));
+    desk.tell(Event::SignSeen { run, sign: Sign::Line });
+    assert_eq!(desk.state("web"), State::Running);
+    assert!(!desk.fleet.awaits(run, Sign::Line));
+}
+
+#[test]
+fn a_sign_that_cannot_be_given_any_more_fails_the_start_unless_it_was_given() {
+    let mut desk = desk(vec![talkative()]);
+    desk.start(&["web"]);
+    desk.spawned("web");
+    let run = desk.see("web").run.as_ref().unwrap().run;
+    let lost = |sign| Event::SignLost { run, sign, reason: "closed".to_owned() };
+    desk.tell(Event::SignSeen { run, sign: Sign::Newline });
+    assert_eq!(desk.tell(lost(Sign::Newline)), [""; 0], "it was given before");
+    assert_eq!(desk.tell(lost(Sign::Line)), ["stop web with 15"]);
+    desk.exited("web", code(0));
+    let seen = desk.see("web");
+    assert_eq!((seen.state, seen.failures, seen.cause.as_str()), (State::Backoff, 1, "never ready: closed"));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Promises about a control that takes over what an earlier one left.
 //! Not here: where memories are kept.
 
-use supervisor_core::{Command, Memory, RunMemory, SlotMemory, State};
+use supervisor_core::{Command, Event, Memory, RunMemory, Sign, SlotMemory, State};
 
-use crate::desk::{code, desk, notifying, on, oneshot, recovered, service, watched, with};
+use crate::desk::{code, desk, must_give, notifying, on, oneshot, recovered, service, watched, with};
 
 fn up(run: u64) -> Memory {
     let stop = Some(supervisor_core::StopPolicy { signal: 15, timeout: 10_000 });
@@ -51,6 +51,21 @@ fn what_was_starting_has_its_gates_and_deadline_anew() {
     desk.passed("web", 0);
     assert_eq!(desk.pass(59_999), [""; 0]);
     desk.notified("web");
+    assert_eq!(desk.state("web"), State::Running);
+}
+
+#[test]
+fn what_a_starting_run_has_said_need_not_be_said_again_to_a_new_control() {
+    let spec = || with(notifying("web"), |spec| must_give(spec, Sign::Line, "no line"));
+    let mut before = desk(vec![spec()]);
+    before.start(&["web"]);
+    before.spawned("web");
+    before.notified("web");
+    let memory = before.memory("web").unwrap();
+    let run = memory.run;
+    let (mut desk, _) = recovered(vec![spec()], vec![("web", memory, Some((run, 77)))]);
+    assert_eq!(desk.cause("web"), "not ready yet: no line");
+    desk.tell(Event::SignSeen { run, sign: Sign::Line });
     assert_eq!(desk.state("web"), State::Running);
 }
 

@@ -3,7 +3,7 @@
 
 use supervisor_core::{
     Change, Event, HealthStatus, Liveness, Role, RolloutPhase, RolloutPolicy, RolloutResult, SeenOff, ServiceSpec,
-    State,
+    Sign, State,
 };
 
 use crate::desk::{Desk, check, code, desk, notifying, on, running, service, signal, with};
@@ -233,7 +233,7 @@ pub(crate) fn all_ready(spec: ServiceSpec) -> Desk {
     desk.start(&[&own]);
     for run in desk.see(&own).generations.iter().map(|of| of.run.run).collect::<Vec<_>>() {
         desk.tell(Event::Spawned { run, pid: 1 });
-        desk.tell(Event::NotifiedReady { run });
+        desk.tell(Event::SignSeen { run, sign: Sign::Notify });
     }
     assert_eq!(desk.state(&own), State::Running);
     desk

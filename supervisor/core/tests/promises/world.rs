@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use supervisor_core::{
     CheckId, Command, Event, ExitReport, Fleet, Memory, Plan, ProbeOutcome, Recovered, ServiceName, ServiceSnapshot,
-    ServiceSpec, Settings, State, Time,
+    ServiceSpec, Settings, Sign, State, Time,
 };
 
 use crate::desk::settings;
@@ -45,8 +45,8 @@ pub(crate) struct Tree {
     /// It was sent its stop signal, or killed.
     pub(crate) asked: bool,
     pub(crate) surveyed: bool,
-    /// Its `READY=1` was told in quiet times.
-    pub(crate) told: bool,
+    /// What it has said by itself: each once, whoever listens.
+    pub(crate) given: BTreeSet<Sign>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,17 @@ pub(crate) enum Main {
 impl Tree {
     fn new(service: ServiceName, generation: u64, instance: u32, revision: u64) -> Self {
         let (main, rest) = (Main::Unborn, BTreeSet::new());
-        Self { service, generation, instance, revision, main, rest, asked: false, surveyed: false, told: false }
+        Self {
+            service,
+            generation,
+            instance,
+            revision,
+            main,
+            rest,
+            asked: false,
+            surveyed: false,
+            given: BTreeSet::new(),
+        }
     }
 }
 
@@ -119,6 +129,12 @@ impl World {
         let pid = self.next_pid;
         self.trees.get_mut(&run).unwrap().main = Main::Alive { pid, since: self.now };
         self.tell(Event::Spawned { run, pid });
+    }
+
+    pub(crate) fn give(&mut self, run: u64, sign: Sign) {
+        if self.trees.get_mut(&run).unwrap().given.insert(sign) {
+            self.tell(Event::SignSeen { run, sign });
+        }
     }
 
     /// The main process ends and leaves `rest` processes.

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use supervisor_core::Sign;
+
 use super::diagnostics::Diagnostic;
 use super::files::{Files, Mark};
 use super::keys::{Shape, Status, keys};
@@ -103,7 +105,7 @@ fn the_shipped_configuration_loads() {
     assert_eq!(names, ["oauth", "mail", "onenote", "onedrive", "teams"]);
     for service in &stack.services {
         assert_eq!(service.launch.handoff, Handoff::Socket);
-        assert!(service.launch.notify && service.spec.ready.notify);
+        assert!(service.launch.notify && service.spec.ready.signs.contains_key(&Sign::Notify));
         assert_eq!(service.spec.live.as_ref().unwrap().checks[0].title, "http /health");
     }
     assert_eq!(stack.services[1].launch.port, Some(9002));

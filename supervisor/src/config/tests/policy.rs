@@ -77,7 +77,7 @@ fn stopping_names_a_signal_without_sig() {
 #[test]
 fn nothing_said_is_ready_at_once_and_never_checked() {
     let spec = service("").spec;
-    assert_eq!(spec.ready, Readiness { notify: false, delay: None, checks: vec![], interval: 100, deadline: 60_000 });
+    assert_eq!(spec.ready, Readiness { signs: BTreeMap::new(), delay: None, checks: vec![], interval: 100, deadline: 60_000 });
     assert_eq!(spec.live, None);
     assert_eq!(service("live.interval = \"1s\"").spec.live, None);
 }
@@ -90,7 +90,8 @@ fn checks_are_numbered_readiness_first() {
     let service = service(keys);
     let check = |id, title: &str| Check { id: CheckId(id), title: title.to_owned() };
     let checks = vec![check(0, "http /r"), check(1, "tcp 80"), check(2, "command")];
-    let ready = Readiness { notify: true, delay: Some(1000), checks, interval: 50, deadline: 0 };
+    let signs = BTreeMap::from([(Sign::Notify, "no READY=1".to_owned())]);
+    let ready = Readiness { signs, delay: Some(1000), checks, interval: 50, deadline: 0 };
     assert_eq!(service.spec.ready, ready);
     let live = Liveness { checks: vec![check(3, "http /l")], interval: 1000, failures: 2, watchdog: Some(5000) };
     assert_eq!(service.spec.live, Some(live));
@@ -109,6 +110,23 @@ fn checks_are_numbered_readiness_first() {
 }
 
 #[test]
+fn what_a_service_says_by_itself_is_named_when_it_is_missing() {
+    let service = service("ready = { log = 'listening on \\d+$', fd = 3 }");
+    let missing: Vec<&str> = service.spec.ready.signs.values().map(String::as_str).collect();
+    assert_eq!(missing, [r"no line of its output matches `listening on \d+$`", "no newline on descriptor 3"]);
+    assert_eq!((service.launch.ready_line.as_deref(), service.launch.ready_fd), (Some(r"listening on \d+$"), Some(3)));
+    assert!(!service.launch.notify);
+    assert!(self::service("ready.log = ''").spec.ready.signs.is_empty());
+}
+
+#[test]
+fn a_pattern_that_holds_a_variable_is_not_shown() {
+    let service = service("port = 80\nready.log = 'port ${port}'");
+    assert_eq!(service.launch.ready_line.as_deref(), Some("port 80"));
+    assert_eq!(service.spec.ready.signs[&Sign::Line], "no line of its output matches `ready.log`");
+}
+
+#[test]
 fn a_check_of_the_defaults_can_be_switched_off() {
     let text = "[defaults]\nready = { notify = true, http = \"/h\", command = \"x\" }\nlive = { http = \"/h\", watchdog = \"1s\" }\n[services.a]\ncommand = \"a\"\nready = { notify = false, http = \"\", command = [] }\nlive = { http = \"\", watchdog = 0 }";
     let service = stack(text).services.remove(0);
@@ -120,7 +138,7 @@ fn a_check_of_the_defaults_can_be_switched_off() {
 fn a_oneshot_takes_no_checks_from_the_defaults() {
     let text = "[defaults]\nready.notify = true\nlive.http = \"/h\"\n[services.a]\ncommand = \"a\"\ntype = \"oneshot\"";
     let service = stack(text).services.remove(0);
-    assert!(!service.spec.ready.notify && service.spec.live.is_none() && service.launch.probes.is_empty());
+    assert!(service.spec.ready.signs.is_empty() && service.spec.live.is_none() && service.launch.probes.is_empty());
 }
 
 #[test]
@@ -147,10 +165,22 @@ fn checks_that_cannot_work_are_refused() {
         ("live = { command = \"x\", failures = 0 }", "`0` is not an integer from 1 to 1000000"),
         ("live = { command = \"x\", interval = 0 }", "`0` is not a duration like `10s`: it must be at least `10ms`"),
         ("live.watchdog = \"1ms\"", "a watchdog needs at least `100ms`"),
+        ("ready.log = '('", "`(` is not a regular expression: unclosed group"),
+        ("ready.log = '(?=x)'", "`(?=x)` is not a regular expression: look-around, including look-ahead and look-behind, is not supported"),
+        ("ready.log = '${generation}'", "`${generation}` can stand only in `env` and in commands"),
+        ("ready.log = 7", "expected a regular expression, found an integer"),
+        ("ready.fd = 2", "`2` is not an integer from 3 to 255"),
+        (
+            "port = 80\nports.x = 81\nrollout.handoff = \"socket\"\nlive.http = \"/\"\nready.fd = 5",
+            "descriptor 5 is a socket that it inherits (take one from 6 on)",
+        ),
     ] {
         assert_eq!(service_problems(keys), [problem], "{keys}");
     }
     assert_eq!(service("rollout.handoff = \"socket\"\nlive.http = \"/\"").launch.probes.len(), 1);
+    assert_eq!(service("port = 80\nrollout.handoff = \"socket\"\nready.fd = 4").launch.ready_fd, Some(4));
+    let huge = service_problems("ready.log = '(\\w{200}){200}'").remove(0);
+    assert!(huge.contains("exceeds size limit"), "{huge}");
 }
 
 #[test]
