@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::boundary::Step;
 use crate::compress::Compressor;
 use crate::log::{After, Log, errno};
+use crate::onlooker::{self, Watched};
 use crate::outage;
 use crate::platform::{self, Peeker};
 use crate::settings::OnFull;
@@ -40,6 +41,8 @@ pub(crate) struct Pipe {
     pub(crate) held: Option<Instant>,
     /// No writer is left: nothing is waited for.
     pub(crate) finishing: bool,
+    /// By someone who sees what is in it before it leaves.
+    pub(crate) watched: Option<Watched>,
     pub(crate) queued: bool,
 }
 
@@ -83,10 +86,17 @@ pub(crate) fn turn(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools) -> (Turn, 
     log.refresh();
     let mut moved = 0;
     loop {
+        if let Some(turn) = onlooker::show(pipe, tools, now) {
+            return (turn, moved);
+        }
+        let before = moved;
         let ended = match pipe.way {
             Way::Splice => splice_some(pipe, log, tools, now, &mut moved),
             Way::Copy => copy_some(pipe, log, tools, now, &mut moved),
         };
+        if let Some(watched) = &mut pipe.watched {
+            watched.left(usize::try_from(moved - before).unwrap_or(usize::MAX));
+        }
         match ended {
             Ok(()) if moved < QUANTUM => {}
             Ok(()) => return (Turn::More, moved),
@@ -104,6 +114,17 @@ pub(crate) fn turn(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools) -> (Turn, 
             }
         }
     }
+}
+
+/// So much may leave a pipe now.
+fn allowed(pipe: &Pipe) -> usize {
+    pipe.watched.as_ref().map_or(usize::MAX, Watched::allows)
+}
+
+/// Copies what may leave `pipe` now to the tools' buffer. `Ok(0)`: no writer is left.
+pub(crate) fn peek(pipe: &Pipe, tools: &mut Tools) -> nix::Result<usize> {
+    let most = tools.buffer.len().min(allowed(pipe));
+    tools.peeker.peek(pipe.fd.as_fd(), &mut tools.buffer[..most])
 }
 
 /// Whether there is anything in a pipe to read.
@@ -135,7 +156,7 @@ fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, 
     }
     let alone = log.pipes < 2 || pipe.finishing;
     let (len, ends_line) = match log.unlooked(now) {
-        Some(room) if alone => (usize::try_from(room.min(CHUNK)).unwrap_or(usize::MAX), None),
+        Some(room) if alone => (usize::try_from(room.min(CHUNK)).unwrap_or(usize::MAX).min(allowed(pipe)), None),
         Some(_) | None => match look(pipe, log, tools, now)? {
             Some(piece) => piece,
             None => return Ok(()),
@@ -169,7 +190,7 @@ fn look(
     tools: &mut Tools,
     now: Instant,
 ) -> Result<Option<(usize, Option<bool>)>, Stop> {
-    let seen = tools.peeker.peek(pipe.fd.as_fd(), &mut tools.buffer)?;
+    let seen = peek(pipe, tools)?;
     if seen == 0 {
         return Err(Stop::At(Turn::Ended));
     }
@@ -200,10 +221,12 @@ fn copy_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, mo
     if blocks && !log.ready(now, &mut tools.upkeep) {
         return Err(Stop::At(Turn::Held));
     }
-    let count = nix::unistd::read(&pipe.fd, &mut tools.buffer[..64 << 10])?;
+    let most = allowed(pipe).min(64 << 10);
+    let count = nix::unistd::read(&pipe.fd, &mut tools.buffer[..most])?;
     if count == 0 {
         return Err(Stop::At(Turn::Ended));
     }
+    onlooker::show_afterwards(pipe, &tools.buffer[..count]);
     *moved += count as u64;
     let mut hand = 0..count;
     if pipe.skip {

@@ -1,18 +1,17 @@
 //! What becomes of a pipe's bytes while its log cannot be written: the service must never wait for us.
 //! Not here: finding out that the outage is over.
 
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use crate::copying::{LONG_LINE, Pipe, Stop, Tools, Turn};
+use crate::copying::{LONG_LINE, Pipe, Stop, Tools, Turn, peek};
 use crate::log::Log;
 use crate::settings::OnFull;
 
 /// So long an outage loses nothing, unless the pipe fills up.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Unless the service is to wait, drops whole lines once the pipe holds a quarter of its capacity (or of what can be seen), the outage lasts, or the
-/// pipe ends. (Pages of a pipe may be half full, so a pipe may be full with less than half its capacity.)
+/// Unless the service is to wait, drops whole lines once the pipe holds a quarter of its capacity (or of what can be
+/// seen), the outage lasts, or the pipe ends. (Pages of a pipe may be half full, so a pipe may be full with less than half its capacity.)
 pub(crate) fn relieve(
     pipe: &mut Pipe,
     log: &mut Log,
@@ -24,7 +23,7 @@ pub(crate) fn relieve(
     if log.shared.settings().on_full == OnFull::Block && !pipe.finishing {
         return Err(Stop::At(Turn::Held));
     }
-    let seen = tools.peeker.peek(pipe.fd.as_fd(), &mut tools.buffer)?;
+    let seen = peek(pipe, tools)?;
     if seen == 0 {
         return Err(Stop::At(Turn::Ended));
     }
@@ -44,7 +43,7 @@ pub(crate) fn relieve(
 
 /// Drops up to the end of the line whose beginning was dropped.
 pub(crate) fn skip_line(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, moved: &mut u64) -> Result<(), Stop> {
-    let seen = tools.peeker.peek(pipe.fd.as_fd(), &mut tools.buffer)?;
+    let seen = peek(pipe, tools)?;
     if seen == 0 {
         return Err(Stop::At(Turn::Ended));
     }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::onlooker::Onlooker;
 use crate::registry::{Registry, Trouble, lock};
 use crate::settings::{Budget, Settings, Stats};
 use crate::worker::{self, Inbox, Order};
@@ -71,10 +72,19 @@ impl Pump {
     /// Moves what comes out of a pipe to its log until `finish`. Several pipes may feed one log. Returns at once: that
     /// the log cannot be opened is told by `stats`, and tried again.
     pub fn attach(&self, feed: Feed) {
+        self.feed(feed, None);
+    }
+
+    /// The same; `onlooker` sees what is in the pipe before it leaves it.
+    pub fn attach_watched(&self, feed: Feed, onlooker: Onlooker) {
+        self.feed(feed, Some(onlooker));
+    }
+
+    fn feed(&self, feed: Feed, onlooker: Option<Onlooker>) {
         let Feed { id, pipe, path, generation, settings } = feed;
         let log = self.inner.registry.enter(&path, settings);
         let directory = log.place.directory().to_owned();
-        self.inner.send(id, directory, Order::Attach { id, pipe, generation, log });
+        self.inner.send(id, directory, Order::Attach { id, pipe, generation, log, onlooker });
     }
 
     /// The settings of the log at `path`, which is ours from now on: its archives count, and may be deleted.
@@ -206,7 +216,7 @@ fn refuse(order: Order, error: &io::Error) {
     match order {
         Order::Attach { log, .. } => log.counters.trouble(Trouble::Writing, format!("no thread: {error}")),
         Order::Finish { done, .. } => done(),
-        Order::Look | Order::Stop => {}
+        Order::Seen { .. } | Order::Look | Order::Stop => {}
     }
 }
 

@@ -14,6 +14,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use crate::compress::Compressor;
 use crate::copying::{self, PATIENCE, Pipe, Tools, Turn, VISIBLE, Way};
 use crate::log::{Log, describe};
+use crate::onlooker::{Onlooker, Watched};
 use crate::pace::{Fullness, Pace};
 use crate::platform::{self, Peeker, Poller, Waker};
 use crate::registry::{Registry, Shared, Trouble, lock};
@@ -30,6 +31,13 @@ pub(crate) enum Order {
         pipe: OwnedFd,
         generation: u64,
         log: Arc<Shared>,
+        onlooker: Option<Onlooker>,
+    },
+    /// So much of what is in the pipe may leave it.
+    Seen {
+        id: u64,
+        bytes: usize,
+        enough: bool,
     },
     Finish {
         id: u64,
@@ -166,7 +174,11 @@ impl Worker {
         let orders = std::mem::take(&mut *lock(&self.inbox.orders));
         for order in orders {
             match order {
-                Order::Attach { id, pipe, generation, log } => self.attach(id, pipe, generation, log),
+                Order::Attach { id, pipe, generation, log, onlooker } => {
+                    self.attach(id, pipe, generation, log);
+                    self.watch_pipe(id, onlooker);
+                }
+                Order::Seen { id, bytes, enough } => self.seen(id, bytes, enough),
                 Order::Finish { id, done } => {
                     self.finish(id);
                     done();
@@ -205,6 +217,7 @@ impl Worker {
                 skip: false,
                 held: None,
                 finishing: false,
+                watched: None,
                 queued: false,
             },
         );
@@ -215,12 +228,29 @@ impl Worker {
         }
     }
 
+    fn watch_pipe(&mut self, id: u64, onlooker: Option<Onlooker>) {
+        if let Some(pipe) = self.pipes.get_mut(&id) {
+            pipe.watched = onlooker.map(|onlooker| Watched::new(id, onlooker, Arc::clone(&self.inbox)));
+        }
+    }
+
+    fn seen(&mut self, id: u64, bytes: usize, enough: bool) {
+        if let Some(pipe) = self.pipes.get_mut(&id) {
+            match &mut pipe.watched {
+                Some(watched) if !enough => watched.looked(bytes),
+                watched => *watched = None,
+            }
+            queue(&mut self.pipes, &mut self.ready, id);
+        }
+    }
+
     /// Moves what the pipe holds, at most what a pipe can hold, and closes it.
     fn finish(&mut self, id: u64) {
         let Some(pipe) = self.pipes.get_mut(&id) else {
             return;
         };
         pipe.finishing = true;
+        pipe.watched = None;
         let log = &mut self.logs[pipe.log];
         let mut left = if copying::holds_something(pipe) { pipe.capacity as u64 } else { 0 };
         while left > 0 {

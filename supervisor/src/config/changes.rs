@@ -6,7 +6,9 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use supervisor_core::{Check, CheckId, Liveness, Readiness, RestartPolicy, RolloutPolicy, ServiceSpec, Sign, StopPolicy};
+use supervisor_core::{
+    Check, CheckId, Liveness, Readiness, RestartPolicy, RolloutPolicy, ServiceSpec, Sign, StopPolicy,
+};
 
 use super::model::{Handoff, Http, Launch, Log, LogBudget, LongLived, Probe, ProbeHow, SecretSource, Service, Stack};
 

@@ -8,13 +8,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 use supervisor_core::{Command, Event, Failure, ServiceName, State, Transition};
 use supervisor_keeper::Request;
-use supervisor_logs::Feed;
 use tokio::sync::oneshot;
 
 use super::link::Purpose;
-use super::log_files::settings;
-use super::notify;
-use super::prepare::{self, Order, Prepared, RunRecord, held_name, record_key};
+use super::prepare::{self, Order, Prepared, held_name, record_key};
 use super::probe::{self, Target};
 use super::run::Run;
 use super::run_loop::{Control, News};
@@ -159,7 +156,6 @@ impl Control {
         }
         let new = Run::fresh(run, &mut prepared, &self.places);
         self.runs.insert(run, new);
-        self.attach(run);
         let request = Request::Spawn(Box::new(prepared.spawn));
         if let Err(error) = self.link.send(Purpose::Spawn(run), &request, &prepared.fds) {
             // One service that asks for too much must not be the end of us.
@@ -180,42 +176,6 @@ impl Control {
             }
         }
         self.happen(Event::SpawnFailed { run, failure });
-    }
-
-    /// Lets the pump begin with the output of a run.
-    pub(crate) fn attach(&mut self, number: u64) {
-        let Some(run) = self.runs.get_mut(&number) else { return };
-        let RunRecord { service, revision, .. } = &run.record;
-        let service = self.catalogue.of(service, *revision).or_else(|| self.catalogue.current(service));
-        let settings = service.map(|service| settings(&service.launch.log));
-        let outputs = std::mem::take(&mut run.outputs);
-        for (index, (pipe, path)) in outputs.into_iter().zip(&run.record.logs).enumerate() {
-            run.undrained += 1;
-            let settings = settings.clone().unwrap_or_default();
-            let (id, path) = (stream(number, index), path.clone());
-            self.pump.attach(Feed { id, pipe, path, generation: run.record.generation, settings });
-        }
-    }
-
-    /// Begins to read the notify socket of a run. Not before its process is known: what a quick one says waits in the
-    /// socket, so no news of a run comes before the news that it exists.
-    pub(crate) fn listen(&mut self, number: u64) {
-        let Some(run) = self.runs.get_mut(&number) else { return };
-        let sender = run.sender(number);
-        let Some(socket) = run.notify.take() else { return };
-        match tokio::net::UnixDatagram::from_std(socket).map(Arc::new) {
-            Ok(socket) => {
-                run.heard = Some(Arc::clone(&socket));
-                let told = self.told.0.clone();
-                run.listening = Some(self.tasks.spawn(async move {
-                    if let Err(error) = notify::listen(socket, sender, told).await {
-                        tracing::warn!(run = number, %error, "the notify socket cannot be read");
-                    }
-                    Ok(())
-                }));
-            }
-            Err(error) => tracing::warn!(run = number, %error, "the notify socket cannot be read"),
-        }
     }
 
     pub(crate) fn spawned(&mut self, run: u64, pid: i32) {
@@ -277,9 +237,7 @@ impl Control {
     pub(crate) fn release(&mut self, number: u64) {
         self.history.forget(number);
         let Some(run) = self.runs.get_mut(&number) else { return };
-        if let Some(listening) = run.listening.take() {
-            listening.abort();
-        }
+        run.listening.drain(..).for_each(|listening| listening.abort());
         for path in run.record.notify.iter().chain(&run.record.probe) {
             let _ = std::fs::remove_file(path);
         }
@@ -344,14 +302,14 @@ impl Control {
             // The keeper lets go of everything when it ends.
             return;
         }
-        let names = ["out", "err", "notify"].map(|what| held_name(number, what)).to_vec();
+        let names = ["out", "err", "notify", "newline"].map(|what| held_name(number, what)).to_vec();
         self.ask_keeper("drop what a run had", &Request::Drop { names });
         self.ask_keeper("forget a run", &Request::Delete { key: record_key(number) });
     }
 }
 
 /// The pump's number for an output of a run: two for each, and those of our own log below.
-fn stream(run: u64, index: usize) -> u64 {
+pub(crate) fn stream(run: u64, index: usize) -> u64 {
     run * 2 + index as u64
 }
 

@@ -160,7 +160,8 @@ impl Control {
             | Event::ShutdownNowRequested
             | Event::Spawned { .. }
             | Event::Surveyed { .. }
-            | Event::NotifiedReady { .. }
+            | Event::SignSeen { .. }
+            | Event::SignLost { .. }
             | Event::NotifiedStatus { .. }
             | Event::NotifiedWatchdog { .. }
             | Event::NotifiedDrained { .. }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use nix::cmsg_space;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg};
 use nix::unistd::Pid;
-use supervisor_core::{Event, SeenOff};
+use supervisor_core::{Event, SeenOff, Sign};
+use supervisor_logs::Glimpse;
 use tokio::net::UnixDatagram;
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,7 +23,7 @@ const MAX_MESSAGE: usize = 4096;
 /// `STATUS=` is shown up to this length.
 const MAX_STATUS: usize = 256;
 /// After a message, whatever it is, the next one waits this long, so that a flood costs little.
-const PAUSE: Duration = Duration::from_millis(5);
+pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 /// More than wait in a socket: Linux takes `net.unix.max_dgram_qlen` (10) and one more.
 const MAX_LAST_WORDS: usize = 16;
 
@@ -42,8 +43,28 @@ pub(crate) struct Sender {
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) event: Event,
-    /// Dropped once all that follows from it is with the keeper.
-    pub(crate) taken_in: oneshot::Sender<()>,
+    pub(crate) source: Source,
+}
+
+/// Dropped once all that follows from what was told is with the keeper: it may be forgotten where it stands.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A socket or pipe, whose reader waits.
+    Reader { _waits: oneshot::Sender<()> },
+    /// An output pipe.
+    Output { _glimpse: Glimpse },
+}
+
+impl Told {
+    /// Returns when it has been taken in; false: nobody listens any more.
+    pub(crate) async fn tell(told: &mpsc::Sender<Self>, event: Event) -> bool {
+        let (waits, taken_in) = oneshot::channel();
+        if told.send(Self { event, source: Source::Reader { _waits: waits } }).await.is_err() {
+            return false;
+        }
+        let _dropped = taken_in.await;
+        true
+    }
 }
 
 /// Reads until the socket fails or nobody listens. A message stays in the socket until it has been taken in: if this
@@ -52,11 +73,9 @@ pub(crate) async fn listen(socket: Arc<UnixDatagram>, sender: Sender, told: mpsc
     loop {
         if let Some(message) = look(&socket, &sender).await? {
             for event in parse(&message, sender.run) {
-                let (taken_in, wait) = oneshot::channel();
-                if told.send(Told { event, taken_in }).await.is_err() {
+                if !Told::tell(&told, event).await {
                     return Ok(());
                 }
-                let _dropped = wait.await;
             }
         }
         // Whatever its length, this takes the whole of it.
@@ -141,7 +160,7 @@ pub(crate) fn parse(message: &str, run: u64) -> Vec<Event> {
     message
         .lines()
         .filter_map(|line| match line.split_once('=')? {
-            ("READY", "1") => Some(Event::NotifiedReady { run }),
+            ("READY", "1") => Some(Event::SignSeen { run, sign: Sign::Notify }),
             ("WATCHDOG", "1") => Some(Event::NotifiedWatchdog { run }),
             ("STATUS", text) => Some(Event::NotifiedStatus { run, status: printable(text, MAX_STATUS) }),
             _ => None,
@@ -179,7 +198,7 @@ mod tests {
         assert_eq!(
             events,
             [
-                Event::NotifiedReady { run: 7 },
+                Event::SignSeen { run: 7, sign: Sign::Notify },
                 Event::NotifiedStatus { run: 7, status: "warm [2J up".to_owned() },
                 Event::NotifiedWatchdog { run: 7 },
                 Event::NotifiedDrained { run: 7, seen_off: SeenOff { drained: 40, cut: 2 } },
@@ -210,7 +229,7 @@ mod tests {
             ended = listen(socket, sender, events) => panic!("{ended:?}"),
             told = told.recv() => told.map(|told| told.event),
         };
-        assert_eq!(event, Some(Event::NotifiedReady { run: 7 }));
+        assert_eq!(event, Some(Event::SignSeen { run: 7, sign: Sign::Notify }));
         assert!(began.elapsed() >= PAUSE * IGNORED);
     }
 

@@ -18,6 +18,7 @@ use supervisor_keeper::Spawn;
 use super::launch::{self, Identity};
 use super::listeners::{Listener, listener_name, listeners};
 use super::programs;
+use super::run::Ends;
 use super::view::Executable;
 use crate::config::{Handoff, Launch, ProbeHow};
 use crate::platform;
@@ -103,9 +104,8 @@ pub(crate) struct Prepared {
     /// In the order that `Spawn` asks for: the child's, then the held, then the group.
     pub(crate) fds: Vec<OwnedFd>,
     pub(crate) record: RunRecord,
-    /// Read ends, one for each of `record.logs`.
-    pub(crate) outputs: Vec<OwnedFd>,
-    pub(crate) notify: Option<UnixDatagram>,
+    /// With an output for each of `record.logs`.
+    pub(crate) ends: Ends,
     pub(crate) new_listeners: Vec<Arc<Listener>>,
     /// What its revision is started from, from now on.
     pub(crate) new_program: Option<Arc<OwnedFd>>,
@@ -158,6 +158,8 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
         child.add(socket.as_fd()).map_err(step("probe socket"))?;
         names.push("supervisor-probe");
     }
+    // The program's own descriptor takes what number is left.
+    let newline = newline_pipe(launch, identity.as_ref(), &mut child).map_err(step("readiness pipe"))?;
     let image = Image::of(order, &program, &mut child).map_err(step("exec"))?;
     if !names.is_empty() {
         env.insert("LISTEN_FDS".to_owned(), names.len().to_string());
@@ -194,7 +196,8 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
     };
     let listens = !names.is_empty();
     let spawn = spawn_message(order, &image.path, &argv, &env, identity.as_ref(), &record, listens)?;
-    let made = Made { outputs, notify: notify.map(|(_, socket)| socket), new_listeners, new_program: image.new };
+    let ends = Ends { outputs, notify: notify.map(|(_, socket)| socket), newline };
+    let made = Made { ends, new_listeners, new_program: image.new };
     finish(order, spawn, child, record, made).map_err(step("file descriptors"))
 }
 
@@ -226,7 +229,7 @@ impl Image {
     }
 }
 
-/// The child's descriptors: output first, then listeners from 3 on.
+/// The child's descriptors: output first, then listeners from 3 on, then that of `ready.fd`.
 #[derive(Default)]
 struct ChildFds {
     numbers: Vec<u32>,
@@ -282,23 +285,21 @@ fn nofile(launch: &Launch) -> io::Result<Option<(u64, u64)>> {
 
 /// What was made for a run and stays with us.
 struct Made {
-    outputs: Vec<OwnedFd>,
-    notify: Option<UnixDatagram>,
+    ends: Ends,
     new_listeners: Vec<Arc<Listener>>,
     new_program: Option<Arc<OwnedFd>>,
 }
 
 fn finish(order: &Order, mut spawn: Spawn, child: ChildFds, record: RunRecord, made: Made) -> io::Result<Prepared> {
-    let Made { outputs, notify, new_listeners, new_program } = made;
+    let Made { ends, new_listeners, new_program } = made;
     let mut fds = child.fds;
     spawn.fds = child.numbers;
-    for (what, fd) in ["out", "err"].into_iter().zip(&outputs) {
+    let outputs = ["out", "err"].into_iter().zip(ends.outputs.iter().map(AsFd::as_fd));
+    let notify = ends.notify.iter().map(|socket| ("notify", socket.as_fd()));
+    let newline = ends.newline.iter().map(|pipe| ("newline", pipe.as_fd()));
+    for (what, fd) in outputs.chain(notify).chain(newline) {
         spawn.hold.push(held_name(order.run, what));
-        fds.push(fd.try_clone()?);
-    }
-    if let Some(socket) = &notify {
-        spawn.hold.push(held_name(order.run, "notify"));
-        fds.push(socket.as_fd().try_clone_to_owned()?);
+        fds.push(fd.try_clone_to_owned()?);
     }
     for listener in &new_listeners {
         spawn.hold.push(listener_name(&order.launch.name, &listener.name));
@@ -312,7 +313,7 @@ fn finish(order: &Order, mut spawn: Spawn, child: ChildFds, record: RunRecord, m
     let group = record.group.as_deref().and_then(|group| groups::make(group).ok());
     spawn.in_group = group.is_some();
     fds.extend(group);
-    Ok(Prepared { spawn, fds, record, outputs, notify, new_listeners, new_program })
+    Ok(Prepared { spawn, fds, record, ends, new_listeners, new_program })
 }
 
 /// stdout and stderr of the child: one pipe, or two. Returns the read ends.
@@ -334,6 +335,20 @@ fn outputs(launch: &Launch, identity: Option<&Identity>, child: &mut ChildFds) -
         child.numbers.push(number);
     }
     Ok(reads)
+}
+
+/// The pipe of `ready.fd`. Returns the read end; the only other one is the child's, so that its end is seen.
+fn newline_pipe(launch: &Launch, identity: Option<&Identity>, child: &mut ChildFds) -> io::Result<Option<OwnedFd>> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let Some(number) = launch.ready_fd else { return Ok(None) };
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    if let Some(identity) = identity {
+        nix::unistd::fchown(&write, Some(identity.uid.into()), Some(identity.gid.into()))?;
+    }
+    child.numbers.push(number);
+    child.fds.push(write);
+    Ok(Some(read))
 }
 
 fn probe_listener(order: &Order, places: &Places) -> io::Result<Option<(PathBuf, UnixListener)>> {

@@ -179,7 +179,6 @@ impl Control {
                 self.note_run(&run.record);
             }
             self.runs.insert(number, run);
-            self.attach(number);
             self.listen(number);
             let surveyed = commands.contains(&Command::Survey { run: number });
             if !lives && !surveyed {

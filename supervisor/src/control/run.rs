@@ -5,13 +5,23 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use supervisor_core::Event;
 
 use super::notify;
 use super::prepare::{Places, Prepared, RunRecord};
 use super::run_loop::Control;
+
+/// Our ends of what a run was given, as long as nobody reads them.
+#[derive(Debug, Default)]
+pub(crate) struct Ends {
+    /// For the pump.
+    pub(crate) outputs: Vec<OwnedFd>,
+    pub(crate) notify: Option<UnixDatagram>,
+    /// Of `ready.fd`.
+    pub(crate) newline: Option<OwnedFd>,
+}
 
 /// A run, as far as the shell is concerned.
 #[derive(Debug)]
@@ -21,35 +31,27 @@ pub(crate) struct Run {
     /// The same, for those who judge its messages.
     pub(crate) main: Arc<AtomicI32>,
     pub(crate) cookie: String,
-    /// Read ends that are not with the pump yet.
-    pub(crate) outputs: Vec<OwnedFd>,
-    /// Not read yet.
-    pub(crate) notify: Option<UnixDatagram>,
-    /// The same, once a task reads it.
+    pub(crate) ends: Ends,
+    /// Its notify socket, once a task reads it.
     pub(crate) heard: Option<Arc<tokio::net::UnixDatagram>>,
-    /// Ends that task.
-    pub(crate) listening: Option<tokio::task::AbortHandle>,
+    /// A line of its output is looked for.
+    pub(crate) seeks_line: Arc<AtomicBool>,
+    /// Ends the tasks that read what it says by itself.
+    pub(crate) listening: Vec<tokio::task::AbortHandle>,
     /// Output pipes that the pump has not drained to the end.
     pub(crate) undrained: usize,
 }
 
 impl Run {
     pub(crate) fn fresh(number: u64, prepared: &mut Prepared, places: &Places) -> Self {
-        let outputs = std::mem::take(&mut prepared.outputs);
-        Self::recovered(number, prepared.record.clone(), None, outputs, prepared.notify.take(), places)
+        let ends = std::mem::take(&mut prepared.ends);
+        Self::recovered(number, prepared.record.clone(), None, ends, places)
     }
 
-    pub(crate) fn recovered(
-        number: u64,
-        record: RunRecord,
-        pid: Option<i32>,
-        outputs: Vec<OwnedFd>,
-        notify: Option<UnixDatagram>,
-        places: &Places,
-    ) -> Self {
+    pub(crate) fn recovered(number: u64, record: RunRecord, pid: Option<i32>, ends: Ends, places: &Places) -> Self {
         let cookie = format!("{}.{number}", places.cookie);
         let main = Arc::new(AtomicI32::new(pid.unwrap_or(0)));
-        Self { record, pid, main, cookie, outputs, notify, heard: None, listening: None, undrained: 0 }
+        Self { record, pid, main, cookie, ends, heard: None, seeks_line: Arc::default(), listening: Vec::new(), undrained: 0 }
     }
 
     /// Whose messages count.
@@ -61,7 +63,7 @@ impl Run {
     /// What it has said that nobody has read yet.
     pub(crate) fn last_words(&self, number: u64) -> Vec<Event> {
         let sender = self.sender(number);
-        match (&self.heard, &self.notify) {
+        match (&self.heard, &self.ends.notify) {
             (Some(socket), _) => notify::last_words(&**socket, &sender),
             (None, Some(socket)) => notify::last_words(socket, &sender),
             (None, None) => Vec::new(),

@@ -23,6 +23,7 @@ use super::history::History;
 use super::in_force::InForce;
 use super::instruments::Instruments;
 use super::inventory::Inventory;
+use super::lines::Lines;
 use super::link::Link;
 use super::listeners::Listener;
 use super::notify::Told;
@@ -134,6 +135,7 @@ pub(crate) struct Control {
     pub(crate) reload_asks: (mpsc::Sender<ReloadAsk>, mpsc::Receiver<ReloadAsk>),
     pub(crate) news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     pub(crate) told: (mpsc::Sender<Told>, mpsc::Receiver<Told>),
+    pub(crate) lines: Lines,
     pub(crate) tasks: JoinSet<io::Result<()>>,
     pub(crate) gaps: Gaps,
     /// Shows what is logged, in the foreground.
@@ -161,6 +163,7 @@ impl Control {
         catalogue.put_in_force(&in_force.stack, 0);
         let facts = Arc::new(Facts::of_stack(&in_force.stack));
         let operations = Operations::recovered(&inventory.records);
+        let told = mpsc::channel(NEWS);
         let view = View::new(&in_force, &mut fleet, &facts, &operations, inventory.keeper_pid, sockets.address);
         Self {
             args,
@@ -197,7 +200,8 @@ impl Control {
             change_rate: crate::api::change_rate(),
             reload_asks: mpsc::channel(ASKS),
             news: mpsc::channel(NEWS),
-            told: mpsc::channel(NEWS),
+            lines: Lines::new(told.0.clone()),
+            told,
             tasks: JoinSet::new(),
             gaps: Gaps::new(),
             foreground: None,
@@ -287,11 +291,11 @@ impl Control {
         Ok(true)
     }
 
-    /// What follows from it is on its way to the keeper before it is taken from the socket.
+    /// What follows from it is on its way to the keeper before it is taken from where it stands.
     fn take_in(&mut self, told: Told) {
-        let Told { event, taken_in } = told;
+        let Told { event, source } = told;
         self.happen(event);
-        drop(taken_in);
+        drop(source);
     }
 
     /// Tells the core, and does what it says.

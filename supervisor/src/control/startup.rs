@@ -26,7 +26,7 @@ use super::log_files;
 use super::ownlog;
 use super::prepare::{Places, RunRecord, record_key};
 use super::programs::Programs;
-use super::run::Run;
+use super::run::{Ends, Run};
 use super::run_loop::Control;
 use super::sockets;
 use crate::config::{self, Diagnostics, Disk, Recorder, Stack, Surroundings};
@@ -296,9 +296,9 @@ fn runs(inventory: &mut Inventory, places: &Places) -> BTreeMap<u64, Run> {
     for (number, record) in records {
         let mut take = |what: &str| inventory.held.remove(&super::prepare::held_name(number, what));
         let outputs = ["out", "err"].into_iter().filter_map(&mut take).collect();
-        let notify = take("notify").map(UnixDatagram::from);
+        let ends = Ends { outputs, notify: take("notify").map(UnixDatagram::from), newline: take("newline") };
         let pid = inventory.runs.get(&number).map(|(pid, _)| *pid);
-        runs.insert(number, Run::recovered(number, record, pid, outputs, notify, places));
+        runs.insert(number, Run::recovered(number, record, pid, ends, places));
     }
     runs
 }

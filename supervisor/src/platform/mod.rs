@@ -11,9 +11,9 @@ mod usage;
 mod watches;
 
 pub(crate) use hangup::{Hangups, listens};
-pub(crate) use pipes::{output_pipe, pass_credentials};
+pub(crate) use pipes::{output_pipe, pass_credentials, peek, take};
 pub(crate) use port_holder::{Holder, port_holder};
 pub(crate) use processes::{environment_of, keep_to_ourselves, process, processes, slept_ms};
-pub(crate) use raw::{control_channel, terminal_size};
+pub(crate) use raw::{control_channel, readable, terminal_size};
 pub(crate) use usage::beside;
 pub(crate) use watches::{Names, Spots, Watches};

@@ -2,7 +2,7 @@
 //! Not here: who reads them.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 
 /// The read end, and an end for the child that is open for reading too, so that a reader exists as long as a writer
@@ -36,6 +36,36 @@ pub(crate) fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let read = open(&path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
     std::fs::remove_file(&path)?;
     Ok((read?, both?))
+}
+
+/// Copies the first bytes that a non-blocking pipe holds to `buffer`, and leaves them there. `Ok(0)`: no writer is left.
+#[cfg(target_os = "linux")]
+pub(crate) fn peek(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    use nix::fcntl::{OFlag, SpliceFFlags, tee};
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    match tee(pipe, write, buffer.len(), SpliceFFlags::SPLICE_F_NONBLOCK)? {
+        0 => Ok(0),
+        _ => Ok(nix::unistd::read(read, buffer)?),
+    }
+}
+
+/// Takes what was seen by `peek`.
+#[cfg(target_os = "linux")]
+pub(crate) fn take(pipe: BorrowedFd<'_>, seen: &mut [u8]) -> io::Result<()> {
+    nix::unistd::read(pipe, seen)?;
+    Ok(())
+}
+
+/// Elsewhere looking is taking.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn peek(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(nix::unistd::read(pipe, buffer)?)
+}
+
+/// See `peek`.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn take(_pipe: BorrowedFd<'_>, _seen: &mut [u8]) -> io::Result<()> {
+    Ok(())
 }
 
 /// Asks the kernel to attach the sender's pid, uid and gid to each datagram.

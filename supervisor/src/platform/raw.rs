@@ -20,9 +20,8 @@ pub(crate) fn control_channel() -> std::io::Result<OwnedFd> {
 }
 
 /// Tells when there is something to read. Within a runtime only.
-#[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the runtime is told of a descriptor by its number")]
-pub(super) fn readable(fd: OwnedFd) -> std::io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
+pub(crate) fn readable(fd: OwnedFd) -> std::io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
     use tokio::io::unix::AsyncFd;
     // SAFETY: the descriptor is owned by what is returned, so it stays open, and the same, as long as that lives.
     unsafe { AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE) }.map_err(Into::into)

@@ -14,6 +14,7 @@ mod reading;
 mod rotating;
 mod safety;
 mod survival;
+mod watching;
 
 use std::io::{PipeWriter, Read, Write};
 use std::os::fd::AsFd;

@@ -77,7 +77,10 @@ fn stopping_names_a_signal_without_sig() {
 #[test]
 fn nothing_said_is_ready_at_once_and_never_checked() {
     let spec = service("").spec;
-    assert_eq!(spec.ready, Readiness { signs: BTreeMap::new(), delay: None, checks: vec![], interval: 100, deadline: 60_000 });
+    assert_eq!(
+        spec.ready,
+        Readiness { signs: BTreeMap::new(), delay: None, checks: vec![], interval: 100, deadline: 60_000 }
+    );
     assert_eq!(spec.live, None);
     assert_eq!(service("live.interval = \"1s\"").spec.live, None);
 }
@@ -166,7 +169,10 @@ fn checks_that_cannot_work_are_refused() {
         ("live = { command = \"x\", interval = 0 }", "`0` is not a duration like `10s`: it must be at least `10ms`"),
         ("live.watchdog = \"1ms\"", "a watchdog needs at least `100ms`"),
         ("ready.log = '('", "`(` is not a regular expression: unclosed group"),
-        ("ready.log = '(?=x)'", "`(?=x)` is not a regular expression: look-around, including look-ahead and look-behind, is not supported"),
+        (
+            "ready.log = '(?=x)'",
+            "`(?=x)` is not a regular expression: look-around, including look-ahead and look-behind, is not supported",
+        ),
         ("ready.log = '${generation}'", "`${generation}` can stand only in `env` and in commands"),
         ("ready.log = 7", "expected a regular expression, found an integer"),
         ("ready.fd = 2", "`2` is not an integer from 3 to 255"),

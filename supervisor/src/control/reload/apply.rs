@@ -149,6 +149,7 @@ impl Control {
         self.fleet.set_max_parallel_starts(self.in_force.stack.max_parallel_starts);
         let plan = supervisor_core::Plan { specs: self.in_force.specs(), changes: plan.changes() };
         self.happen(Event::Replanned(plan));
+        self.seek_no_more_lines();
         self.prune_catalogue();
         self.warn_of_exposed_files();
     }
