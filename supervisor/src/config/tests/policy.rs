@@ -174,7 +174,7 @@ fn checks_that_cannot_work_are_refused() {
             "`(?=x)` is not a regular expression: look-around, including look-ahead and look-behind, is not supported",
         ),
         ("ready.log = '${generation}'", "`${generation}` can stand only in `env` and in commands"),
-        ("ready.log = 7", "expected a regular expression, found an integer"),
+        ("ready.log = 7", "expected a regular expression, found integer"),
         ("ready.fd = 2", "`2` is not an integer from 3 to 255"),
         (
             "port = 80\nports.x = 81\nrollout.handoff = \"socket\"\nlive.http = \"/\"\nready.fd = 5",
