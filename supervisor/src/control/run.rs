@@ -51,7 +51,17 @@ impl Run {
     pub(crate) fn recovered(number: u64, record: RunRecord, pid: Option<i32>, ends: Ends, places: &Places) -> Self {
         let cookie = format!("{}.{number}", places.cookie);
         let main = Arc::new(AtomicI32::new(pid.unwrap_or(0)));
-        Self { record, pid, main, cookie, ends, heard: None, seeks_line: Arc::default(), listening: Vec::new(), undrained: 0 }
+        Self {
+            record,
+            pid,
+            main,
+            cookie,
+            ends,
+            heard: None,
+            seeks_line: Arc::default(),
+            listening: Vec::new(),
+            undrained: 0,
+        }
     }
 
     /// Whose messages count.

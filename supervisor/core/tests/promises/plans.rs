@@ -240,7 +240,7 @@ fn a_plan_that_is_no_fleet_changes_nothing() {
 #[test]
 fn during_a_shutdown_a_plan_is_ignored() {
     let mut desk = running(vec![service("web")]);
-    desk.tell(supervisor_core::Event::ShutdownRequested { within: 5_000 });
+    desk.tell(Event::ShutdownRequested { within: 5_000 });
     assert_eq!(desk.replan(vec![service("new")], &[]), [""; 0]);
     assert_eq!(desk.exited("web", code(0)), ["release web", "close web", "finish"]);
 }
