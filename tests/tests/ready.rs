@@ -174,7 +174,7 @@ fn services_that_speak_once_are_heard_whenever_control_dies() {
         .collect();
     let stack = Setup::of(&services).start_no_wait();
     // A start that control dies over before it asks for a process is made again; that is another promise.
-    (0..8).for_each(|number| drop(stack.pid(&format!("s{number}"))));
+    assert!((0..8).all(|number| stack.pid(&format!("s{number}")) > 0));
     go(&stack);
     for round in 0_u64..8 {
         std::thread::sleep(Duration::from_millis(round * 13));
