@@ -136,37 +136,15 @@ fn upwards(dependencies: &[Vec<(usize, Condition)>]) -> Result<Vec<usize>, Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{Dependency, Kind, Policy, Readiness, RestartPolicy, RolloutPolicy, StopPolicy};
+    use crate::spec::Dependency;
 
     fn name(text: &str) -> ServiceName {
         ServiceName::new(text).unwrap()
     }
 
     fn spec(own: &str, on: &[&str]) -> ServiceSpec {
-        ServiceSpec {
-            name: name(own),
-            revision: 1,
-            kind: Kind::Service,
-            autostart: true,
-            critical: true,
-            depends_on: on.iter().map(|on| Dependency { on: name(on), condition: Condition::Ready }).collect(),
-            restart: RestartPolicy {
-                policy: Policy::Always,
-                delay: 0,
-                factor: 1.0,
-                max_delay: 0,
-                jitter: 0.0,
-                reset_after: 1,
-                crash_loop: 0,
-                max_restarts: 0,
-                success_exit_codes: vec![0],
-            },
-            stop: StopPolicy { signal: 15, timeout: 1 },
-            ready: Readiness { signs: BTreeMap::new(), delay: None, checks: Vec::new(), interval: 1, deadline: 0 },
-            live: None,
-            rollout: RolloutPolicy::exclusive(),
-            instances: 1,
-        }
+        let depends_on = on.iter().map(|on| Dependency { on: name(on), condition: Condition::Ready }).collect();
+        ServiceSpec { depends_on, ..ServiceSpec::bare(name(own)) }
     }
 
     fn error(specs: &[ServiceSpec]) -> String {

@@ -13,7 +13,7 @@ use crate::run::{Again, Ending, Force, Life, Rest, Run, Stage};
 use crate::service::{REPLACED, Service, Turn, Want};
 use crate::slot::{Slot, Warm};
 use crate::snapshot::{ExitReport, RolloutPhase};
-use crate::spec::{Kind, Policy, Readiness, RestartPolicy, RolloutPolicy, ServiceName, ServiceSpec, StopPolicy};
+use crate::spec::{ServiceName, ServiceSpec, StopPolicy};
 use crate::time::Time;
 use crate::words;
 
@@ -230,28 +230,10 @@ impl Run {
 pub(crate) fn left_behind(name: ServiceName, memory: &Memory) -> Service {
     let newest = memory.runs().max_by_key(|run| run.run);
     let spec = ServiceSpec {
-        name,
         revision: newest.map_or(0, |run| run.revision),
-        kind: Kind::Service,
-        autostart: false,
-        critical: false,
-        depends_on: Vec::new(),
-        restart: RestartPolicy {
-            policy: Policy::No,
-            delay: 0,
-            factor: 1.0,
-            max_delay: 0,
-            jitter: 0.0,
-            reset_after: 1,
-            crash_loop: 0,
-            max_restarts: 0,
-            success_exit_codes: vec![0],
-        },
         stop: newest.and_then(|run| run.stop.clone()).unwrap_or(LAST_RESORT),
-        ready: Readiness { signs: BTreeMap::new(), delay: None, checks: Vec::new(), interval: 1, deadline: 0 },
-        live: None,
-        rollout: RolloutPolicy::exclusive(),
         instances: u32::try_from(memory.slots.len()).unwrap_or(1),
+        ..ServiceSpec::bare(name)
     };
     Service { leaving: true, ..Service::new(Arc::new(spec)) }
 }

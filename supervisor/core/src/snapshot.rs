@@ -52,6 +52,22 @@ impl State {
         }
     }
 
+    /// No run of it serves or comes up, and none is about to.
+    #[must_use]
+    pub fn is_down(self) -> bool {
+        match self {
+            Self::Stopped | Self::Completed | Self::Failed => true,
+            Self::Waiting
+            | Self::Starting
+            | Self::Running
+            | Self::Unhealthy
+            | Self::Rolling
+            | Self::Backoff
+            | Self::CrashLoop
+            | Self::Stopping => false,
+        }
+    }
+
     /// The word that users see.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -94,6 +94,37 @@ pub struct ServiceSpec {
     pub instances: u32,
 }
 
+impl ServiceSpec {
+    /// One of which nothing is asked: never started by itself, never restarted, without checks.
+    pub(crate) fn bare(name: ServiceName) -> Self {
+        let restart = RestartPolicy {
+            policy: Policy::No,
+            delay: 0,
+            factor: 1.0,
+            max_delay: 0,
+            jitter: 0.0,
+            reset_after: 1,
+            crash_loop: 0,
+            max_restarts: 0,
+            success_exit_codes: vec![0],
+        };
+        Self {
+            name,
+            revision: 0,
+            kind: Kind::Service,
+            autostart: false,
+            critical: false,
+            depends_on: Vec::new(),
+            restart,
+            stop: StopPolicy { signal: 15, timeout: 1 },
+            ready: Readiness { signs: BTreeMap::new(), delay: None, checks: Vec::new(), interval: 1, deadline: 0 },
+            live: None,
+            rollout: RolloutPolicy::exclusive(),
+            instances: 1,
+        }
+    }
+}
+
 /// Runs for ever, or to completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -93,7 +93,11 @@ fn begin(global: &Global, keeper: Keeper) -> Result<(Lock, Setup, String), Refus
     let cookie = state::stack_cookie(&keeper.state_dir)?;
     match lock.before() {
         Before::Clean => {}
-        Before::Unclean => end_leftovers(&cookie, shutdown_timeout.min(LEFTOVERS)),
+        Before::Unclean => {
+            end_leftovers(&cookie, shutdown_timeout.min(LEFTOVERS));
+            // Nobody who was killed has tidied up.
+            groups::remove_all(&cookie);
+        }
     }
     let mut argv: Vec<OsString> =
         vec![format!("supervisor: control [{}]", keeper.name).into(), "control".into(), "--config".into(), file.into()];

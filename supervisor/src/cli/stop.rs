@@ -3,8 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use supervisor_core::State;
-
 use super::args::{Global, Stop};
 use super::failure::{Exit, Failure};
 use super::progress::{Ending, Verdict, Watch};
@@ -64,20 +62,7 @@ pub(crate) fn wait_for(
 }
 
 fn verdict(service: &ServiceDocument) -> Verdict {
-    match service.state {
-        State::Stopped | State::Completed | State::Failed if service.pid.is_none() => Verdict::Reached,
-        State::Stopped
-        | State::Completed
-        | State::Failed
-        | State::Waiting
-        | State::Starting
-        | State::Running
-        | State::Unhealthy
-        | State::Rolling
-        | State::Backoff
-        | State::CrashLoop
-        | State::Stopping => Verdict::Pending,
-    }
+    if service.state.is_down() && service.pid.is_none() { Verdict::Reached } else { Verdict::Pending }
 }
 
 /// Until every service is down, nobody answers, and the keeper is gone.

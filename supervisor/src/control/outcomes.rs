@@ -172,20 +172,6 @@ fn rolled_back(snapshot: &ServiceSnapshot, from: u64) -> bool {
 }
 
 fn going_down(snapshot: &ServiceSnapshot) -> Verdict {
-    match snapshot.state {
-        State::Stopped | State::Completed | State::Failed if snapshot.generations.is_empty() => {
-            Verdict::Ended(Outcome::Succeeded)
-        }
-        State::Stopped
-        | State::Completed
-        | State::Failed
-        | State::Waiting
-        | State::Starting
-        | State::Running
-        | State::Unhealthy
-        | State::Rolling
-        | State::Backoff
-        | State::CrashLoop
-        | State::Stopping => Verdict::Pending,
-    }
+    let down = snapshot.state.is_down() && snapshot.generations.is_empty();
+    if down { Verdict::Ended(Outcome::Succeeded) } else { Verdict::Pending }
 }

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Ok("hang") => loop {
             std::thread::park();
         },
+        Ok("leave") => drop(std::thread::spawn(leave)),
         Ok(_) | Err(_) => {}
     }
     let service = Service {
@@ -42,6 +43,13 @@ fn main() -> ExitCode {
             .route("/events", get(events))
             .route("/socket", get(socket)))
     })
+}
+
+/// Ends in good order, soon after it was ready.
+fn leave() {
+    std::thread::sleep(Duration::from_millis(300));
+    let own = std::process::id().to_string();
+    let _ = std::process::Command::new("kill").args(["-TERM", &own]).status();
 }
 
 async fn slow(Path(ms): Path<u64>) -> &'static str {
