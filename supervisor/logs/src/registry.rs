@@ -77,13 +77,16 @@ impl Registry {
     /// The log at `path`, with these settings from now on.
     pub(crate) fn enter(&self, path: &Path, settings: Settings) -> Arc<Shared> {
         let mut logs = lock(&self.logs);
+        let known = logs.len();
         let shared = logs.entry(path.to_owned()).or_insert_with(|| {
             let counters = Counters { alarm: Arc::clone(&self.alarm), ..Counters::default() };
             Arc::new(Shared::new(path, settings.clone(), counters))
         });
         *lock(&shared.settings) = settings;
         let shared = Arc::clone(shared);
-        self.divide(&logs);
+        if logs.len() > known {
+            self.divide(&logs);
+        }
         shared
     }
 

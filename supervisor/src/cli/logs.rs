@@ -45,7 +45,8 @@ pub(crate) fn logs(global: &Global, screen: Screen, logs: &Logs) -> Result<Exit,
     let stack = locate::stack(global)?;
     let query = query(logs)?;
     let mut sources = sources(&stack, screen, logs)?;
-    let plain = query.filter.passes_all() && query.since.is_none() && query.until.is_none() && !screen.json;
+    let of_any_time = query.since.is_none() && query.until.is_none() && query.generation.is_none();
+    let plain = query.filter.passes_all() && of_any_time && !screen.json;
     if let ([source], true) = (sources.as_mut_slice(), plain && (logs.raw || !logs.follow)) {
         return match logs.follow {
             true => follow::bytes(&source.path, logs.lines.unwrap_or(LINES)),
