@@ -111,7 +111,8 @@ fn a_new_version_that_ends_at_once_or_never_gets_ready_is_rolled_back_and_nobody
         let port = free_port();
         let env = "env = { EXEMPLAR_FAULT = \"${FAULT:-}\" }\nenv_file = [\"fault.env?\"]";
         let toml = exemplar(port, env).replace("notify = true", "notify = true\ndeadline = \"2s\"");
-        let stack = Setup::of(&toml).start();
+        // The one who saves and the one who reloads are the same, and only the second is to be answered.
+        let stack = Setup::of(&toml).supervisor("auto_reload = false").start();
         let before = stack.pid("web");
         let load = Load::start(address(port), &crowds(&[Kind::Fresh, Kind::KeepAlive, Kind::Http2]));
         assert!(load.await_answers(20, DEADLINE));
