@@ -14,7 +14,7 @@ use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{ForkResult, chdir, execve, setsid};
+use nix::unistd::{ForkResult, chdir, execve, setsid, write};
 
 use crate::message::{BY_DESCRIPTOR, Spawn, Step};
 use crate::{platform, signals};
@@ -95,12 +95,21 @@ impl AsFd for Progress {
     }
 }
 
-/// Forks. `fds` are the child's, as `spawn.fds` numbers them; `group` is where it begins. What the keeper changed for
+/// The control groups of a child.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Groups<'a> {
+    /// Where it begins (version 2).
+    pub(crate) begin: Option<BorrowedFd<'a>>,
+    /// `cgroup.procs` of those that it joins.
+    pub(crate) join: &'a [BorrowedFd<'a>],
+}
+
+/// Forks. `fds` are the child's, as `spawn.fds` numbers them. What the keeper changed for
 /// itself is changed back as `origin` says; `None`: for control, which stays like the keeper.
 pub(crate) fn launch(
     spawn: &Spawn,
     fds: &[BorrowedFd<'_>],
-    group: Option<BorrowedFd<'_>>,
+    groups: Groups<'_>,
     origin: Option<&Origin>,
 ) -> Result<Launched, Failure> {
     let image = Image::of(spawn, fds).ok_or((Step::Exec, Errno::EINVAL))?;
@@ -111,12 +120,12 @@ pub(crate) fn launch(
     // A signal must find either our handlers in the parent or the defaults in the child.
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(forking)?;
     // SAFETY: the keeper has one thread, so the child's copy of memory and locks is consistent.
-    let forked = unsafe { platform::fork_into(group) };
+    let forked = unsafe { platform::fork_into(groups.begin) };
     if matches!(forked, Ok(ForkResult::Child)) {
         drop(reader);
         let mut status = writer.into_raw_fd();
         // A panic must not unwind into the parent's loop.
-        let attempt = AssertUnwindSafe(|| image.become_program(spawn, origin, &mut status));
+        let attempt = AssertUnwindSafe(|| image.become_program(spawn, groups.join, origin, &mut status));
         let (step, errno) = match catch_unwind(attempt) {
             Ok(Err(failure)) => failure,
             Err(_) => (Step::Fork, Errno::ENOTRECOVERABLE),
@@ -182,11 +191,16 @@ impl Image {
     fn become_program(
         mut self,
         spawn: &Spawn,
+        join: &[BorrowedFd<'_>],
         origin: Option<&Origin>,
         status: &mut RawFd,
     ) -> Result<std::convert::Infallible, Failure> {
         setsid().map_err(|errno| (Step::Setsid, errno))?;
         signals::reset_signals();
+        for group in join {
+            // The kernel takes 0 for whoever writes it.
+            write(group, b"0").map_err(|errno| (Step::Limits, errno))?;
+        }
         if let Some(origin) = origin {
             origin.restore().map_err(|errno| (Step::Limits, errno))?;
         }

@@ -127,7 +127,7 @@ macro_rules! structs {
 structs! {
     Spawn {
         run, helper_deadline_ms, program, argv, env, listen_pid, cwd, umask, nofile, user, fds,
-        hold, in_group, record, stop_rank, stop_signal, stop_timeout_ms,
+        hold, in_group, join, record, stop_rank, stop_signal, stop_timeout_ms,
     }
     Exited { run, pid, code, signal, at_ms, cpu_us, max_rss, alone }
 }

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use nix::libc;
 
 use crate::channel::{Channel, Filled, Frame};
-use crate::child::{self, Failure, Progress};
+use crate::child::{self, Failure, Groups, Progress};
 use crate::codec::Message;
 use crate::message::{Notice, Reply, Spawn};
 use crate::{CONTROL_FD, ControlCommand, process, say};
@@ -97,7 +97,7 @@ impl Control {
         let (ours, theirs) = UnixStream::pair().map_err(fork)?;
         let channel = Channel::new(ours.into()).map_err(fork)?;
         let fds = [self.stdio[0].as_fd(), self.stdio[1].as_fd(), theirs.as_fd()];
-        let launched = child::launch(&self.image, &fds, None, None)?;
+        let launched = child::launch(&self.image, &fds, Groups::default(), None)?;
         self.state = State::Up(Session {
             pid: launched.pid,
             channel,

@@ -2,7 +2,7 @@
 //! Not here: how it looks on the wire (`codec`), and what is done about it.
 
 /// The version of the protocol. A control that reads another one says so and exits.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// At most this many file descriptors travel in one frame (and so are in flight, as each such frame is answered).
 pub const MAX_FDS: usize = 32;
@@ -14,7 +14,8 @@ pub const BY_DESCRIPTOR: &str = "/proc/self/fd/";
 /// Control asks; the keeper answers each request but `Acknowledge` with exactly one `Reply` under the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Make a process. The frame carries the child's descriptors, those to hold, and the control group if there is one.
+    /// Make a process. The frame carries the child's descriptors, those to hold, those to join, and the control
+    /// group if there is one.
     Spawn(Box<Spawn>),
     /// Send a signal to the main process of a run; with `and_continue`, `SIGCONT` after it. With `group`, to its
     /// process group (the main process leads it, and is not reaped before its exit is known, so the number is safe).
@@ -73,6 +74,9 @@ pub struct Spawn {
     /// The last descriptor is a control group (v2), in which the process is to begin. Where the kernel refuses that,
     /// it begins where the keeper is.
     pub in_group: bool,
+    /// So many descriptors, after those to hold and before the group, are `cgroup.procs` of further control groups: those
+    /// that keep it within its limits. It joins them before anything else; where it cannot, there is no process.
+    pub join: u32,
     /// Put this record before the fork: intent precedes the process.
     pub record: Option<(String, Vec<u8>)>,
     /// For a shutdown without control: higher ranks are stopped first.

@@ -9,7 +9,7 @@ use nix::libc;
 use nix::unistd::{Pid, getsid};
 
 use crate::channel::Frame;
-use crate::child::{self, Launched};
+use crate::child::{self, Groups, Launched};
 use crate::codec::Message;
 use crate::keeper::Keeper;
 use crate::message::{MAX_FDS, Reply, Request, Spawn, Step};
@@ -31,7 +31,7 @@ impl Keeper {
         self.control.has_spawned |= matches!(request, Request::Spawn(_));
         let id = frame.id;
         let expected = match &request {
-            Request::Spawn(spawn) => spawn.fds.len() + spawn.hold.len() + usize::from(spawn.in_group),
+            Request::Spawn(spawn) => spawn.fds.len() + spawn.hold.len() + joins(spawn) + usize::from(spawn.in_group),
             Request::Hold { names } => names.len(),
             Request::Signal { .. }
             | Request::SignalOrphan { .. }
@@ -112,10 +112,12 @@ impl Keeper {
             self.table.put_record(key.clone(), value.clone()).map_err(refused)?;
         }
         let group = if spawn.in_group { fds.pop() } else { None };
+        let join = fds.split_off(fds.len().saturating_sub(joins(spawn)));
         let to_hold = fds.split_off(spawn.fds.len());
         let given: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-        let Launched { pid, progress } =
-            child::launch(spawn, &given, group.as_ref().map(AsFd::as_fd), Some(&self.origin))?;
+        let join: Vec<_> = join.iter().map(AsFd::as_fd).collect();
+        let groups = Groups { begin: group.as_ref().map(AsFd::as_fd), join: &join };
+        let Launched { pid, progress } = child::launch(spawn, &given, groups, Some(&self.origin))?;
         self.table.owners.insert(pid, Owner::Run(spawn.run));
         let phase = Phase::Launching { progress, by: now + LAUNCH_MS, request: Some(id) };
         self.table.runs.insert(spawn.run, Run::new(spawn, pid, now, phase));
@@ -176,6 +178,11 @@ impl Keeper {
         }
         send_both(process::signal, pid, signal, and_continue)
     }
+}
+
+/// More than a frame can carry is refused with the frame.
+fn joins(spawn: &Spawn) -> usize {
+    usize::try_from(spawn.join).unwrap_or(usize::MAX / 2)
 }
 
 enum Target {

@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use super::controllers::Controller;
+
 /// Where the groups of one stack are.
 #[derive(Debug, Clone)]
 pub(crate) struct Groups {
@@ -20,16 +22,12 @@ impl Groups {
     /// No group can be made here: there is no hierarchy, it is read-only, or it is not ours (as in a login session).
     pub(crate) fn below_ours(cookie: &str) -> io::Result<Self> {
         let (stack, keeper) = cookie.split_once('.').unwrap_or((cookie, ""));
-        let dir = home()?.join(group_of_stack(stack));
-        match std::fs::create_dir(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            Ok(()) | Err(_) => Ok(Self { dir, keeper: keeper.to_owned() }),
-        }
+        Ok(Self { dir: stack_below(&home()?, stack)?, keeper: keeper.to_owned() })
     }
 
     /// The place of a run's group.
     pub(crate) fn of_run(&self, run: u64) -> PathBuf {
-        self.dir.join(format!("{}.{run}", self.keeper))
+        self.dir.join(name_of_run(&self.keeper, run))
     }
 
     /// The stack's own group.
@@ -38,17 +36,70 @@ impl Groups {
     }
 }
 
+/// The name of a run's group. `keeper` is the second part of every cookie.
+pub(crate) fn name_of_run(keeper: &str, run: u64) -> String {
+    format!("{keeper}.{run}")
+}
+
+/// Makes the group of a stack, in whatever hierarchy `home` is.
+pub(crate) fn stack_below(home: &Path, stack: &str) -> io::Result<PathBuf> {
+    let dir = home.join(group_of_stack(stack));
+    match std::fs::create_dir(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => Ok(dir),
+    }
+}
+
+/// Everything that lives in a group and below it; at most 100,000.
+pub(crate) fn members(group: &Path) -> Vec<i32> {
+    const MOST: usize = 100_000;
+    let mut pids = Vec::new();
+    let mut dirs = vec![group.to_owned()];
+    while let Some(dir) = dirs.pop().filter(|_| pids.len() < MOST) {
+        let procs = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+        pids.extend(procs.lines().filter_map(|line| line.parse::<i32>().ok()));
+        let below = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+        dirs.extend(below.filter(|one| one.file_type().is_ok_and(|kind| kind.is_dir())).map(|one| one.path()));
+    }
+    pids.truncate(MOST);
+    pids
+}
+
+/// Moves the supervisor's own processes out of `home`, to a group beside the stack's, if `home` holds nothing else.
+///
+/// # Errors
+/// It holds others, or the kernel does not let us.
+pub(crate) fn step_aside(home: &Path, stack: &Path, roles: &[i32]) -> io::Result<()> {
+    use std::io::Write;
+    let here = std::fs::read_to_string(home.join("cgroup.procs"))?;
+    let ours = |line: &str| line.parse().is_ok_and(|pid| roles.contains(&pid));
+    if here.is_empty() || !here.lines().all(ours) {
+        return Err(io::Error::other("others are there, too"));
+    }
+    let name = stack.file_name().unwrap_or_default().to_string_lossy();
+    let aside = home.join(format!("{name}{ROLES}"));
+    let _ = std::fs::create_dir(&aside);
+    for pid in here.lines() {
+        let mut procs = std::fs::OpenOptions::new().append(true).open(aside.join("cgroup.procs"))?;
+        procs.write_all(format!("{pid}\n").as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The end of the name of the group that the supervisor's own processes step aside to.
+const ROLES: &str = "-roles";
+const PREFIX: &str = "supervisor-";
+
 /// The name of a stack's own group.
 fn group_of_stack(stack: &str) -> String {
-    format!("supervisor-{stack}")
+    format!("{PREFIX}{stack}")
 }
 
 /// The stack's part of a process's place, and what follows: `KEEPER.RUN`, and below that what the run made itself.
 fn place_in_stack(pid: i32, stack: &str) -> Option<String> {
     let group = group_of_stack(stack);
-    let place = place(pid)?;
-    let (_, below) = place.split_once(&format!("/{group}/"))?;
-    Some(below.split('/').next()?.to_owned())
+    let part = format!("/{group}/");
+    places(pid)?.lines().find_map(|place| Some(place.split_once(&part)?.1.split('/').next()?.to_owned()))
 }
 
 /// A process is in a group of this stack, whichever supervisor made it.
@@ -96,10 +147,13 @@ pub(crate) fn remove(group: &Path) {
     let _ = std::fs::remove_dir(group);
 }
 
-/// Removes all empty groups of a stack.
+/// Removes all empty groups of a stack, in every hierarchy.
 pub(crate) fn remove_all(stack: &str) {
-    if let Ok(home) = home() {
-        remove(&home.join(group_of_stack(stack)));
+    let homes = Controller::ALL.into_iter().map(|controller| home_of(controller.as_str()));
+    for home in homes.chain([home()]).flatten() {
+        let group = group_of_stack(stack);
+        remove(&home.join(format!("{group}{ROLES}")));
+        remove(&home.join(group));
     }
 }
 
@@ -113,32 +167,67 @@ pub(crate) fn usable() -> io::Result<PathBuf> {
     Ok(home)
 }
 
-/// The directory of our own group.
+/// The directory of our own group of version 2, or the one above it when the supervisor has stepped aside.
 #[cfg(target_os = "linux")]
 fn home() -> io::Result<PathBuf> {
-    let pid = std::process::id().cast_signed();
-    let place = place(pid).ok_or_else(|| io::Error::other("no control groups of version 2"))?;
+    let place = places(std::process::id().cast_signed()).and_then(|all| place_of(&all, ""));
+    let place = place.ok_or_else(|| io::Error::other("no control groups of version 2"))?;
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
-    let found = mounts.lines().find_map(|line| in_mount(line, &place));
-    found.ok_or_else(|| io::Error::other("control groups of version 2 are not mounted"))
+    let found = mounts.lines().find_map(|line| in_mount(line, &place, ""));
+    let found = found.ok_or_else(|| io::Error::other("control groups of version 2 are not mounted"))?;
+    let aside = found.file_name().and_then(|name| name.to_str()).is_some_and(is_aside);
+    Ok(found.parent().filter(|_| aside).map(Path::to_owned).unwrap_or(found))
 }
 
-/// Where a place is seen through a mount, a line of `mountinfo`: if it is a mount of that hierarchy, and shows it.
+/// The directory of our own group of version 1 with this controller.
 #[cfg(target_os = "linux")]
-fn in_mount(line: &str, place: &str) -> Option<PathBuf> {
+pub(crate) fn home_of(controller: &str) -> io::Result<PathBuf> {
+    let place = places(std::process::id().cast_signed()).and_then(|all| place_of(&all, controller));
+    let place = place.ok_or_else(|| io::Error::other(format!("no control groups of version 1 with {controller}")))?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let found = mounts.lines().find_map(|line| in_mount(line, &place, controller));
+    found.ok_or_else(|| io::Error::other(format!("control groups with {controller} are not mounted")))
+}
+
+fn is_aside(name: &str) -> bool {
+    name.starts_with(PREFIX) && name.ends_with(ROLES)
+}
+
+/// Where a place is seen through a mount, a line of `mountinfo`: if it is a mount of the hierarchy of that controller
+/// (none: version 2), and shows it.
+#[cfg(target_os = "linux")]
+fn in_mount(line: &str, place: &str, controller: &str) -> Option<PathBuf> {
     let (mount, filesystem) = line.split_once(" - ")?;
-    filesystem.starts_with("cgroup2 ").then_some(())?;
+    let mut words = filesystem.split(' ');
+    let (kind, options) = (words.next()?, words.nth(1)?);
+    match controller {
+        "" => kind == "cgroup2",
+        named => kind == "cgroup" && options.split(',').any(|option| option == named),
+    }
+    .then_some(())?;
     let mut fields = mount.split(' ').skip(3);
     let (root, point) = (fields.next()?, fields.next()?);
     let below = Path::new(place).strip_prefix(root).ok()?;
     Some(Path::new(point).join(below))
 }
 
-/// The place of a process in the hierarchy, as seen from our root of it.
+/// The place in the hierarchy of a controller, from all places of a process.
+fn place_of(places: &str, controller: &str) -> Option<String> {
+    places.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':');
+        let (number, controllers, place) = (parts.next()?, parts.next()?, parts.next()?);
+        let this = match controller {
+            "" => number == "0",
+            named => controllers.split(',').any(|one| one == named),
+        };
+        this.then(|| place.to_owned())
+    })
+}
+
+/// The places of a process in all hierarchies, as seen from our roots of them.
 #[cfg(target_os = "linux")]
-fn place(pid: i32) -> Option<String> {
-    let all = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    all.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
+fn places(pid: i32) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()
 }
 
 /// Elsewhere there are none.
@@ -149,7 +238,13 @@ fn home() -> io::Result<PathBuf> {
 
 /// See `home`.
 #[cfg(not(target_os = "linux"))]
-fn place(_pid: i32) -> Option<String> {
+pub(crate) fn home_of(_controller: &str) -> io::Result<PathBuf> {
+    home()
+}
+
+/// See `home`.
+#[cfg(not(target_os = "linux"))]
+fn places(_pid: i32) -> Option<String> {
     None
 }
 
@@ -158,15 +253,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_hierarchy_has_its_own_place() {
+        let places = "5:cpu,cpuacct:/a\n4:memory:/b:c\n1:name=systemd:/d\n0::/e\n";
+        let found = ["cpu", "cpuacct", "memory", "pids", ""].map(|controller| place_of(places, controller));
+        assert_eq!(found, [Some("/a"), Some("/a"), Some("/b:c"), None, Some("/e")].map(|one| one.map(str::to_owned)));
+    }
+
+    #[test]
     fn a_place_is_found_through_a_mount_of_the_hierarchy_that_shows_it() {
         let whole = "31 23 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate";
-        assert_eq!(in_mount(whole, "/user.slice/a"), Some("/sys/fs/cgroup/user.slice/a".into()));
-        assert_eq!(in_mount(whole, "/"), Some("/sys/fs/cgroup/".into()));
+        assert_eq!(in_mount(whole, "/user.slice/a", ""), Some("/sys/fs/cgroup/user.slice/a".into()));
+        assert_eq!(in_mount(whole, "/", ""), Some("/sys/fs/cgroup/".into()));
         let part = "31 23 0:27 /docker/1 /sys/fs/cgroup ro - cgroup2 cgroup2 rw";
-        assert_eq!(in_mount(part, "/docker/1/x"), Some("/sys/fs/cgroup/x".into()));
-        assert_eq!(in_mount(part, "/elsewhere"), None);
+        assert_eq!(in_mount(part, "/docker/1/x", ""), Some("/sys/fs/cgroup/x".into()));
+        assert_eq!(in_mount(part, "/elsewhere", ""), None);
         let first = "33 32 0:28 / /sys/fs/cgroup/cpu rw shared:10 - cgroup cgroup rw,cpu";
-        assert_eq!(in_mount(first, "/"), None);
-        assert_eq!(in_mount("no mount at all", "/"), None);
+        assert_eq!(in_mount(first, "/", ""), None);
+        assert_eq!(in_mount(first, "/a", "cpu"), Some("/sys/fs/cgroup/cpu/a".into()));
+        assert_eq!(in_mount(first, "/a", "cpuacct"), None);
+        assert_eq!(in_mount("no mount at all", "/", ""), None);
     }
 }

@@ -1,8 +1,11 @@
 //! What differs between kernels, each with an honest fallback.
 //! Not here: decisions; callers say what to do when nothing is known.
 
+pub(crate) mod controllers;
 pub(crate) mod groups;
 mod hangup;
+mod memory;
+mod oom;
 mod pipes;
 mod port_holder;
 mod processes;
@@ -11,6 +14,8 @@ mod usage;
 mod watches;
 
 pub(crate) use hangup::{Hangups, listens};
+pub(crate) use memory::tree_memory;
+pub(crate) use oom::{machine_oom_kills, was_oom_killed};
 pub(crate) use pipes::{output_pipe, pass_credentials, peek, take};
 pub(crate) use port_holder::{Holder, port_holder};
 pub(crate) use processes::{environment_of, keep_to_ourselves, process, processes, slept_ms};

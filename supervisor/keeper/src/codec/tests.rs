@@ -116,7 +116,7 @@ fn names() -> impl Strategy<Value = Vec<String>> {
 fn spawn() -> impl Strategy<Value = Spawn> {
     let program = (any::<u64>(), any::<u64>(), bytes(), vec(bytes(), 0..4), vec(bytes(), 0..4), any::<bool>());
     let place = (bytes(), any::<u32>(), option::of(any::<(u64, u64)>()), option::of(any::<(u32, u32, Vec<u32>)>()));
-    let kept = (vec(any::<u32>(), 0..5), names(), option::of((".{0,8}", bytes())), any::<bool>());
+    let kept = (vec(any::<u32>(), 0..5), names(), option::of((".{0,8}", bytes())), any::<bool>(), any::<u32>());
     (program, place, kept, any::<(u32, i32, u64)>()).prop_map(|(program, place, kept, stop)| Spawn {
         run: program.0,
         helper_deadline_ms: program.1,
@@ -131,6 +131,7 @@ fn spawn() -> impl Strategy<Value = Spawn> {
         fds: kept.0,
         hold: kept.1,
         in_group: kept.3,
+        join: kept.4,
         record: kept.2,
         stop_rank: stop.0,
         stop_signal: stop.1,
@@ -230,6 +231,7 @@ mod samples {
             fds: vec![1, 2, 9],
             hold: vec![text("h")],
             in_group: true,
+            join: 2,
             record: Some((text("r"), vec![10])),
             stop_rank: 11,
             stop_signal: 15,
