@@ -104,6 +104,13 @@ pub enum Event {
         /// What became of its connections.
         seen_off: SeenOff,
     },
+    /// A run uses more than it may. Told again as long as that is so.
+    Overran {
+        /// The run.
+        run: u64,
+        /// By how much.
+        excess: Excess,
+    },
     /// `next_deadline` has come.
     DeadlineReached,
 }
@@ -123,6 +130,15 @@ impl SeenOff {
         let Self { drained, cut } = other;
         Self { drained: self.drained.saturating_add(drained), cut: self.cut.saturating_add(cut) }
     }
+}
+
+/// More than a run may use, in words: `uses 80 MiB of memory, more than limits.memory (64 MiB)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Excess {
+    /// More than it should: it is replaced in its own time, once it has run for `restart.reset_after`.
+    Soft(String),
+    /// More than it may: its tree is killed.
+    Hard(String),
 }
 
 /// What came of one try of a check.

@@ -231,6 +231,7 @@ impl Fleet {
                     run.notified_watchdog(now);
                 }
             }
+            Event::Overran { run, excess } => self.overran(run, &excess, turn),
             Event::DeadlineReached => {}
         }
     }

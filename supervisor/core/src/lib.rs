@@ -8,6 +8,7 @@ mod clearing;
 mod command;
 mod ending;
 mod event;
+mod excess;
 mod fleet;
 mod graph;
 mod health;
@@ -32,14 +33,14 @@ mod view;
 mod words;
 
 pub use command::{Command, Transition};
-pub use event::{Event, Failure, ProbeOutcome, SeenOff};
+pub use event::{Event, Excess, Failure, ProbeOutcome, SeenOff};
 pub use fleet::{Fleet, Recovered, Settings};
 pub use health::{Health, HealthStatus};
 pub use memory::{Memory, RolloutMemory, RunMemory, SlotMemory};
 pub use plan::{Change, Plan};
 pub use snapshot::{
-    ExitReport, GenerationSnapshot, Role, RolloutPhase, RolloutResult, RolloutSnapshot, RunSnapshot, ServiceSnapshot,
-    State,
+    ExitReport, GenerationSnapshot, OutOfMemory, Role, RolloutPhase, RolloutResult, RolloutSnapshot, RunSnapshot,
+    ServiceSnapshot, State,
 };
 pub use spec::{
     Check, CheckId, Condition, Dependency, GraphError, Kind, Liveness, Policy, Readiness, RestartPolicy, RolloutPolicy,

@@ -114,6 +114,33 @@ pub struct ExitReport {
     pub leftovers: Vec<i32>,
     /// What it said of its connections at the end of its drain.
     pub seen_off: Option<SeenOff>,
+    /// Whether memory was short; `None`: nothing hints at that.
+    #[serde(default)]
+    pub oom: Option<OutOfMemory>,
+}
+
+/// Why the kernel killed a process of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutOfMemory {
+    /// It had come up against its own limit.
+    Limit,
+    /// The machine, or what is around the supervisor, was short of it.
+    Machine,
+    /// The machine killed something meanwhile. Whether it was this, nobody tells us.
+    Unknown,
+}
+
+impl OutOfMemory {
+    /// As causes tell it.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Limit => "out of memory, at its own limit",
+            Self::Machine => "out of memory, the machine was short of it",
+            Self::Unknown => "perhaps out of memory, as the machine killed something then",
+        }
+    }
 }
 
 /// A live run.

@@ -29,7 +29,8 @@ pub(crate) fn exit(exit: &ExitReport) -> String {
         (None, None, Some(signal)) => format!("killed by {}", self::signal(signal)),
         (None, None, None) => "ended, nobody saw how,".to_owned(),
     };
-    format!("{how} after {}", span(exit.ran))
+    let memory = exit.oom.map(|oom| format!(" ({})", oom.in_words())).unwrap_or_default();
+    format!("{how} after {}{memory}", span(exit.ran))
 }
 
 /// The numbers that mean the same on every Unix; the others stay numbers.

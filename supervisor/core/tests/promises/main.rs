@@ -7,6 +7,7 @@
 mod chance;
 mod desk;
 mod ending;
+mod excess;
 mod laws;
 mod live;
 mod orders;

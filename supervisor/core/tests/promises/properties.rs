@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use supervisor_core::{
-    Change, CheckId, Condition, Event, Failure, Kind, Plan, Policy, ProbeOutcome, Readiness, Role, ServiceName,
+    Change, CheckId, Condition, Event, Excess, Failure, Kind, Plan, Policy, ProbeOutcome, Readiness, Role, ServiceName,
     ServiceSpec, Sign, State,
 };
 
@@ -29,6 +29,7 @@ enum Action {
     Signed(u8, Sign),
     SignLost(u8, Sign),
     Fed(u8),
+    Overruns { which: u8, hard: bool },
     Pass(u64),
     Stall(u64),
     StaleNews(u8),
@@ -52,6 +53,7 @@ fn action() -> impl Strategy<Value = Action> {
         4 => (any::<u8>(), sign()).prop_map(|(which, sign)| Action::Signed(which, sign)),
         1 => (any::<u8>(), sign()).prop_map(|(which, sign)| Action::SignLost(which, sign)),
         2 => any::<u8>().prop_map(Action::Fed),
+        2 => (any::<u8>(), any::<bool>()).prop_map(|(which, hard)| Action::Overruns { which, hard }),
         4 => (0..3_000_u64).prop_map(Action::Pass),
         2 => (0..70_000_u64).prop_map(Action::Pass),
         1 => (0..100_000_u64).prop_map(Action::Stall),
@@ -94,6 +96,10 @@ impl World {
                 self.on_alive(which, |world, run| world.tell(Event::SignLost { run, sign, reason }));
             }
             Action::Fed(which) => self.on_alive(which, |world, run| world.tell(Event::NotifiedWatchdog { run })),
+            Action::Overruns { which, hard } => self.on_alive(which, |world, run| {
+                let excess = if hard { Excess::Hard("too much".to_owned()) } else { Excess::Soft("much".to_owned()) };
+                world.tell(Event::Overran { run, excess });
+            }),
             Action::Pass(millis) => self.pass(millis),
             Action::Stall(millis) => {
                 self.now = self.now.after(millis);
