@@ -37,6 +37,7 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
         Ok(home) => format!("control groups in {}", home.display()),
         Err(error) => format!("sessions and cookies (no control group can be made: {error})"),
     };
+    let limits = platform::controllers::Controllers::expected().in_words();
     if screen.json {
         let problems: BTreeMap<&str, &str> = rows
             .iter()
@@ -45,13 +46,14 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
             .collect();
         let document = serde_json::json!({
             "schema_version": crate::api::SCHEMA_VERSION, "file": stack.file, "services": stack.services.len(),
-            "problems": problems, "supervisor": own, "trees": trees,
+            "problems": problems, "supervisor": own, "trees": trees, "limits": limits,
         });
         screen.data(&format!("{document:#}\n"));
     } else {
         screen.show(&format!("{}: the file is right\n\n", clean(&stack.file.display().to_string())));
         screen.show(&render(["NAME", "START", "PROGRAM", "PORT", "CHECK"], &rows, screen.width, screen.colour));
         screen.show(&format!("\ntrees are known by {}\n", clean(&trees)));
+        screen.show(&format!("limits are kept: {limits}\n"));
     }
     for service in &stack.services {
         for doubt in doubts(&service.spec.restart) {
@@ -123,7 +125,7 @@ fn problems_of(launch: &Launch, runs: bool) -> Vec<String> {
         let ports = launch.port.into_iter().chain(launch.ports.values().copied());
         problems.extend(ports.filter_map(|port| not_free(launch.bind, port)));
     }
-    if let Some(nofile) = launch.nofile
+    if let Some(nofile) = launch.limits.nofile
         && let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && nofile > hard
     {

@@ -10,7 +10,9 @@ use supervisor_core::{
     Check, CheckId, Liveness, Readiness, RestartPolicy, RolloutPolicy, ServiceSpec, Sign, StopPolicy,
 };
 
-use super::model::{Handoff, Http, Launch, Log, LogBudget, LongLived, Probe, ProbeHow, SecretSource, Service, Stack};
+use super::model::{
+    Handoff, Http, Launch, Limits, Log, LogBudget, LongLived, Probe, ProbeHow, SecretSource, Service, Stack,
+};
 
 /// A key whose value is another one now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -175,6 +177,18 @@ impl Differences {
         self.add("restart.success_exit_codes", Effect::Live, *success_exit_codes != new.success_exit_codes);
     }
 
+    /// The kernel, or the look, goes by the new ones at once; but open files are each process's own.
+    fn limits(&mut self, old: Limits, new: Limits) {
+        let Limits { memory, memory_soft, cpu_milli, pids, nofile } = old;
+        self.add("limits.memory", Effect::Live, memory != new.memory);
+        self.add("limits.memory_soft", Effect::Live, memory_soft != new.memory_soft);
+        // What began without a group for it cannot be slowed down.
+        let cpu = if cpu_milli.is_some() { Effect::Live } else { Effect::NextStart };
+        self.add("limits.cpu", cpu, cpu_milli != new.cpu_milli);
+        self.add("limits.pids", Effect::Live, pids != new.pids);
+        self.add("limits.nofile", Effect::Restart, nofile != new.nofile);
+    }
+
     fn launch(&mut self, old: &Launch, new: &Launch) {
         let Launch {
             name: _,
@@ -192,7 +206,7 @@ impl Differences {
             bind,
             port,
             ports,
-            nofile,
+            limits,
             probes: _,
             notify,
             ready_line,
@@ -214,7 +228,7 @@ impl Differences {
         self.add("bind", Effect::Restart, *bind != new.bind);
         self.add("port", Effect::Restart, *port != new.port);
         self.entries("ports", ports, &new.ports);
-        self.add("limits.nofile", Effect::Restart, *nofile != new.nofile);
+        self.limits(*limits, new.limits);
         self.add("live.watchdog", Effect::Restart, *watchdog != new.watchdog);
         self.add("rollout.long_lived.close_after", Effect::Restart, *close_after != new.long_lived.close_after);
         self.add("rollout.long_lived.spread", Effect::Restart, *spread != new.long_lived.spread);

@@ -185,10 +185,10 @@ const KEYS: &[Key] = &[
 
     key("services.*.limits", Table, "", "what it may use"),
     key("services.*.limits.nofile", Count, "", "open files; by default what the supervisor was started with"),
-    later("services.*.limits.memory", Size, "memory, before it is replaced or killed"),
-    later("services.*.limits.memory_soft", Size, "memory, before it is slowed down"),
-    later("services.*.limits.cpu", Number, "cores"),
-    later("services.*.limits.pids", Count, "processes"),
+    key("services.*.limits.memory", Size, "0", "memory of all its processes together: with more they are killed; 0: no limit"),
+    key("services.*.limits.memory_soft", Size, "0", "with more it is replaced in its own time, by a rollout where there is one; 0: no limit"),
+    key("services.*.limits.cpu", Number, "0", "cores: more are not given to it; 0: no limit"),
+    key("services.*.limits.pids", Count, "0", "processes and threads; 0: no limit"),
 
     key("services.*.log", Table, "", "as `logs`, for this service"),
     key("services.*.log.dir", Text, "", "where its log files are"),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use supervisor_core::{CheckId, ServiceName, ServiceSpec};
 
 use super::files::Mark;
+use crate::platform::controllers::Most;
 
 /// One `supervisor.toml` with its includes.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,8 +105,7 @@ pub(crate) struct Launch {
     pub(crate) port: Option<u16>,
     /// Further named listeners.
     pub(crate) ports: BTreeMap<String, u16>,
-    /// Soft limit of open files.
-    pub(crate) nofile: Option<u64>,
+    pub(crate) limits: Limits,
     /// Readiness and liveness checks together, by the id that the spec uses.
     pub(crate) probes: BTreeMap<CheckId, Probe>,
     /// `ready.notify` or `live.watchdog`: the run gets a notify socket.
@@ -117,6 +117,21 @@ pub(crate) struct Launch {
     pub(crate) watchdog: Option<Duration>,
     pub(crate) long_lived: LongLived,
     pub(crate) log: Log,
+}
+
+/// What a run may use; `None`: whatever there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// In bytes: its tree never has more, or is killed.
+    pub(crate) memory: Option<u64>,
+    /// In bytes: a tree with more is replaced in its own time.
+    pub(crate) memory_soft: Option<u64>,
+    /// In thousandths of a core.
+    pub(crate) cpu_milli: Option<u64>,
+    /// Processes and threads.
+    pub(crate) pids: Option<u64>,
+    /// Open files of each process, the soft limit.
+    pub(crate) nofile: Option<u64>,
 }
 
 /// What becomes of connections that do not end by themselves while a generation drains; services on the kit ask.
@@ -200,6 +215,13 @@ pub(crate) struct Log {
 pub(crate) struct LogBudget {
     pub(crate) total: u64,
     pub(crate) min_free: u64,
+}
+
+impl Limits {
+    /// What the kernel can enforce.
+    pub(crate) fn most(&self) -> Most {
+        Most { memory: self.memory, pids: self.pids, cpu_milli: self.cpu_milli }
+    }
 }
 
 impl Template {

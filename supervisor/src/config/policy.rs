@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use supervisor_core::{Kind, Policy, RestartPolicy, RolloutPolicy, StopPolicy};
 
-use super::model::{Handoff, LongLived};
+use super::model::{Handoff, Limits, LongLived};
 use super::nearest::nearest;
 use super::reader::Reader;
 use super::section::Section;
@@ -73,6 +73,47 @@ pub(super) fn long_lived(service: &Section<'_>, reader: &mut Reader<'_>) -> Long
         spread: reader.duration(&section, "spread", Duration::from_secs(2), Duration::ZERO),
     }
 }
+
+/// Less than this no program can begin with: a unit is missing.
+const LEAST_MEMORY: u64 = 1 << 20;
+
+pub(super) fn limits(service: &Section<'_>, reader: &mut Reader<'_>) -> Limits {
+    let section = service.table("limits", reader.problems);
+    let mut memory = |key: &str| {
+        let size = reader.size(&section, key, 0);
+        if let Some(node) = section.get(key)
+            && (1..LEAST_MEMORY).contains(&size)
+        {
+            let message = format!("`{key}` is less than `1MiB`");
+            reader.problems.add_with_help(node.span, message, "write the unit, like `512MiB`; `0` is no limit");
+        }
+        (size > 0).then_some(size)
+    };
+    let (hard, soft) = (memory("memory"), memory("memory_soft"));
+    if let (Some(hard), Some(soft), Some(node)) = (hard, soft, section.get("memory_soft"))
+        && soft >= hard
+    {
+        let help = "at `memory_soft` it is replaced, so that it never comes to `memory`, where it is killed";
+        reader.problems.add_with_help(node.span, "`memory_soft` is not less than `memory`", help);
+    }
+    let cores = reader.number(&section, "cpu", 0.0, 0.0..=MOST_CORES);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to a million")]
+    let cpu_milli = (cores * 1000.0).round() as u64;
+    let pids = reader.count(&section, "pids", 0, 0..=MOST_PIDS);
+    Limits {
+        memory: hard,
+        memory_soft: soft,
+        // Less than the kernel's least quota is that.
+        cpu_milli: (cores > 0.0).then_some(cpu_milli.max(1)),
+        pids: (pids > 0).then_some(pids),
+        nofile: section.get("nofile").and_then(|node| reader.integer(node, 1..=1 << 30)),
+    }
+}
+
+/// More than any machine has.
+const MOST_CORES: f64 = 1000.0;
+/// `PID_MAX_LIMIT` of Linux.
+const MOST_PIDS: u64 = 1 << 22;
 
 pub(super) fn stop(service: &Section<'_>, reader: &mut Reader<'_>) -> StopPolicy {
     let stop = service.table("stop", reader.problems);

@@ -110,7 +110,6 @@ fn with_port(
     };
     let command = service.get("command");
     let base = reader.sources.dir(command.map_or(declared.at, |node| node.span).file).to_owned();
-    let limits = service.table("limits", reader.problems);
     let launch = Launch {
         name: declared.name.clone(),
         command: command_of(declared, service, reader),
@@ -127,7 +126,7 @@ fn with_port(
         bind: bind(service, reader),
         port,
         ports: ports.iter().map(|(name, (port, _))| (name.clone(), *port)).collect(),
-        nofile: limits.get("nofile").and_then(|node| reader.integer(node, 1..=1 << 30)),
+        limits: policy::limits(service, reader),
         notify: spec.ready.signs.contains_key(&Sign::Notify) || checks.watchdog.is_some(),
         ready_line: checks.signs.line,
         ready_fd: checks.signs.descriptor,

@@ -16,6 +16,7 @@ use super::probe::{self, Target};
 use super::run::Run;
 use super::run_loop::{Control, News};
 use crate::config::{Handoff, ProbeHow, Service};
+use crate::platform::controllers::Group;
 use crate::platform::groups;
 
 /// Making ready for a start may take this long: a dead disk or name service is a failed start, no hanging one.
@@ -186,6 +187,7 @@ impl Control {
         }
         self.happen(Event::Spawned { run, pid });
         self.listen(run);
+        self.look_at_limits_of(run);
     }
 
     pub(crate) fn not_spawned(&mut self, run: u64, step: &str, errno: i32) {
@@ -242,6 +244,7 @@ impl Control {
             let _ = std::fs::remove_file(path);
         }
         run.record.group.iter().for_each(|group| groups::remove(group));
+        run.record.confines.values().for_each(Group::remove);
         for index in 0..run.undrained {
             // The pump may say so on any thread, even on this one, which must not wait for itself.
             let (done, drained) = oneshot::channel();

@@ -165,6 +165,7 @@ impl Control {
             | Event::NotifiedStatus { .. }
             | Event::NotifiedWatchdog { .. }
             | Event::NotifiedDrained { .. }
+            | Event::Overran { .. }
             | Event::DeadlineReached => {}
         }
     }

@@ -61,6 +61,7 @@ impl Control {
             at: Time(exited.at_ms),
             cpu: exited.cpu_us / 1000,
             max_rss: exited.max_rss,
+            oom: self.out_of_memory(exited),
             ..Default::default()
         };
         let last_words = self.runs.get(&exited.run).map(|run| run.last_words(exited.run));

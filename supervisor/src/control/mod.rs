@@ -17,6 +17,7 @@ mod instruments;
 mod inventory;
 mod keeper_words;
 pub(crate) mod launch;
+mod limits;
 mod lines;
 mod link;
 mod listeners;
@@ -41,6 +42,7 @@ pub(crate) mod tree;
 mod view;
 mod watch;
 mod watch_spots;
+mod workshop;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use supervisor_core::{Command, Failure, ServiceName, ServiceSpec};
+use supervisor_core::{Failure, ServiceName, ServiceSpec};
 use supervisor_keeper::Spawn;
 
 use super::launch::{self, Identity};
@@ -22,6 +22,7 @@ use super::run::Ends;
 use super::view::Executable;
 use crate::config::{Handoff, Launch, ProbeHow};
 use crate::platform;
+use crate::platform::controllers::{Confines, Controllers, Group, Version};
 use crate::platform::groups::{self, Groups};
 
 /// Where the sockets of runs live.
@@ -33,6 +34,15 @@ pub(crate) struct Places {
     pub(crate) cookie: String,
     /// Where each run gets a control group, if it can.
     pub(crate) groups: Option<Groups>,
+    /// What keeps a run within its limits, as far as the kernel can.
+    pub(crate) controllers: Controllers,
+}
+
+impl Places {
+    /// The keeper's part of every cookie.
+    fn keeper(&self) -> &str {
+        self.cookie.split_once('.').map_or("", |(_, keeper)| keeper)
+    }
 }
 
 /// What is asked for.
@@ -48,35 +58,6 @@ pub(crate) struct Order {
     pub(crate) held: Vec<Arc<Listener>>,
     /// What this revision was started from before.
     pub(crate) program: Option<Arc<OwnedFd>>,
-}
-
-/// What is being prepared: one run of a service at a time, so that the next one finds the listeners that it has made.
-#[derive(Debug, Default)]
-pub(crate) struct Workshop {
-    under_way: BTreeMap<u64, ServiceName>,
-    /// The starts that wait; of each service at most as many as it has instances.
-    waiting: Vec<Command>,
-}
-
-impl Workshop {
-    /// Gives the start back when it is its turn.
-    pub(crate) fn admit(&mut self, start: Command) -> Option<Command> {
-        let Command::Spawn { service, run, .. } = &start else { return Some(start) };
-        if self.under_way.values().any(|other| other == service) {
-            self.waiting.push(start);
-            return None;
-        }
-        self.under_way.insert(*run, service.clone());
-        Some(start)
-    }
-
-    /// This one is done; gives the next start of its service.
-    pub(crate) fn dismiss(&mut self, run: u64) -> Option<Command> {
-        let service = self.under_way.remove(&run)?;
-        let of_it = |start: &Command| matches!(start, Command::Spawn { service: of, .. } if *of == service);
-        let place = self.waiting.iter().position(of_it)?;
-        Some(self.waiting.remove(place))
-    }
 }
 
 /// What a new control must know about a run; the keeper keeps it as a record.
@@ -95,6 +76,12 @@ pub(crate) struct RunRecord {
     pub(crate) logs: Vec<PathBuf>,
     /// The directory of its control group.
     pub(crate) group: Option<PathBuf>,
+    /// What keeps it within its limits.
+    #[serde(default)]
+    pub(crate) confines: Confines,
+    /// How many processes the machine had killed for want of memory before it began.
+    #[serde(default)]
+    pub(crate) oom_kills: Option<u64>,
 }
 
 /// Ready to be sent.
@@ -174,14 +161,9 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
     }
     env.insert("SUPERVISOR_COOKIE".to_owned(), format!("{}.{}", places.cookie, order.run));
     env.insert("SUPERVISOR_INSTANCE".to_owned(), order.instance.to_string());
-    for (what, span) in [
-        ("DRAIN_TIMEOUT", u128::from(order.spec.rollout.drain)),
-        ("STOP_TIMEOUT", u128::from(order.spec.stop.timeout)),
-        ("LONG_LIVED_CLOSE_AFTER", launch.long_lived.close_after.as_millis()),
-        ("LONG_LIVED_SPREAD", launch.long_lived.spread.as_millis()),
-    ] {
-        env.insert(format!("SUPERVISOR_{what}_MS"), span.to_string());
-    }
+    env.extend(spans(order));
+    let name = groups::name_of_run(places.keeper(), order.run);
+    let (confines, join) = places.controllers.confine(&name, &launch.limits.most()).map_err(step("limits"))?;
     let record = RunRecord {
         service: launch.name.clone(),
         generation: order.generation,
@@ -193,12 +175,33 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
         probe: probe.map(|(path, _)| path),
         logs: log_paths(launch),
         group: places.groups.as_ref().map(|groups| groups.of_run(order.run)),
+        confines,
+        oom_kills: platform::machine_oom_kills(),
     };
+    child.join = join;
+    let confines = record.confines.clone();
     let listens = !names.is_empty();
-    let spawn = spawn_message(order, &image.path, &argv, &env, identity.as_ref(), &record, listens)?;
     let ends = Ends { outputs, notify: notify.map(|(_, socket)| socket), newline };
     let made = Made { ends, new_listeners, new_program: image.new };
-    finish(order, spawn, child, record, made).map_err(step("file descriptors"))
+    let spawn = spawn_message(order, &image.path, &argv, &env, identity.as_ref(), &record, listens);
+    let prepared =
+        spawn.and_then(|spawn| finish(order, spawn, child, record, made).map_err(step("file descriptors")));
+    if prepared.is_err() {
+        confines.values().for_each(Group::remove);
+    }
+    prepared
+}
+
+/// What a service on our kit goes by.
+fn spans(order: &Order) -> impl Iterator<Item = (String, String)> {
+    let long_lived = &order.launch.long_lived;
+    let spans = [
+        ("DRAIN_TIMEOUT", u128::from(order.spec.rollout.drain)),
+        ("STOP_TIMEOUT", u128::from(order.spec.stop.timeout)),
+        ("LONG_LIVED_CLOSE_AFTER", long_lived.close_after.as_millis()),
+        ("LONG_LIVED_SPREAD", long_lived.spread.as_millis()),
+    ];
+    spans.into_iter().map(|(what, span)| (format!("SUPERVISOR_{what}_MS"), span.to_string()))
 }
 
 /// The program of a run.
@@ -234,6 +237,8 @@ impl Image {
 struct ChildFds {
     numbers: Vec<u32>,
     fds: Vec<OwnedFd>,
+    /// `cgroup.procs` of the groups that it joins.
+    join: Vec<OwnedFd>,
 }
 
 impl ChildFds {
@@ -270,6 +275,7 @@ fn spawn_message(
         fds: Vec::new(),
         hold: Vec::new(),
         in_group: false,
+        join: 0,
         record: Some((record_key(order.run), value)),
         stop_rank: order.stop_rank,
         stop_signal: order.spec.stop.signal,
@@ -278,7 +284,7 @@ fn spawn_message(
 }
 
 fn nofile(launch: &Launch) -> io::Result<Option<(u64, u64)>> {
-    let Some(soft) = launch.nofile else { return Ok(None) };
+    let Some(soft) = launch.limits.nofile else { return Ok(None) };
     let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?;
     Ok(Some((soft, hard.max(soft))))
 }
@@ -309,8 +315,13 @@ fn finish(order: &Order, mut spawn: Spawn, child: ChildFds, record: RunRecord, m
         spawn.hold.push(programs::held_name(&order.launch.name, order.spec.revision));
         fds.push(program.try_clone()?);
     }
-    // Last, so that nothing can fail after it. Without one, sessions and cookies have to do.
+    spawn.join = u32::try_from(child.join.len()).unwrap_or(u32::MAX);
+    fds.extend(child.join);
+    // Last, so that nothing but its limits can fail after it. Without one, sessions and cookies have to do.
     let group = record.group.as_deref().and_then(|group| groups::make(group).ok());
+    for (controller, group) in record.confines.iter().filter(|(_, group)| group.version == Version::Two) {
+        group.set(*controller, &order.launch.limits.most())?;
+    }
     spawn.in_group = group.is_some();
     fds.extend(group);
     Ok(Prepared { spawn, fds, record, ends, new_listeners, new_program })

@@ -24,16 +24,18 @@ use super::in_force::InForce;
 use super::instruments::Instruments;
 use super::inventory::Inventory;
 use super::lines::Lines;
+use super::limits::{Finding, Watch};
 use super::link::Link;
 use super::listeners::Listener;
 use super::notify::Told;
 use super::operations::Operations;
-use super::prepare::{Places, Prepared, Workshop};
+use super::prepare::{Places, Prepared};
 use super::programs::Programs;
 use super::reload::{Loaded, ReloadAsk, Reloads};
 use super::run::Run;
 use super::sockets::Sockets;
 use super::survey::Surveys;
+use super::workshop::Workshop;
 use super::view::{Ask, Facts, Rejected, View};
 
 /// Requests of the API that wait.
@@ -81,6 +83,9 @@ pub(crate) enum News {
         name: String,
         times: u32,
     },
+    /// It is time to look at what runs use.
+    LookDue,
+    Looked(Vec<Finding>),
     SocketRemoved,
     LogTrouble,
     /// Something happened to a file of the configuration.
@@ -110,6 +115,7 @@ pub(crate) struct Control {
     pub(crate) helpers: BTreeMap<u64, Helper>,
     pub(crate) next_helper: u64,
     pub(crate) surveys: Surveys,
+    pub(crate) watch: Watch,
     pub(crate) history: History,
     pub(crate) shutdown_timeout: Duration,
     /// Whoever started us gives us no more for it.
@@ -182,6 +188,7 @@ impl Control {
             helpers: BTreeMap::new(),
             next_helper: super::helper::FIRST,
             surveys: Surveys::default(),
+            watch: Watch::default(),
             history,
             shutdown_timeout,
             longest_shutdown: super::startup::longest_shutdown(inventory),
@@ -317,6 +324,8 @@ impl Control {
             News::Drained { run } => self.drained(run),
             News::ProgramsSeen { services, rebuilt } => self.programs_seen(services, &rebuilt),
             News::Reopened { service, name, times } => self.reopened_listener(&service, &name, times),
+            News::LookDue => self.look(),
+            News::Looked(findings) => self.looked(&findings),
             News::SocketRemoved => self.reopen_socket(),
             News::LogTrouble => self.see_log_trouble(),
             News::FilesTouched => self.files_touched(),

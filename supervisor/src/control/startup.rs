@@ -31,6 +31,7 @@ use super::run_loop::Control;
 use super::sockets;
 use crate::config::{self, Diagnostics, Disk, Recorder, Stack, Surroundings};
 use crate::journal::Journal;
+use crate::platform::controllers::Controllers;
 use crate::platform::groups::Groups;
 use crate::state::{self, StateError};
 
@@ -100,7 +101,9 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     let cookie = cookie(&stack, &mut link, &inventory)?;
     let groups = Groups::below_ours(&cookie);
     let trees = trees(&groups);
-    let places = Places { runtime_dir: stack.runtime_dir.clone(), cookie, groups: groups.ok() };
+    let groups = groups.ok();
+    let controllers = controllers(groups.as_ref(), &cookie, &inventory);
+    let places = Places { runtime_dir: stack.runtime_dir.clone(), cookie, groups, controllers };
     let first = !inventory.records.keys().any(|key| key.starts_with(MEMORY));
     let (token, trouble) = token(&stack, first)?;
     let sockets = sockets::open(&stack, &mut link, &mut inventory).map_err(StartupError::Sockets)?;
@@ -116,6 +119,7 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
         pid = std::process::id(),
         keeper = inventory.keeper_pid,
         trees,
+        limits = places.controllers.in_words(),
         "control starts"
     );
     let history = History::new(Journal::start(&stack.state_dir)?);
@@ -139,6 +143,7 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     }
     control.note_recorded_ends(&inventory);
     control.take_over(runs, listeners, &commands);
+    control.renew_limits();
     control.carry_out_all(commands);
     control.hear_early(notices);
     match Haste::recorded(&inventory.records) {
@@ -156,6 +161,13 @@ fn greeting(inventory: &Inventory, sockets: &sockets::Sockets) -> String {
         (0 | 1, None) => "^C stops everything".to_owned(),
         (_, _) => "control was replaced; all goes on".to_owned(),
     }
+}
+
+/// What can keep runs within their limits.
+fn controllers(groups: Option<&Groups>, cookie: &str, inventory: &Inventory) -> Controllers {
+    let roles = [inventory.keeper_pid, std::process::id().cast_signed()];
+    let stack = cookie.split_once('.').map_or(cookie, |(stack, _)| stack);
+    Controllers::found(groups.map(Groups::dir), &roles, stack)
 }
 
 /// By what trees are known, for the own log.

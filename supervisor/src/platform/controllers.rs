@@ -63,6 +63,14 @@ impl Controller {
         }
     }
 
+    /// What becomes of the limit without a group.
+    fn otherwise(self) -> &'static str {
+        match self {
+            Self::Memory | Self::Pids => "looking every second",
+            Self::Cpu => "nothing",
+        }
+    }
+
     fn is_limited(self, most: &Most) -> bool {
         match self {
             Self::Memory => most.memory.is_some(),
@@ -95,14 +103,30 @@ impl Controllers {
         Self(found)
     }
 
+    /// Those that a supervisor could have here. Makes nothing, so it may hope for too much: whether a kernel hands a
+    /// controller of version 2 down shows only when it is asked to.
+    pub(crate) fn expected() -> Self {
+        let two = groups::usable().map(|home| (handed_down(&home, "cgroup.controllers"), home));
+        let (known, home) = two.unwrap_or_default();
+        let two = |controller: Controller| {
+            let group = Group { dir: home.clone(), version: Version::Two };
+            known.contains(&controller).then_some((controller, group))
+        };
+        let one = |controller: Controller| {
+            let dir = groups::usable_home_of(controller.as_str()).ok()?;
+            Some((controller, Group { dir, version: Version::One }))
+        };
+        Self(Controller::ALL.into_iter().filter_map(|controller| two(controller).or_else(|| one(controller))).collect())
+    }
+
     /// By what each limit is kept, in words.
     pub(crate) fn in_words(&self) -> String {
         let words = Controller::ALL.map(|controller| {
-            let how = self.0.get(&controller).map_or("by looking", |group| match group.version {
+            let how = self.0.get(&controller).map_or(controller.otherwise(), |group| match group.version {
                 Version::One => "control groups of version 1",
                 Version::Two => "control groups of version 2",
             });
-            format!("{} {how}", controller.as_str())
+            format!("{} by {how}", controller.as_str())
         });
         words.join(", ")
     }
@@ -185,11 +209,16 @@ impl Group {
         self.entry(file, "oom_kill")
     }
 
-    /// How often it came up against its own limit of memory.
-    pub(crate) fn memory_limit_hits(&self) -> u64 {
+    /// It came up against its own limit of memory. Version 1 counts failures no more (seen with Linux 6.18); there, whoever
+    /// came close to the limit, as far as one charge for each processor can be off, did.
+    pub(crate) fn was_at_memory_limit(&self) -> bool {
+        let number = |file: &str| self.read(file)?.trim().parse::<u64>().ok();
         match self.version {
-            Version::One => self.read("memory.failcnt").and_then(|text| text.trim().parse().ok()).unwrap_or(0),
-            Version::Two => self.entry("memory.events", "max").unwrap_or(0),
+            Version::One => {
+                let peak = number("memory.max_usage_in_bytes").unwrap_or(0);
+                number("memory.limit_in_bytes").is_some_and(|limit| peak >= limit - limit / 16)
+            }
+            Version::Two => self.entry("memory.events", "max").is_some_and(|hits| hits > 0),
         }
     }
 
@@ -237,29 +266,28 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 /// processes cannot hand any down; where these are the supervisor's own alone, they move to a group beside the stack's.
 fn enable(stack: &Path, roles: &[i32]) -> Vec<Controller> {
     let Some(home) = stack.parent() else { return Vec::new() };
-    let has = |dir: &Path, file: &str| {
-        let words = std::fs::read_to_string(dir.join(file)).unwrap_or_default();
-        let words: Vec<&str> = words.split_whitespace().map(|word| word.trim_start_matches('+')).collect();
-        Controller::ALL.into_iter().filter(|one| words.contains(&one.as_str())).collect::<Vec<_>>()
-    };
     let hand_down = |dir: &Path, which: &[Controller]| {
         // One by one: one that is refused must not keep the others back.
-        let refused = which.iter().filter_map(|one| {
-            let word = format!("+{}", one.as_str());
-            write(&dir.join("cgroup.subtree_control"), &word).err()
-        });
-        refused.last().map_or(Ok(()), Err)
+        let write = |one: &Controller| write(&dir.join("cgroup.subtree_control"), &format!("+{}", one.as_str()));
+        which.iter().map(write).fold(Ok(()), io::Result::and)
     };
-    let wanted = has(home, "cgroup.controllers");
-    if has(stack, "cgroup.controllers") != wanted
+    let wanted = handed_down(home, "cgroup.controllers");
+    if handed_down(stack, "cgroup.controllers") != wanted
         && hand_down(home, &wanted).is_err()
         && groups::step_aside(home, stack, roles).is_ok()
     {
         let _ = hand_down(home, &wanted);
     }
-    let here = has(stack, "cgroup.controllers");
+    let here = handed_down(stack, "cgroup.controllers");
     let _ = hand_down(stack, &here);
     here
+}
+
+/// The controllers that such a file names.
+fn handed_down(dir: &Path, file: &str) -> Vec<Controller> {
+    let words = std::fs::read_to_string(dir.join(file)).unwrap_or_default();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    Controller::ALL.into_iter().filter(|one| words.contains(&one.as_str())).collect()
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -167,6 +167,16 @@ pub(crate) fn usable() -> io::Result<PathBuf> {
     Ok(home)
 }
 
+/// The same with this controller of version 1.
+///
+/// # Errors
+/// See `Groups::below_ours`.
+pub(crate) fn usable_home_of(controller: &str) -> io::Result<PathBuf> {
+    let home = home_of(controller)?;
+    nix::unistd::access(&home, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK)?;
+    Ok(home)
+}
+
 /// The directory of our own group of version 2, or the one above it when the supervisor has stepped aside.
 #[cfg(target_os = "linux")]
 fn home() -> io::Result<PathBuf> {

@@ -5,6 +5,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
+    pub(crate) parent: i32,
     pub(crate) session: i32,
     /// Clock ticks after boot (`/proc/PID/stat`, field 22): with the number, the identity of a process.
     pub(crate) started: u64,
@@ -25,7 +26,8 @@ pub(crate) fn process(pid: i32) -> Option<Process> {
     if matches!(fields.first(), Some(&"Z" | &"X")) {
         return None;
     }
-    Some(Process { pid, session: fields.get(3)?.parse().ok()?, started: fields.get(19)?.parse().ok()? })
+    let field = |place: usize| fields.get(place)?.parse().ok();
+    Some(Process { pid, parent: field(1)?, session: field(3)?, started: fields.get(19)?.parse().ok()? })
 }
 
 /// Every process that we may see.

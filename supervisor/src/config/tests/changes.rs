@@ -64,6 +64,9 @@ fn what_a_process_gets_at_its_start_needs_another_process() {
 #[test]
 fn what_only_we_go_by_counts_at_once() {
     for (new, key) in [
+        ("limits.memory = '64MiB'", "limits.memory"),
+        ("limits.memory_soft = '64MiB'", "limits.memory_soft"),
+        ("limits.pids = 10", "limits.pids"),
         ("autostart = false", "autostart"),
         ("critical = false", "critical"),
         ("restart.policy = 'no'", "restart.policy"),

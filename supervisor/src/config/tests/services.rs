@@ -20,7 +20,10 @@ fn a_command_alone_is_a_service() {
     let launch = &service.launch;
     assert_eq!(texts(&launch.command), ["/bin/a"]);
     assert_eq!((launch.cwd.as_path(), launch.base.as_path()), (Path::new("/stack"), Path::new("/stack")));
-    assert_eq!((launch.umask, launch.handoff, launch.port, launch.nofile), (0o022, Handoff::Own, None, None));
+    assert_eq!(
+        (launch.umask, launch.handoff, launch.port, launch.limits),
+        (0o022, Handoff::Own, None, Limits::default())
+    );
     assert_eq!(launch.bind.to_string(), "127.0.0.1");
     let base = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER"].map(str::to_owned).to_vec();
     assert_eq!(launch.inherit_env, InheritEnv::Names(base));
@@ -257,13 +260,23 @@ fn user_umask_and_limits_are_read() {
     );
     let launch = &service.launch;
     assert_eq!((launch.user.as_deref(), launch.group.as_deref()), (Some("www-data"), Some("33")));
-    assert_eq!((launch.umask, launch.nofile), (0o077, Some(1024)));
+    assert_eq!((launch.umask, launch.limits.nofile), (0o077, Some(1024)));
     assert_eq!(launch.cwd, Path::new("/stack/sub/x"));
     assert_eq!(service_problems("umask = 22"), ["expected a string like `\"022\"`, found integer"]);
     assert_eq!(service_problems("umask = \"1777\""), ["`1777` is not an octal mask like `022`"]);
     assert_eq!(service_problems("umask = \"089\""), ["`089` is not an octal mask like `022`"]);
     assert_eq!(service_problems("user = \"a:b\""), ["`a:b` is not a name or a number"]);
     assert_eq!(service_problems("cwd = \"~/x\""), ["`~` is not expanded (write `${HOME}/…`)"]);
+    assert_eq!(
+        service_problems("limits.memory = 512"),
+        ["`memory` is less than `1MiB` (write the unit, like `512MiB`; `0` is no limit)"]
+    );
+    assert_eq!(
+        service_problems("limits = { memory = '64MiB', memory_soft = '64MiB' }"),
+        ["`memory_soft` is not less than `memory` \
+          (at `memory_soft` it is replaced, so that it never comes to `memory`, where it is killed)"]
+    );
+    assert_eq!(service_problems("limits.cpu = -1"), ["`-1` is not a number from 0 to 1000"]);
     assert_eq!(service_problems("limits.nofile = 0"), ["`0` is not an integer from 1 to 1073741824"]);
 }
 

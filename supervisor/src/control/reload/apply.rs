@@ -144,6 +144,7 @@ impl Control {
             foreground.follow(&self.in_force.stack);
         }
         self.configure_logs();
+        self.renew_limits();
         self.move_listeners();
         self.renew_shutdown_timeout();
         self.fleet.set_max_parallel_starts(self.in_force.stack.max_parallel_starts);

@@ -60,9 +60,15 @@ pub(crate) fn signal_self(mut args: Args) -> io::Result<()> {
     wait()
 }
 
-/// Holds that many megabytes, touched.
+/// Holds that many megabytes, touched; with `--after FILE` not before that file is there.
 pub(crate) fn hog(mut args: Args) -> io::Result<()> {
-    let held = vec![1_u8; args.number::<usize>("megabytes") << 20];
+    let megabytes = args.number::<usize>("megabytes");
+    while let Some(file) = args.option("after").as_ref()
+        && !std::path::Path::new(file).exists()
+    {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let held = vec![1_u8; megabytes << 20];
     say(&format!("holding {}\n", held.len()))?;
     wait()
 }
