@@ -8,6 +8,7 @@
 mod control;
 mod exits;
 mod holding;
+mod joining;
 mod rig;
 mod roles;
 mod shutdown;
