@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::api::{
-    EventsDocument, OperationDocument, OperationEntry, ProblemDocument, ReloadDocument, ServicesRequest,
+    EventsDocument, ExitsDocument, OperationDocument, OperationEntry, ProblemDocument, ReloadDocument, ServicesRequest,
     StatusDocument, StopRequest,
 };
 use crate::config::Diagnostic;
@@ -141,6 +141,11 @@ impl Client {
     }
 
     /// A page of events; `query` as the API takes it.
+    pub(crate) fn exits(&self, service: &str) -> Result<ExitsDocument, ClientError> {
+        let body = self.ask(Method::GET, &format!("/api/v1/services/{service}/exits"), Bytes::new())?;
+        self.parsed(&body)
+    }
+
     pub(crate) fn events(&self, query: &str) -> Result<EventsDocument, ClientError> {
         let body = self.ask(Method::GET, &format!("/api/v1/events?{query}"), Bytes::new())?;
         self.parsed(&body)

@@ -6,6 +6,7 @@ mod cli;
 mod client;
 mod config;
 mod control;
+mod exits;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod journal;

@@ -3,7 +3,7 @@
 
 use super::access::Needs;
 use super::route::Route;
-use super::{act, events, logs, metrics, operations, read, reload};
+use super::{act, events, exits, logs, metrics, operations, read, reload};
 use crate::config::OpenGroup;
 
 const HEALTH: Needs = Needs::Group(OpenGroup::Health);
@@ -32,6 +32,12 @@ fn reads() -> Vec<Route> {
             Needs::Token,
             ("logs", "the last lines of a service's log"),
             logs::tail,
+        ),
+        Route::read(
+            "/api/v1/services/{name}/exits",
+            Needs::Token,
+            ("exits", "reports of a service's last ends"),
+            exits::exits,
         ),
         Route::read(
             "/api/v1/operations",

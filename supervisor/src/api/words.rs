@@ -29,6 +29,11 @@ word!(
 );
 
 word!(
+    /// For `supervisor_core::OutOfMemory`.
+    OutOfMemoryWord as "OutOfMemory": { "type": "string", "enum": ["limit", "machine", "unknown"] }
+);
+
+word!(
     /// For `supervisor_core::State`.
     StateWord as "State": {
         "type": "string",

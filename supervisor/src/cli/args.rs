@@ -163,6 +163,9 @@ pub(crate) struct Status {
 pub(crate) struct Why {
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) service: String,
+    /// One of its last 20 ends, whole, with its last output; the numbers stand at the ends that `why` tells
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) exit: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -60,7 +60,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Restart(restart) => restart::restart(&global, screen, &restart),
         Command::Reload(reload) => reload::reload(&global, screen, &reload),
         Command::Status(status) => status::status(&global, screen, &status),
-        Command::Why(why) => why::why(&global, screen, &why.service),
+        Command::Why(why) => why::why(&global, screen, &why.service, why.exit),
         Command::Logs(logs) => logs::logs(&global, screen, &logs),
         Command::Events(events) => events::events(&global, screen, &events),
         Command::Signal(signal) => signal::signal(&global, screen, &signal),

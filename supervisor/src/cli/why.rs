@@ -2,6 +2,7 @@
 //! Not here: finding it out (`report`), the screen (`page`).
 
 mod advice;
+mod exit;
 mod next;
 mod page;
 mod ports;
@@ -14,8 +15,11 @@ use super::terminal::Screen;
 use crate::client::ClientError;
 use crate::journal::{Files, Filter, Since};
 
-pub(crate) fn why(global: &Global, screen: Screen, name: &str) -> Result<Exit, Failure> {
+pub(crate) fn why(global: &Global, screen: Screen, name: &str, end: Option<u64>) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
+    if let Some(number) = end {
+        return exit::one(&place, screen, name, number);
+    }
     let status = match place.client.status_with_resources() {
         Ok(status) => status,
         Err(error @ ClientError::NotRunning(_)) => return past(&place, screen, name, error.into()),

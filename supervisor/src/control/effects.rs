@@ -70,6 +70,7 @@ impl Control {
             Command::Ended { service, exit, cause } => {
                 self.count_seen_off(&service, &exit);
                 self.history.ended(&service, &exit, &cause);
+                self.draft_report(&service, &exit, &cause);
             }
             Command::Report(transition) => {
                 report(&transition);
@@ -300,6 +301,7 @@ impl Control {
 
     fn forget(&mut self, number: u64) {
         self.runs.remove(&number);
+        self.history.reports.file(number);
         self.prune_catalogue();
         if self.fleet.shutting_down() {
             // The keeper lets go of everything when it ends.

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use supervisor_core::{CheckId, ExitReport, Memory, ProbeOutcome, RolloutSnapshot, ServiceName, Time, Transition};
 
 use super::inventory::Inventory;
+use super::reports::Reports;
 use super::run::Run;
 use super::run_loop::Control;
 use super::startup::MEMORY;
 use super::view::What;
 use crate::config::Service;
+use crate::exits::Writer;
 use crate::journal::{Ended, Journal, Kind, Note, STARTED};
 use crate::{rollouts, signals, timestamp};
 
@@ -18,6 +20,7 @@ use crate::{rollouts, signals, timestamp};
 #[derive(Debug)]
 pub(crate) struct History {
     pub(crate) journal: Journal,
+    pub(crate) reports: Reports,
     /// The last answer of each check of a run that is not over: that it passed, or what it said.
     answers: BTreeMap<(u64, CheckId), bool>,
     /// Why a service could not be started last time. A busy port is tried every few seconds.
@@ -25,8 +28,8 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(journal: Journal) -> Self {
-        Self { journal, answers: BTreeMap::new(), unborn: BTreeMap::new() }
+    pub(crate) fn new(journal: Journal, writer: Writer) -> Self {
+        Self { journal, reports: Reports::new(writer), answers: BTreeMap::new(), unborn: BTreeMap::new() }
     }
 
     pub(crate) fn begins(&self, first: bool, inventory: &Inventory) {
@@ -155,7 +158,11 @@ impl Control {
 }
 
 fn end(service: &ServiceName, exit: &ExitReport, cause: &str) -> Note {
-    let ended = Ended {
+    Note::new(wall(exit.at), Kind::Exit, cause).of(service, exit.generation).ended(ended(exit))
+}
+
+pub(crate) fn ended(exit: &ExitReport) -> Ended {
+    Ended {
         pid: (exit.pid != 0).then_some(exit.pid),
         code: exit.code,
         signal: exit.signal.map(signals::name),
@@ -164,11 +171,11 @@ fn end(service: &ServiceName, exit: &ExitReport, cause: &str) -> Note {
         cpu_ms: exit.cpu,
         max_rss_bytes: exit.max_rss,
         leftovers: exit.leftovers.clone(),
-    };
-    Note::new(wall(exit.at), Kind::Exit, cause).of(service, exit.generation).ended(ended)
+        oom: exit.oom,
+    }
 }
 
-fn in_words(exit: &ExitReport) -> String {
+pub(crate) fn in_words(exit: &ExitReport) -> String {
     match (&exit.reason, exit.code, exit.signal) {
         (Some(reason), _, _) => reason.clone(),
         (None, Some(code), _) => format!("exited with code {code}"),
@@ -177,6 +184,6 @@ fn in_words(exit: &ExitReport) -> String {
     }
 }
 
-fn wall(at: Time) -> String {
+pub(crate) fn wall(at: Time) -> String {
     timestamp::format(i64::try_from(at.0).unwrap_or(i64::MAX).saturating_add(super::wall_offset_ms()))
 }

@@ -33,6 +33,7 @@ mod probe;
 mod programs;
 mod publish;
 mod reload;
+mod reports;
 mod run;
 mod run_loop;
 mod sockets;

@@ -242,6 +242,7 @@ impl Control {
         }
         self.history.supervisor("stopped; everything is down");
         let _ = tokio::time::timeout_at(deadline, self.history.journal.written()).await;
+        let _ = tokio::time::timeout_at(deadline, self.history.reports.written()).await;
         for name in ["api.sock", "token"] {
             let _ = std::fs::remove_file(self.in_force.stack.runtime_dir.join(name));
         }

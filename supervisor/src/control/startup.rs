@@ -30,6 +30,7 @@ use super::run::{Ends, Run};
 use super::run_loop::Control;
 use super::sockets;
 use crate::config::{self, Diagnostics, Disk, Recorder, Stack, Surroundings};
+use crate::exits::Writer;
 use crate::journal::Journal;
 use crate::platform::controllers::Controllers;
 use crate::platform::groups::Groups;
@@ -122,7 +123,8 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
         limits = places.controllers.in_words(),
         "control starts"
     );
-    let history = History::new(Journal::start(&stack.state_dir)?);
+    let known = stack.services.iter().map(|service| service.spec.name.clone()).collect();
+    let history = History::new(Journal::start(&stack.state_dir)?, Writer::start(&stack.state_dir, known)?);
     history.begins(first, &inventory);
     if let Some(error) = trouble {
         tracing::warn!(%error, "the API has a token that nobody can read");
@@ -142,6 +144,7 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
         control.catalogue.add_earlier(&before.stack, before.revision);
     }
     control.note_recorded_ends(&inventory);
+    control.recover_reports(&inventory);
     control.take_over(runs, listeners, &commands);
     control.renew_limits();
     control.carry_out_all(commands);

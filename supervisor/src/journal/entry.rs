@@ -3,10 +3,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use supervisor_core::{ServiceName, State};
+use supervisor_core::{OutOfMemory, ServiceName, State};
 
 use super::CAUSE;
-use crate::api::{Name, StateWord};
+use crate::api::{Name, OutOfMemoryWord, StateWord};
 
 /// Of a list of processes, this many are told.
 const PIDS: usize = 10;
@@ -140,6 +140,10 @@ pub(crate) struct Ended {
     pub(crate) max_rss_bytes: u64,
     /// Processes of its tree that had to be killed after it, the first ten.
     pub(crate) leftovers: Vec<i32>,
+    /// Whether the kernel killed it, or a part of it, for want of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<OutOfMemoryWord>")]
+    pub(crate) oom: Option<OutOfMemory>,
 }
 
 impl Note {

@@ -72,6 +72,10 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
             ago(&rollout.asked_at, report.now_ms).map(|span| format!(", asked for {span} ago")).unwrap_or_default();
         ("rollout", format!("{}{when}", rollout.text))
     }));
+    facts.extend(report.last_exit_report.iter().map(|last| {
+        let (number, name) = (last.number, &service.name);
+        ("last end", format!("{}; `supervisor why {name} --exit {number}` tells all of it", last.cause))
+    }));
     if service.restarts > 0 {
         facts.push(("restarts", service.restarts.to_string()));
     }

@@ -9,10 +9,12 @@ use super::super::locate::Place;
 use super::super::output::sanitised;
 use super::super::status::{chosen, has_changed};
 use super::advice::advice;
+use super::exit;
 use super::next::{self, Next};
 use super::ports::{self, Port};
 use crate::api::{ConfigDocument, SCHEMA_VERSION, ServiceDocument, StatusDocument};
 use crate::config::Service;
+use crate::exits;
 use crate::journal::{Entry, Kind};
 use crate::timestamp;
 
@@ -41,6 +43,8 @@ pub(super) struct Report {
     pub(super) held_ports: Vec<Port>,
     /// Of its runs, the newest first.
     pub(super) ends: Vec<Entry>,
+    /// The report of the newest of them that was a process.
+    pub(super) last_exit_report: Option<exits::Report>,
     /// The end of its log, harmless for a terminal.
     pub(super) last_words: Vec<String>,
     pub(super) advice: Option<String>,
@@ -75,6 +79,7 @@ pub(super) fn gather(place: &Place, status: &StatusDocument, name: &str) -> Resu
         last_failed_check: last_failed_check(place, &service),
         held_ports: ports::ports(&service, status, place),
         ends: events(place, &service, Kind::Exit, ENDS),
+        last_exit_report: exit::reports(place, name).ok().and_then(|reports| reports.into_iter().next()),
         last_words: last_words(&service),
         advice: None,
         service,

@@ -1,0 +1,93 @@
+//! Reports as files: `exits/NAME.NUMBER.json` in the state directory, private. A name says which are the newest.
+//! Not here: who writes them (`writer`).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use supervisor_core::ServiceName;
+
+use super::{BYTES, KEPT, Report};
+use crate::state;
+
+/// A report is never longer: its output doubles at most when each byte of it is escaped or replaced, and all the rest is
+/// small. What is longer is not ours.
+const LONGEST: u64 = 8 * BYTES as u64;
+const UNFINISHED: &str = ".new";
+
+/// Where they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    dir: PathBuf,
+}
+
+impl Files {
+    /// In the state directory.
+    pub(crate) fn new(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join("exits") }
+    }
+
+    /// Those of one service, the newest first. What cannot be read is left out.
+    pub(crate) fn reports(&self, service: &ServiceName) -> Vec<Report> {
+        let numbers = self.numbers().remove(service.as_str()).unwrap_or_default();
+        let newest = numbers.into_iter().rev().take(KEPT);
+        newest.filter_map(|number| self.read(&self.path(service.as_str(), number))).collect()
+    }
+
+    /// The numbers that each service has, in order.
+    pub(super) fn numbers(&self) -> BTreeMap<String, Vec<u64>> {
+        let mut numbers: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let parts = name.to_str().and_then(|name| name.strip_suffix(".json")?.split_once('.'));
+            if let Some((service, number)) = parts.and_then(|(service, number)| Some((service, number.parse().ok()?))) {
+                numbers.entry(service.to_owned()).or_default().push(number);
+            }
+        }
+        numbers.values_mut().for_each(|numbers| numbers.sort_unstable());
+        numbers
+    }
+
+    /// Whole or not at all.
+    pub(super) fn write(&self, report: &Report) -> io::Result<()> {
+        state::private_dir(&self.dir).map_err(io::Error::other)?;
+        let path = self.path(report.service.as_str(), report.number);
+        let unfinished = path.with_extension(&UNFINISHED[1..]);
+        let _ = fs::remove_file(&unfinished);
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        file.write_all(&serde_json::to_vec(report)?)?;
+        fs::rename(unfinished, path)
+    }
+
+    pub(super) fn remove(&self, service: &str, number: u64) {
+        let _ = fs::remove_file(self.path(service, number));
+    }
+
+    /// What a writer that died left behind.
+    pub(super) fn clean(&self) {
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().ends_with(UNFINISHED) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    pub(super) fn newest(&self, service: &str, number: u64) -> Option<Report> {
+        self.read(&self.path(service, number))
+    }
+
+    fn read(&self, path: &Path) -> Option<Report> {
+        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+        let mut text = Vec::new();
+        file.take(LONGEST).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    fn path(&self, service: &str, number: u64) -> PathBuf {
+        self.dir.join(format!("{service}.{number}.json"))
+    }
+}

@@ -1,0 +1,79 @@
+//! Reports of ends: how a run of a service ended, what it used, and the last that it said. The newest 20 of each service are
+//! kept, each in a file of its own, across deaths of control and of the supervisor.
+//! Not here: what an end is (the core), the journal, which tells ends among everything else.
+
+mod files;
+mod writer;
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use supervisor_core::ServiceName;
+
+pub(crate) use files::Files;
+pub(crate) use writer::Writer;
+
+use crate::api::Name;
+use crate::journal::Ended;
+
+/// Of each service so many are kept.
+pub(crate) const KEPT: usize = 20;
+/// Of its last output …
+const LINES: usize = 50;
+/// … and at most so many bytes of it.
+const BYTES: usize = 16 * 1024;
+
+/// How one run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ExitReport")]
+pub(crate) struct Report {
+    /// 1, 2, 3 … per service.
+    pub(crate) number: u64,
+    #[schemars(with = "Name")]
+    pub(crate) service: ServiceName,
+    pub(crate) generation: u64,
+    /// RFC 3339, UTC, milliseconds.
+    pub(crate) at: String,
+    /// In words.
+    pub(crate) cause: String,
+    pub(crate) exit: Ended,
+    /// Restarts since it was last started by hand, before this end.
+    pub(crate) restarts: u64,
+    /// The last lines that this generation wrote; bytes that are no text are replaced.
+    pub(crate) last_output: Vec<String>,
+}
+
+/// A report that lacks its number and the last output.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    pub(crate) service: ServiceName,
+    pub(crate) generation: u64,
+    pub(crate) at: String,
+    pub(crate) cause: String,
+    pub(crate) exit: Ended,
+    pub(crate) restarts: u64,
+    /// The files that its output went to.
+    pub(crate) logs: Vec<PathBuf>,
+}
+
+impl Draft {
+    /// To be called once all of its output is in the files.
+    fn finish(self, number: u64) -> Report {
+        let Self { service, generation, at, cause, exit, restarts, logs } = self;
+        let each = LINES / logs.len().max(1);
+        let last =
+            |log: &PathBuf| supervisor_logs::last_of_generation(log, generation, each, BYTES / logs.len().max(1));
+        let output: Vec<u8> = logs.iter().flat_map(|log| last(log).unwrap_or_default()).collect();
+        let last_output = String::from_utf8_lossy(&output).lines().map(str::to_owned).collect();
+        Report { number, service, generation, at, cause, exit, restarts, last_output }
+    }
+
+    /// The same end, told twice: by the control that died over it, and by the next. Clocks may have moved between.
+    fn is(&self, report: &Report) -> bool {
+        const APART_MS: u64 = 60_000;
+        let at = |text: &str| crate::timestamp::parse(text).unwrap_or(0);
+        (self.generation, self.exit.pid) == (report.generation, report.exit.pid)
+            && at(&self.at).abs_diff(at(&report.at)) < APART_MS
+    }
+}
