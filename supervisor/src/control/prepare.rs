@@ -184,8 +184,7 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
     let ends = Ends { outputs, notify: notify.map(|(_, socket)| socket), newline };
     let made = Made { ends, new_listeners, new_program: image.new };
     let spawn = spawn_message(order, &image.path, &argv, &env, identity.as_ref(), &record, listens);
-    let prepared =
-        spawn.and_then(|spawn| finish(order, spawn, child, record, made).map_err(step("file descriptors")));
+    let prepared = spawn.and_then(|spawn| finish(order, spawn, child, record, made).map_err(step("file descriptors")));
     if prepared.is_err() {
         confines.values().for_each(Group::remove);
     }

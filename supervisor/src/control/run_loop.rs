@@ -35,8 +35,8 @@ use super::reload::{Loaded, ReloadAsk, Reloads};
 use super::run::Run;
 use super::sockets::Sockets;
 use super::survey::Surveys;
-use super::workshop::Workshop;
 use super::view::{Ask, Facts, Rejected, View};
+use super::workshop::Workshop;
 
 /// Requests of the API that wait.
 const ASKS: usize = 64;
