@@ -15,7 +15,8 @@ use supervisor_core::{HealthStatus, ServiceName, ServiceSnapshot, State, Time};
 use supervisor_logs::Stats;
 
 use super::render;
-use crate::control::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUCKETS_MS, Tally, View};
+use crate::config::Limits;
+use crate::control::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUCKETS_MS, START_BUCKETS_MS, Tally, View};
 use crate::resources::{Sample, Usage};
 
 /// Everything that one answer is made of, as it was at one moment.
@@ -26,6 +27,7 @@ pub(super) struct Scrape {
     sample: Option<Arc<Sample>>,
     tallies: BTreeMap<ServiceName, Tally>,
     logs: BTreeMap<ServiceName, Stats>,
+    limits: BTreeMap<ServiceName, Limits>,
 }
 
 /// One service of a scrape.
@@ -34,6 +36,7 @@ struct One<'a> {
     snapshot: &'a ServiceSnapshot,
     usage: Option<&'a Usage>,
     log: Option<&'a Stats>,
+    limits: Option<&'a Limits>,
 }
 
 enum Number {
@@ -84,7 +87,8 @@ const OF_A_ROLE: &[Family<OfRole>] = &[
     gauge("role_open_fds", "Its open file descriptors", |used| used.open_fds.map(Whole)),
 ];
 
-const SEEN_OFF: [(&str, &str, OfTally); 2] = [
+const COUNTED: [(&str, &str, OfTally); 3] = [
+    ("service_oom_kills", "Ends of its runs for want of memory", |tally| tally.oom_kills),
     ("service_drained_connections", "Connections that old generations served to their end", |tally| tally.drained),
     ("service_cut_connections", "Connections that old generations had to cut", |tally| tally.cut),
 ];
@@ -109,6 +113,12 @@ const OF_A_SERVICE: &[Family<OfService>] = &[
     counter("service_cpu_seconds", "CPU time of its processes", |one| one.usage.map(|usage| Seconds(usage.cpu_ms))),
     gauge("service_memory_bytes", "Resident memory of its processes; what they share counts for each", |one| {
         one.usage.map(|usage| Whole(usage.memory_bytes))
+    }),
+    gauge("service_memory_limit_bytes", "More memory gets it killed; only where there is such a limit", |one| {
+        one.limits?.memory.map(Whole)
+    }),
+    gauge("service_memory_soft_limit_bytes", "More memory gets it replaced; only where there is such a limit", |one| {
+        one.limits?.memory_soft.map(Whole)
     }),
     gauge("service_open_fds", "Open file descriptors of its processes", |one| {
         one.usage.and_then(|usage| usage.open_fds).map(Whole)
@@ -136,7 +146,8 @@ impl Scrape {
             }
         }
         let tallies = instruments.tallies(|name| view.facts.contains_key(name));
-        Self { now, view, sample, tallies, logs }
+        let limits = view.stack.services.iter().map(|one| (one.spec.name.clone(), one.launch.limits)).collect();
+        Self { now, view, sample, tallies, logs, limits }
     }
 
     fn services(&self) -> impl Iterator<Item = One<'_>> {
@@ -145,6 +156,7 @@ impl Scrape {
             snapshot,
             usage: self.sample.as_ref().and_then(|sample| sample.services.get(&snapshot.name)),
             log: self.logs.get(&snapshot.name),
+            limits: self.limits.get(&snapshot.name),
         })
     }
 
@@ -226,7 +238,16 @@ impl Scrape {
                 encoder.encode_histogram::<NoLabelSet>(seconds(rollouts.sum_ms), count, &buckets, None)?;
             }
         }
-        for (name, help, value) in SEEN_OFF {
+        let help = "Time that its processes took until they were ready";
+        let mut family = encoder.encode_descriptor("service_starting_seconds", help, None, MetricType::Histogram)?;
+        for (name, Tally { starts, .. }) in &self.tallies {
+            let bounds = START_BUCKETS_MS.iter().map(|ms| seconds(*ms)).chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(starts.buckets).collect();
+            let count = starts.buckets.iter().sum();
+            let mut encoder = family.encode_family(&[("service", name.as_str())])?;
+            encoder.encode_histogram::<NoLabelSet>(seconds(starts.sum_ms), count, &buckets, None)?;
+        }
+        for (name, help, value) in COUNTED {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for (name, tally) in &self.tallies {
                 put(MetricType::Counter, family.encode_family(&[("service", name.as_str())])?, &Whole(value(tally)))?;

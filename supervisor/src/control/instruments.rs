@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use supervisor_core::{Event, ExitReport, ProbeOutcome, RolloutResult, RolloutSnapshot, SeenOff, ServiceName};
+use supervisor_core::{
+    Event, ExitReport, OutOfMemory, ProbeOutcome, RolloutResult, RolloutSnapshot, SeenOff, ServiceName, ServiceSnapshot,
+};
 use supervisor_logs::Pump;
 
 use super::run_loop::Control;
@@ -15,6 +17,8 @@ use crate::signals;
 pub(crate) const PROBE_BUCKETS_MS: [u64; 10] = [1, 5, 10, 50, 100, 250, 500, 1000, 2000, 5000];
 /// Upper bounds in milliseconds of the buckets of a rollout's duration, which holds a start and a bake.
 pub(crate) const ROLLOUT_BUCKETS_MS: [u64; 9] = [100, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000];
+/// Upper bounds in milliseconds of the buckets of the time from a process until it is ready.
+pub(crate) const START_BUCKETS_MS: [u64; 10] = [10, 50, 100, 250, 500, 1_000, 2_500, 10_000, 30_000, 60_000];
 /// So many checks, or ways to end, of one service are told apart; further ones are counted together.
 const MAX_KINDS: usize = 16;
 const FURTHER: &str = "other";
@@ -35,6 +39,9 @@ pub(crate) struct Tally {
     /// By check.
     pub(crate) probes: BTreeMap<String, Tries>,
     pub(crate) rollouts: Rollouts,
+    pub(crate) starts: Starts,
+    /// Ends for want of memory.
+    pub(crate) oom_kills: u64,
     /// Connections that generations have seen off, by their own words.
     pub(crate) drained: u64,
     pub(crate) cut: u64,
@@ -51,6 +58,14 @@ pub(crate) struct Rollouts {
     pub(crate) buckets: [u64; ROLLOUT_BUCKETS_MS.len() + 1],
     /// The last one that was counted, and as what.
     last: Option<(u64, RolloutResult)>,
+}
+
+/// Runs that became ready, by the time that took.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Starts {
+    pub(crate) sum_ms: u64,
+    /// As those of `Tries`, with `START_BUCKETS_MS`.
+    pub(crate) buckets: [u64; START_BUCKETS_MS.len() + 1],
 }
 
 /// Tries of one check.
@@ -143,7 +158,10 @@ impl Control {
     /// Before the core deals with it, as its run may be forgotten then.
     pub(crate) fn count(&self, event: &Event) {
         match event {
-            Event::Exited { run, exit, .. } => self.tally(*run, |tally| tally.exited(&how(exit))),
+            Event::Exited { run, exit, .. } => self.tally(*run, |tally| {
+                tally.exited(&how(exit));
+                tally.oom_kills += u64::from(matches!(exit.oom, Some(OutOfMemory::Limit | OutOfMemory::Machine)));
+            }),
             Event::SpawnFailed { run, .. } => self.tally(*run, |tally| tally.exited("not-started")),
             Event::Probed { run, check, began, outcome } => {
                 let took = super::now().since(*began);
@@ -167,6 +185,28 @@ impl Control {
             | Event::NotifiedDrained { .. }
             | Event::Overran { .. }
             | Event::DeadlineReached => {}
+        }
+    }
+
+    /// Those that have become ready between two views.
+    pub(crate) fn count_starts(&self, before: &[Arc<ServiceSnapshot>], after: &[Arc<ServiceSnapshot>]) {
+        let ready = |one: &ServiceSnapshot, run: u64| {
+            one.generations.iter().any(|of| of.run.run == run && of.run.ready.is_some())
+        };
+        for now in after {
+            let old = before.iter().find(|old| old.name == now.name);
+            if old.is_some_and(|old| Arc::ptr_eq(old, now)) {
+                continue;
+            }
+            for run in now.generations.iter().map(|of| &of.run) {
+                if let Some(at) = run.ready.filter(|_| !old.is_some_and(|old| ready(old, run.run))) {
+                    let took = at.since(run.started);
+                    let mut tallies = self.instruments.lock();
+                    let starts = &mut tallies.entry(now.name.clone()).or_default().starts;
+                    starts.buckets[bucket(&START_BUCKETS_MS, took)] += 1;
+                    starts.sum_ms = starts.sum_ms.saturating_add(took);
+                }
+            }
         }
     }
 

@@ -51,7 +51,7 @@ use std::process::ExitCode;
 
 use supervisor_core::Time;
 
-pub(crate) use instruments::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUCKETS_MS, Tally};
+pub(crate) use instruments::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUCKETS_MS, START_BUCKETS_MS, Tally};
 pub(crate) use operations::{Operation, OperationKind, Outcome, Part};
 pub(crate) use prepare::log_paths;
 #[cfg(test)]

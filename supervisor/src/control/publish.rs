@@ -79,6 +79,7 @@ impl Control {
         }
         let mut next =
             View::new(&self.in_force, &mut self.fleet, &self.facts, &self.operations, self.keeper_pid, self.http);
+        self.count_starts(&last.services, &services);
         let version = last.version + 1;
         next.version = version;
         next.config = Arc::new(self.config_view());
