@@ -244,7 +244,8 @@ impl Scrape {
             let bounds = START_BUCKETS_MS.iter().map(|ms| seconds(*ms)).chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(starts.buckets).collect();
             let count = starts.buckets.iter().sum();
-            let mut encoder = family.encode_family(&[("service", name.as_str())])?;
+            let labels = [("service", name.as_str())];
+            let mut encoder = family.encode_family(&labels)?;
             encoder.encode_histogram::<NoLabelSet>(seconds(starts.sum_ms), count, &buckets, None)?;
         }
         for (name, help, value) in COUNTED {

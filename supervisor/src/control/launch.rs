@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use supervisor_core::ServiceSpec;
 
 use super::view::Executable;
 use crate::config::{InheritEnv, Launch, SecretSource};
@@ -161,6 +162,24 @@ fn read_until(child: &mut Child, deadline: Instant, limit: Duration) -> io::Resu
             return Err(io::Error::other(format!("more than {SECRET_MAX_BYTES} bytes of output")));
         }
     }
+}
+
+/// What a service on our kit goes by.
+pub(crate) fn spans(launch: &Launch, spec: &ServiceSpec) -> impl Iterator<Item = (String, String)> {
+    let spans = [
+        ("DRAIN_TIMEOUT", u128::from(spec.rollout.drain)),
+        ("STOP_TIMEOUT", u128::from(spec.stop.timeout)),
+        ("LONG_LIVED_CLOSE_AFTER", launch.long_lived.close_after.as_millis()),
+        ("LONG_LIVED_SPREAD", launch.long_lived.spread.as_millis()),
+    ];
+    spans.into_iter().map(|(what, span)| (format!("SUPERVISOR_{what}_MS"), span.to_string()))
+}
+
+/// The soft and the hard limit of open files.
+pub(crate) fn nofile(launch: &Launch) -> io::Result<Option<(u64, u64)>> {
+    let Some(soft) = launch.limits.nofile else { return Ok(None) };
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?;
+    Ok(Some((soft, hard.max(soft))))
 }
 
 /// `PATH`, as the service will see it; its secrets are left alone.

@@ -161,7 +161,7 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
     }
     env.insert("SUPERVISOR_COOKIE".to_owned(), format!("{}.{}", places.cookie, order.run));
     env.insert("SUPERVISOR_INSTANCE".to_owned(), order.instance.to_string());
-    env.extend(spans(order));
+    env.extend(launch::spans(launch, &order.spec));
     let name = groups::name_of_run(places.keeper(), order.run);
     let (confines, join) = places.controllers.confine(&name, &launch.limits.most()).map_err(step("limits"))?;
     let record = RunRecord {
@@ -189,18 +189,6 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
         confines.values().for_each(Group::remove);
     }
     prepared
-}
-
-/// What a service on our kit goes by.
-fn spans(order: &Order) -> impl Iterator<Item = (String, String)> {
-    let long_lived = &order.launch.long_lived;
-    let spans = [
-        ("DRAIN_TIMEOUT", u128::from(order.spec.rollout.drain)),
-        ("STOP_TIMEOUT", u128::from(order.spec.stop.timeout)),
-        ("LONG_LIVED_CLOSE_AFTER", long_lived.close_after.as_millis()),
-        ("LONG_LIVED_SPREAD", long_lived.spread.as_millis()),
-    ];
-    spans.into_iter().map(|(what, span)| (format!("SUPERVISOR_{what}_MS"), span.to_string()))
 }
 
 /// The program of a run.
@@ -269,7 +257,7 @@ fn spawn_message(
         listen_pid: listens,
         cwd: launch.cwd.as_os_str().as_bytes().to_vec(),
         umask: launch.umask,
-        nofile: nofile(launch).map_err(step("limits"))?,
+        nofile: launch::nofile(launch).map_err(step("limits"))?,
         user: identity.map(|identity| (identity.uid, identity.gid, identity.groups.clone())),
         fds: Vec::new(),
         hold: Vec::new(),
@@ -280,12 +268,6 @@ fn spawn_message(
         stop_signal: order.spec.stop.signal,
         stop_timeout_ms: order.spec.stop.timeout,
     })
-}
-
-fn nofile(launch: &Launch) -> io::Result<Option<(u64, u64)>> {
-    let Some(soft) = launch.limits.nofile else { return Ok(None) };
-    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?;
-    Ok(Some((soft, hard.max(soft))))
 }
 
 /// What was made for a run and stays with us.
