@@ -212,7 +212,12 @@ fn pump(pipes: Vec<std::os::fd::OwnedFd>, bytes: usize, path: &Path, max_size: u
     }
     for (_, id) in logs.iter().zip(1..) {
         let (done, over) = sync_channel(1);
-        pump.finish(id, Box::new(move || drop(done.send(()))));
+        pump.finish(
+            id,
+            Box::new(move || {
+                let _ = done.send(());
+            }),
+        );
         over.recv().map_err(io::Error::other)?;
     }
     pump.shutdown();
@@ -222,7 +227,7 @@ fn pump(pipes: Vec<std::os::fd::OwnedFd>, bytes: usize, path: &Path, max_size: u
 /// A pattern that is rare, in archives of 10 MiB.
 fn find(directory: &Path, bytes: usize) -> io::Result<()> {
     let path = directory.join("web.log");
-    let (mut archives, mut line) = (Vec::new(), 0);
+    let (mut archives, mut line) = (Vec::new(), 0_usize);
     for number in (1..=bytes.div_ceil(10 << 20)).rev() {
         let mut text = Vec::new();
         while text.len() < 10 << 20 {
