@@ -50,6 +50,9 @@ ready = { http = { path = "/x?token=c4n4ry-13", headers = { Authorization = "Bea
 [services.unready2]
 command = ["./puppet", "wait"]
 ready = { command = ["/bin/false", "c4n4ry-15"] }
+[services.wordless]
+command = ["./puppet", "wait"]
+ready = { log = "up ${EXPANDED}" }
 [services.missing]
 command = ["./no-such-program", "c4n4ry-16"]
 [services.broken]
@@ -85,13 +88,14 @@ fn no_answer_table_log_or_argument_of_ours_gives_a_secret_away() {
     stack.wait_until("shell", "seen to fail", |service| !service.0["failing"][0].is_null());
     stack.wait_until("unready2", "seen to fail", |service| !service.0["failing"][0].is_null());
     stack.wait_until("broken", "tried", |service| !service.last_exit().is_null());
-    let names = ["well", "shell", "unready", "unready2", "missing", "broken", "crash", "nowhere"];
+    let names = ["well", "shell", "unready", "unready2", "wordless", "missing", "broken", "crash", "nowhere"];
     for path in stack.get("/openapi.json").json()["paths"].as_object().expect("it has paths").keys() {
         for name in names {
             let path = path.replace("{name}", name).replace("{id}", "1");
             clean(&path, &stack.get(&path).body);
         }
     }
+    clean("/metrics", &stack.get("/metrics").body);
     for name in names {
         clean_done(&format!("why {name}"), &stack.cli(&["why", name]));
         clean_done(&format!("why {name} --json"), &stack.cli(&["why", name, "--json"]));
@@ -102,6 +106,7 @@ fn no_answer_table_log_or_argument_of_ours_gives_a_secret_away() {
     for role in [stack.keeper(), stack.control()] {
         clean("the arguments of a role", &fs::read(format!("/proc/{role}/cmdline")).expect("it runs"));
     }
+    refused_reload(&stack);
     clean_done("restart", &stack.cli(&["restart", "well", "crash", "--timeout", "2s"]));
     stack.stop();
     for dir in ["logs", "state"] {
@@ -109,6 +114,26 @@ fn no_answer_table_log_or_argument_of_ours_gives_a_secret_away() {
             clean(&file.path().display().to_string(), &fs::read(file.path()).expect("it is ours"));
         }
     }
+}
+
+/// A file with secrets in its errors: whoever asks for them sees where they are, and not what.
+fn refused_reload(stack: &Stack) {
+    let file = stack.path("supervisor.toml");
+    let good = fs::read_to_string(&file).expect("ours");
+    let bad = "env = { KEY = ['c4n4ry-28'] }\nready = { log = '(${EXPANDED}' }\nport = '${EXPANDED}'\n";
+    fs::write(&file, format!("{good}[services.bad]\ncommand = './puppet wait'\n{bad}")).expect("ours");
+    clean_done("reload", &stack.cli(&["reload"]).ended_with(2));
+    let refused = stack.post("/api/v1/reload");
+    assert_eq!(refused.status, 422);
+    clean("a reload's answer", &refused.body);
+    for path in ["/api/v1/status", "/status", "/health", "/metrics"] {
+        clean(path, &stack.get(path).body);
+    }
+    for words in [&["status"][..], &["status", "--json"], &["why", "well"], &["check"]] {
+        clean_done(&words.join(" "), &stack.cli(words));
+    }
+    fs::write(&file, good).expect("ours");
+    clean_done("reload", &stack.cli(&["reload"]).succeeded());
 }
 
 #[test]
