@@ -98,6 +98,9 @@ pub struct ExitReport {
     pub code: Option<i32>,
     /// The number of the signal, when one ended it.
     pub signal: Option<i32>,
+    /// The kernel wrote a core.
+    #[serde(default)]
+    pub core_dumped: bool,
     /// Why no process came to be, or why we ended it (`start deadline of 60s passed`).
     pub reason: Option<String>,
     /// We asked it to end.

@@ -26,6 +26,9 @@ pub(crate) fn exit(exit: &ExitReport) -> String {
     let how = match (&exit.reason, exit.code, exit.signal) {
         (Some(reason), _, _) => return reason.clone(),
         (None, Some(code), _) => format!("exited with code {code}"),
+        (None, None, Some(signal)) if exit.core_dumped => {
+            return format!("killed by {} after {}, core dumped", self::signal(signal), span(exit.ran));
+        }
         (None, None, Some(signal)) => format!("killed by {}", self::signal(signal)),
         (None, None, None) => "ended, nobody saw how,".to_owned(),
     };
@@ -84,6 +87,13 @@ mod tests {
         let said = [0, 350, 1_000, 1_250, 60_000, 90_500, 125_000, 300_000, 12_000_000, 356_400_000];
         let words = ["0ms", "350ms", "1s", "1.2s", "60s", "90.5s", "2m5s", "5m", "3h20m", "4d3h"];
         assert_eq!(said.map(span), words);
+    }
+
+    #[test]
+    fn an_end_tells_of_its_core() {
+        let killed = ExitReport { signal: Some(11), ran: 5_000, ..ExitReport::default() };
+        assert_eq!(exit(&killed), "killed by SIGSEGV after 5s");
+        assert_eq!(exit(&ExitReport { core_dumped: true, ..killed }), "killed by SIGSEGV after 5s, core dumped");
     }
 
     #[test]

@@ -129,7 +129,7 @@ structs! {
         run, helper_deadline_ms, program, argv, env, listen_pid, cwd, umask, nofile, user, fds,
         hold, in_group, join, record, stop_rank, stop_signal, stop_timeout_ms,
     }
-    Exited { run, pid, code, signal, at_ms, cpu_us, max_rss, alone }
+    Exited { run, pid, code, signal, core_dumped, at_ms, cpu_us, max_rss, alone }
 }
 
 macro_rules! integers {

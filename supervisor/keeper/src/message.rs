@@ -138,6 +138,8 @@ pub struct Exited {
     pub code: Option<i32>,
     /// The signal, when one ended it.
     pub signal: Option<i32>,
+    /// The kernel wrote a core (`WCOREDUMP`).
+    pub core_dumped: bool,
     /// When, in milliseconds of `CLOCK_MONOTONIC`.
     pub at_ms: u64,
     /// User and system time of the process and its waited-for children, in microseconds.

@@ -17,6 +17,7 @@ pub(crate) struct Death {
     pub(crate) pid: i32,
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
+    pub(crate) core_dumped: bool,
     pub(crate) cpu_us: u64,
     pub(crate) max_rss: u64,
 }
@@ -43,6 +44,7 @@ pub(crate) fn wait_any() -> Waited {
             pid,
             code: libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)),
             signal: libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status)),
+            core_dumped: libc::WIFSIGNALED(status) && libc::WCOREDUMP(status),
             cpu_us: micros(usage.ru_utime) + micros(usage.ru_stime),
             max_rss: u64::try_from(usage.ru_maxrss).unwrap_or(0) * MAX_RSS_UNIT,
         }),

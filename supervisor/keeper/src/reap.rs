@@ -33,8 +33,8 @@ impl Keeper {
         let known = |pid: i32| self.table.owners.contains_key(&pid);
         let alone = self.children.none_but(known, &groups);
         for (run, death) in ended {
-            let Death { pid, code, signal, cpu_us, max_rss } = death;
-            let exited = Exited { run, pid, code, signal, at_ms: now, cpu_us, max_rss, alone };
+            let Death { pid, code, signal, core_dumped, cpu_us, max_rss } = death;
+            let exited = Exited { run, pid, code, signal, core_dumped, at_ms: now, cpu_us, max_rss, alone };
             if let Some(run) = self.table.runs.get_mut(&run) {
                 run.phase = Phase::Gone { exited, notice: None };
             }

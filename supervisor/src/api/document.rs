@@ -189,6 +189,9 @@ pub(crate) struct ExitDocument {
     pub(crate) code: Option<i32>,
     /// Without `SIG`.
     pub(crate) signal: Option<String>,
+    /// The kernel wrote a core.
+    #[serde(default)]
+    pub(crate) core_dumped: bool,
     pub(crate) reason: Option<String>,
     /// We asked it to end.
     pub(crate) asked: bool,

@@ -243,6 +243,7 @@ fn exited(view: &View, exit: &ExitReport) -> ExitDocument {
         pid: exit.pid,
         code: exit.code,
         signal: exit.signal.map(signals::name),
+        core_dumped: exit.core_dumped,
         reason: exit.reason.clone(),
         asked: exit.asked,
         at: wall(view, exit.at),

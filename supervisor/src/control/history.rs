@@ -166,6 +166,7 @@ pub(crate) fn ended(exit: &ExitReport) -> Ended {
         pid: (exit.pid != 0).then_some(exit.pid),
         code: exit.code,
         signal: exit.signal.map(signals::name),
+        core_dumped: exit.core_dumped,
         asked: exit.asked,
         ran_ms: exit.ran,
         cpu_ms: exit.cpu,
@@ -179,7 +180,10 @@ pub(crate) fn in_words(exit: &ExitReport) -> String {
     match (&exit.reason, exit.code, exit.signal) {
         (Some(reason), _, _) => reason.clone(),
         (None, Some(code), _) => format!("exited with code {code}"),
-        (None, None, Some(signal)) => format!("killed by SIG{}", signals::name(signal)),
+        (None, None, Some(signal)) => {
+            let core = if exit.core_dumped { ", core dumped" } else { "" };
+            format!("killed by SIG{}{core}", signals::name(signal))
+        }
         (None, None, None) => "ended, nobody saw how".to_owned(),
     }
 }

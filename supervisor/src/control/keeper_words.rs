@@ -58,6 +58,7 @@ impl Control {
             pid: exited.pid,
             code: exited.code,
             signal: exited.signal,
+            core_dumped: exited.core_dumped,
             at: Time(exited.at_ms),
             cpu: exited.cpu_us / 1000,
             max_rss: exited.max_rss,

@@ -131,6 +131,9 @@ pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     /// Without `SIG`.
     pub(crate) signal: Option<String>,
+    /// The kernel wrote a core.
+    #[serde(default)]
+    pub(crate) core_dumped: bool,
     /// We asked it to end.
     pub(crate) asked: bool,
     pub(crate) ran_ms: u64,

@@ -177,7 +177,7 @@ fn reply() -> impl Strategy<Value = Reply> {
 }
 
 fn notice() -> impl Strategy<Value = Notice> {
-    let exited = (any::<(u64, i32, u64, u64, u64, bool)>(), any::<(Option<i32>, Option<i32>)>());
+    let exited = (any::<(u64, i32, u64, u64, u64, bool)>(), any::<(Option<i32>, Option<i32>, bool)>());
     prop_oneof![
         any::<(u32, u64, i32, bool)>().prop_map(|(version, epoch, keeper_pid, pid_one)| Notice::Welcome {
             version,
@@ -194,16 +194,9 @@ fn notice() -> impl Strategy<Value = Notice> {
         (".{0,8}", bytes()).prop_map(|(key, value)| Notice::Record { key, value }),
         ".{0,8}".prop_map(|name| Notice::Held { name }),
         Just(Notice::Ready),
-        exited.prop_map(|((run, pid, at_ms, cpu_us, max_rss, alone), (code, signal))| Notice::Exited(Exited {
-            run,
-            pid,
-            code,
-            signal,
-            at_ms,
-            cpu_us,
-            max_rss,
-            alone
-        })),
+        exited.prop_map(|((run, pid, at_ms, cpu_us, max_rss, alone), (code, signal, core_dumped))| Notice::Exited(
+            Exited { run, pid, code, signal, core_dumped, at_ms, cpu_us, max_rss, alone }
+        )),
         Just(Notice::OrphanReaped),
         any::<bool>().prop_map(|now| Notice::Shutdown { now }),
         Just(Notice::Reload),
@@ -266,8 +259,18 @@ mod samples {
     }
 
     pub(super) fn notices() -> Vec<Notice> {
-        let exited = |code, signal| {
-            Notice::Exited(Exited { run: 1, pid: 2, code, signal, at_ms: 3, cpu_us: 4, max_rss: 5, alone: true })
+        let exited = |code, signal, core_dumped| {
+            Notice::Exited(Exited {
+                run: 1,
+                pid: 2,
+                code,
+                signal,
+                core_dumped,
+                at_ms: 3,
+                cpu_us: 4,
+                max_rss: 5,
+                alone: true,
+            })
         };
         vec![
             Notice::Welcome { version: 1, epoch: 2, keeper_pid: 3, pid_one: true },
@@ -275,8 +278,9 @@ mod samples {
             Notice::Record { key: "k".to_owned(), value: vec![1] },
             Notice::Held { name: "h".to_owned() },
             Notice::Ready,
-            exited(Some(255), None),
-            exited(None, Some(9)),
+            exited(Some(255), None, false),
+            exited(None, Some(9), false),
+            exited(None, Some(11), true),
             Notice::OrphanReaped,
             Notice::Shutdown { now: true },
             Notice::Reload,

@@ -39,6 +39,23 @@ fn every_exit_code_and_signal_is_told_beside_many_orphans() {
 }
 
 #[test]
+fn whether_a_core_was_written_is_told() {
+    let rig = Rig::start();
+    let mut control = rig.control();
+    let kill = |limit: &str| format!("ulimit -c {limit} || exit 3; kill -SEGV $$; sleep 60");
+    control.run(rig.script(1, &kill("0")), &rig.path("out"));
+    let none = control.exit_of(1);
+    assert_eq!((none.signal, none.core_dumped), (Some(libc::SIGSEGV), false));
+    control.run(rig.script(2, &kill("unlimited")), &rig.path("out"));
+    let core = control.exit_of(2);
+    if core.code == Some(3) {
+        println!("skipped: whether_a_core_was_written_is_told: cores are forbidden here");
+        return;
+    }
+    assert_eq!((core.signal, core.core_dumped), (Some(libc::SIGSEGV), true));
+}
+
+#[test]
 fn two_thousand_orphans_leave_no_zombie() {
     let rig = Rig::start();
     let mut control = rig.control();

@@ -18,7 +18,7 @@ fn alpha(stand: &Stand) -> Value {
         "started": "2023-11-14T22:13:21.000Z", "ready_since": "2023-11-14T22:13:21.012Z",
         "restarts": 2, "failures": 0, "next_attempt": null,
         "last_exit": {
-            "generation": 2, "pid": 4141, "code": null, "signal": "KILL", "reason": null, "asked": false,
+            "generation": 2, "pid": 4141, "code": null, "signal": "KILL", "core_dumped": false, "reason": null, "asked": false,
             "at": "2023-11-14T22:13:20.900Z", "ran_ms": 500, "cpu_ms": 20, "max_rss_bytes": 1_048_576,
             "leftovers": [4142],
         },
