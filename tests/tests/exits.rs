@@ -59,7 +59,8 @@ fn the_last_twenty_ends_are_kept() {
     assert_eq!(kept.len(), 20);
     let numbers: Vec<u64> = kept.iter().filter_map(|report| report["number"].as_u64()).collect();
     assert!(numbers.is_sorted_by(|newer, older| *newer == older + 1), "{numbers:?}");
-    for report in &kept {
+    // The one that `stop` ended may not have come to a word.
+    for report in kept.iter().filter(|report| report["exit"]["asked"] == false) {
         assert_eq!(report["last_output"][0], report["generation"].to_string(), "its own words: {report:#}");
     }
 }
