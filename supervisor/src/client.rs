@@ -20,8 +20,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::api::{
-    EventsDocument, ExitsDocument, OperationDocument, OperationEntry, ProblemDocument, ReloadDocument, ServicesRequest,
-    StatusDocument, StopRequest,
+    AlertTestDocument, AlertTestRequest, EventsDocument, ExitsDocument, OperationDocument, OperationEntry,
+    ProblemDocument, ReloadDocument, ServicesRequest, StatusDocument, StopRequest,
 };
 use crate::config::Diagnostic;
 use crate::sse::{Message, Parser};
@@ -94,6 +94,11 @@ impl Client {
         Self { timeout: PROBE_TIMEOUT, ..self }
     }
 
+    /// The same, that waits longer by this.
+    pub(crate) fn patient(self, longer: Duration) -> Self {
+        Self { timeout: self.timeout + longer, ..self }
+    }
+
     pub(crate) fn status(&self) -> Result<StatusDocument, ClientError> {
         let body = self.status_bytes()?;
         self.parsed(&body)
@@ -133,6 +138,13 @@ impl Client {
             }
             Ok(_) | Err(_) => Err(refused(status, &body)),
         }
+    }
+
+    /// To be asked with patience: a test takes as long as an alert may.
+    pub(crate) fn test_alerts(&self, request: &AlertTestRequest) -> Result<AlertTestDocument, ClientError> {
+        let body = serde_json::to_vec(request).map_err(|error| self.broken(&error))?;
+        let answer = self.ask(Method::POST, "/api/v1/alerts/test", body.into())?;
+        self.parsed(&answer)
     }
 
     pub(crate) fn signal(&self, service: &str, signal: i32) -> Result<(), ClientError> {

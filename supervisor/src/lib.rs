@@ -1,6 +1,7 @@
 //! All of the program but its name: it becomes one of the roles, or carries out a command.
 //! Not here: anything for other programs; what is public is for `main` and for the fuzzers.
 
+mod alerts;
 mod api;
 mod cli;
 mod client;

@@ -26,6 +26,9 @@ pub(crate) struct StatusDocument {
     pub(crate) supervisor: SupervisorDocument,
     pub(crate) config: ConfigDocument,
     /// In the order of the file.
+    #[serde(default)]
+    pub(crate) alerts: Vec<AlertDocument>,
+    /// In the order of the file.
     pub(crate) services: Vec<ServiceDocument>,
 }
 
@@ -65,6 +68,44 @@ pub(crate) struct SupervisorDocument {
     pub(crate) health: HealthStatus,
     /// Grows with every change of anything.
     pub(crate) view: u64,
+}
+
+/// One `[[alerts]]`, and how it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct AlertDocument {
+    pub(crate) name: String,
+    /// `webhook`, `slack`, `discord`, `ntfy`, `email`, `command` or `desktop`.
+    pub(crate) way: String,
+    /// What is on its way.
+    pub(crate) queued: u64,
+    pub(crate) sent: u64,
+    /// What was given up, or pushed out by newer ones.
+    pub(crate) lost: u64,
+    pub(crate) sent_at: Option<String>,
+    /// Why the last try failed, without secrets; `null` after one that did not.
+    pub(crate) error: Option<String>,
+}
+
+/// The body of `POST /api/v1/alerts/test`. No names means all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AlertTestRequest {
+    pub(crate) alerts: Vec<String>,
+}
+
+/// The answer to `POST /api/v1/alerts/test`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct AlertTestDocument {
+    pub(crate) schema_version: u32,
+    pub(crate) alerts: Vec<AlertTestEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct AlertTestEntry {
+    pub(crate) name: String,
+    pub(crate) arrived: bool,
+    /// Why not, without secrets.
+    pub(crate) error: Option<String>,
 }
 
 /// One service: an entry of `services`, and `GET /api/v1/services/NAME`. Times are RFC 3339 in UTC.

@@ -15,6 +15,7 @@ use supervisor_core::{HealthStatus, ServiceName, ServiceSnapshot, State, Time};
 use supervisor_logs::Stats;
 
 use super::render;
+use crate::alerts::AlertState;
 use crate::config::Limits;
 use crate::control::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUCKETS_MS, START_BUCKETS_MS, Tally, View};
 use crate::resources::{Sample, Usage};
@@ -63,6 +64,7 @@ const fn counter<F>(name: &'static str, help: &'static str, value: F) -> Family<
     Family { name, help, kind: MetricType::Counter, value }
 }
 
+type OfAlert = fn(&AlertState) -> u64;
 type OfRole = fn(&Usage) -> Option<Number>;
 type OfService = fn(&One<'_>) -> Option<Number>;
 type OfTally = fn(&Tally) -> u64;
@@ -79,6 +81,12 @@ const STATES: [State; 11] = [
     State::Stopping,
     State::Completed,
     State::Failed,
+];
+
+const OF_AN_ALERT: &[Family<OfAlert>] = &[
+    gauge("alerts_queued", "Messages on their way to it", |alert| alert.queued),
+    counter("alerts_sent", "Messages that arrived there", |alert| alert.sent),
+    counter("alerts_lost", "Messages that were given up, or pushed out by newer ones", |alert| alert.lost),
 ];
 
 const OF_A_ROLE: &[Family<OfRole>] = &[
@@ -169,6 +177,12 @@ impl Scrape {
         let healthy = flag(render::health_status(&self.view) == HealthStatus::Healthy);
         let help = "Whether every service that is wanted up is ready";
         encoder.encode_descriptor("healthy", help, None, MetricType::Gauge)?.encode_gauge(&healthy)?;
+        for Family { name, help, kind, value } in OF_AN_ALERT {
+            let mut family = encoder.encode_descriptor(name, help, None, *kind)?;
+            for alert in self.view.alerts.iter() {
+                put(*kind, family.encode_family(&[("alert", alert.name.as_str())])?, &Whole(value(alert)))?;
+            }
+        }
         let Some(sample) = &self.sample else { return Ok(()) };
         let roles = [("keeper", &sample.keeper), ("control", &sample.control)];
         for Family { name, help, kind, value } in OF_A_ROLE {

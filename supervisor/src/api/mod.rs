@@ -3,6 +3,7 @@
 
 mod access;
 mod act;
+mod alerts;
 mod answer;
 mod bare;
 mod cache;
@@ -47,8 +48,9 @@ pub(crate) use exits::ExitsDocument;
 pub(crate) use rate::Rate;
 pub(crate) use serve::{Listeners, serve};
 pub(crate) use site::change_rate;
-pub(crate) use words::{Name, OutOfMemoryWord, StateWord};
+pub(crate) use words::{Name, OutOfMemoryWord, RolloutResultWord, StateWord};
 
+use crate::alerts::TestAsk;
 use crate::control::{Ask, Instruments, ReloadAsk, View};
 use crate::journal::Reader;
 
@@ -59,6 +61,7 @@ pub(crate) struct Api {
     /// The version of the view, to wait for another one.
     pub(crate) shown: watch::Receiver<u64>,
     pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) alert_tests: mpsc::Sender<TestAsk>,
     pub(crate) journal: Reader,
     pub(crate) reloads: mpsc::Sender<ReloadAsk>,
     /// How often anything may be changed, over all listeners together.

@@ -8,10 +8,11 @@ use supervisor_core::{
 };
 
 use super::document::{
-    ConfigDocument, ExecutableDocument, ExitDocument, FailingCheck, GenerationDocument, HealthDocument, HealthEntry,
-    OperationEntry, OutcomeEntry, RejectedDocument, ResourcesDocument, RolloutDocument, SCHEMA_VERSION,
+    AlertDocument, ConfigDocument, ExecutableDocument, ExitDocument, FailingCheck, GenerationDocument, HealthDocument,
+    HealthEntry, OperationEntry, OutcomeEntry, RejectedDocument, ResourcesDocument, RolloutDocument, SCHEMA_VERSION,
     ServiceDocument, ServicesDocument, ShortDocument, ShortEntry, StatusDocument, SupervisorDocument,
 };
+use crate::alerts::AlertState;
 use crate::config::{Launch, Service};
 use crate::control::{ConfigView, Executable, Operation, Part, View};
 use crate::resources::Sample;
@@ -22,8 +23,14 @@ pub(crate) fn status(view: &View) -> StatusDocument {
         schema_version: SCHEMA_VERSION,
         supervisor: supervisor(view),
         config: config(view),
+        alerts: view.alerts.iter().map(alert).collect(),
         services: all(view),
     }
+}
+
+fn alert(state: &AlertState) -> AlertDocument {
+    let AlertState { name, way, queued, sent, lost, sent_at, error } = state.clone();
+    AlertDocument { name, way: way.to_owned(), queued, sent, lost, sent_at, error }
 }
 
 pub(crate) fn services(view: &View) -> ServicesDocument {

@@ -3,7 +3,7 @@
 
 use super::access::Needs;
 use super::route::Route;
-use super::{act, events, exits, logs, metrics, operations, read, reload};
+use super::{act, alerts, events, exits, logs, metrics, operations, read, reload};
 use crate::config::OpenGroup;
 
 const HEALTH: Needs = Needs::Group(OpenGroup::Health);
@@ -76,6 +76,11 @@ fn changes() -> Vec<Route> {
             "/api/v1/reload",
             ("reload", "read the configuration again, and do what differs"),
             reload::reload,
+        ),
+        Route::change(
+            "/api/v1/alerts/test",
+            ("test_alerts", "send a test to alerts; without names to all"),
+            alerts::test,
         ),
         Route::change("/api/v1/services/{name}/start", ("start", "start a service"), act::start),
         Route::change("/api/v1/services/{name}/stop", ("stop", "stop a service"), act::stop),

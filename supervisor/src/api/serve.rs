@@ -47,7 +47,13 @@ pub(crate) async fn serve(listeners: Listeners, api: Api, stop: impl Future<Outp
     let cache = Arc::new(Cache::new(Arc::clone(&api.view), api.wall_offset_ms, api.instruments));
     let (ending, ends) = watch::channel(());
     let reader = Reader { cache, shown: api.shown, journal: api.journal };
-    let actor = Actor { reader: reader.clone(), asks: api.asks, reloads: api.reloads, changes: api.changes };
+    let actor = Actor {
+        reader: reader.clone(),
+        asks: api.asks,
+        reloads: api.reloads,
+        alert_tests: api.alert_tests,
+        changes: api.changes,
+    };
     let site = Site { reader, actor: Arc::new(actor) };
     let services = api.view.load().services.len();
     let unix = async {

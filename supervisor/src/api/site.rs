@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::cache::Cache;
 use super::rate::Rate;
+use crate::alerts::TestAsk;
 use crate::control::{Ask, ReloadAsk};
 use crate::journal;
 
@@ -36,6 +37,7 @@ pub(crate) struct Actor {
     pub(crate) reader: Reader,
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) reloads: mpsc::Sender<ReloadAsk>,
+    pub(crate) alert_tests: mpsc::Sender<TestAsk>,
     pub(super) changes: Arc<Rate>,
 }
 

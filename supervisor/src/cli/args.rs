@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Show what happened, with causes; works when nothing runs, too
     Events(Events),
+    /// Show whom alerts go to, and how that goes; `alerts test` sends one
+    Alerts(Alerts),
     /// Send a signal to the main process of a service
     Signal(Signal),
     /// Run a command in the environment and directory of a service
@@ -219,6 +221,22 @@ pub(crate) struct Events {
     /// Of these kinds only
     #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', value_parser = kind)]
     pub(crate) kinds: Vec<Kind>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Alerts {
+    #[command(subcommand)]
+    pub(crate) deed: Option<AlertDeed>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertDeed {
+    /// Send a test; without NAME to all
+    Test {
+        /// Names of alerts
+        #[arg(value_name = "NAME")]
+        alerts: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -218,6 +218,8 @@ fn headline(note: &Note) -> (&'static str, Tone) {
         Kind::Probe => ("probe bad", Tone::Busy),
         Kind::Gap => ("gap", Tone::Bad),
         Kind::Listener => ("listener", Tone::Bad),
+        Kind::Disk if note.passed == Some(true) => ("disk ok", Tone::Good),
+        Kind::Disk => ("disk bad", Tone::Bad),
         Kind::Request | Kind::Reload | Kind::Rollout | Kind::Supervisor | Kind::Control | Kind::Other => {
             (note.kind.as_str(), Tone::Plain)
         }

@@ -1,6 +1,7 @@
 //! The commands: they look at the file, ask the running supervisor, and show what comes of it.
 //! Not here: decisions about services.
 
+mod alerts;
 mod args;
 mod check;
 mod complete;
@@ -63,6 +64,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Why(why) => why::why(&global, screen, &why.service, why.exit),
         Command::Logs(logs) => logs::logs(&global, screen, &logs),
         Command::Events(events) => events::events(&global, screen, &events),
+        Command::Alerts(alerts) => alerts::alerts(&global, screen, &alerts),
         Command::Signal(signal) => signal::signal(&global, screen, &signal),
         Command::Exec(exec) => exec::exec(&global, &exec),
         Command::Check => check::check(&global, screen),

@@ -58,6 +58,7 @@ pub(crate) fn supervisor_changes(old: &Stack, new: &Stack) -> Vec<Changed> {
         logs_dir,
         log_budget: LogBudget { total, min_free },
         services: _,
+        alerts,
     } = old;
     let mut differences = Differences::default();
     let mut add = |key, effect, differs| differences.add(key, effect, differs);
@@ -73,6 +74,7 @@ pub(crate) fn supervisor_changes(old: &Stack, new: &Stack) -> Vec<Changed> {
     add("logs.dir", Effect::NextStart, *logs_dir != new.logs_dir);
     add("logs.total", Effect::Live, *total != new.log_budget.total);
     add("logs.min_free", Effect::Live, *min_free != new.log_budget.min_free);
+    add("alerts", Effect::Live, *alerts != new.alerts);
     differences.0
 }
 

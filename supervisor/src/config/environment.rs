@@ -167,7 +167,7 @@ pub(super) fn secrets(service: &Section<'_>, reader: &mut Reader<'_>) -> BTreeMa
     secrets
 }
 
-fn secret(node: &Node, reader: &mut Reader<'_>) -> Option<SecretSource> {
+pub(super) fn secret(node: &Node, reader: &mut Reader<'_>) -> Option<SecretSource> {
     const EXPECTED: &str = "`{ file = … }`, `{ command = … }` or `{ env = … }`";
     let Some(table) = node.value.as_table() else { return reader.wrong_type(node, EXPECTED) };
     let section = Section::new([table]);

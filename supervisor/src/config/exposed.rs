@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::alert::{Alert, Hidden};
 use super::model::{Launch, SecretSource, Stack};
 
 const READ: u32 = 0o004;
@@ -14,7 +15,8 @@ const SEARCH: u32 = 0o001;
 /// Env files and files of secrets that everyone can read. Asks the disk.
 pub(crate) fn exposed(stack: &Stack) -> BTreeSet<PathBuf> {
     let files = stack.services.iter().flat_map(|service| private_files(&service.launch));
-    files.filter(|file| is_readable_by_all(file)).map(Path::to_owned).collect()
+    let of_alerts = stack.alerts.iter().flat_map(Alert::hidden).filter_map(Hidden::file);
+    files.chain(of_alerts).filter(|file| is_readable_by_all(file)).map(Path::to_owned).collect()
 }
 
 fn private_files(launch: &Launch) -> impl Iterator<Item = &Path> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use supervisor_core::ServiceName;
 
 use super::across::{Across, first_of_each};
+use super::alerts;
 use super::diagnostics::Diagnostics;
 use super::environment::{Desk, EnvFiles};
 use super::expand::{Own, Scope};
@@ -207,6 +208,7 @@ impl Load<'_> {
         let default_dir = file.parent().unwrap_or(Path::new("/")).join("logs");
         let logs_dir = service::log_settings(&logs, &default_dir, &mut reader).dir;
         let log_budget = service::log_budget(&logs, &mut reader);
+        let alerts = alerts::alerts(&main, declared, &mut reader);
         let logs = Logs { section: logs, default_dir };
         let mut env_files = EnvFiles::default();
         let built: Vec<Built> =
@@ -225,6 +227,7 @@ impl Load<'_> {
             logs_dir,
             log_budget,
             services: built.into_iter().map(|built| built.service).collect(),
+            alerts,
         }
     }
 }

@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use super::keys::keys;
 
 /// Their values, or parts of them, may be secret.
-const SECRETIVE: [&str; 10] =
-    ["command", "defaults", "env", "headers", "host", "http", "live", "path", "ready", "secrets"];
+const SECRETIVE: [&str; 16] = [
+    "command", "defaults", "discord", "email", "env", "headers", "host", "http", "live", "ntfy", "password", "path",
+    "ready", "secrets", "slack", "webhook",
+];
 const MASK: u8 = b'*';
 
 /// The same text, of the same length in bytes, with a mask over what stands between quotes, and over numbers. Lines are

@@ -2,6 +2,8 @@
 //! Not here: acting on it.
 
 mod across;
+mod alert;
+mod alerts;
 mod changes;
 mod checks;
 mod diagnostics;
@@ -36,6 +38,7 @@ mod tree;
 mod vocabulary;
 mod words;
 
+pub(crate) use alert::{Alert, Hidden, Mail, Occasion, Way, Wire};
 pub(crate) use changes::{Changed, Effect, service_changes, supervisor_changes};
 pub(crate) use diagnostics::{Diagnostic, Diagnostics};
 pub(crate) use exposed::exposed;

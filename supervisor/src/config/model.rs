@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use supervisor_core::{CheckId, ServiceName, ServiceSpec};
 
+use super::alert::Alert;
 use super::files::Mark;
 use crate::platform::controllers::Most;
 
@@ -35,6 +36,7 @@ pub(crate) struct Stack {
     pub(crate) log_budget: LogBudget,
     /// In the order of the file.
     pub(crate) services: Vec<Service>,
+    pub(crate) alerts: Vec<Alert>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

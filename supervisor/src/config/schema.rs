@@ -78,6 +78,7 @@ fn form(shape: Shape, level: &Level) -> Value {
         Shape::Text => text,
         Shape::Scalar => json!({ "type": ["string", "number", "boolean"] }),
         Shape::Texts => texts,
+        Shape::Tables => json!({ "type": "array", "items": object(level) }),
         Shape::TextOrTexts => json!({ "anyOf": [text, texts] }),
         Shape::TextOrTable => json!({ "anyOf": [text, object(level)] }),
         Shape::TextsOrTable => json!({ "anyOf": [texts, object(level)] }),
@@ -115,6 +116,7 @@ mod tests {
             };
             for segment in path.split('.') {
                 let table = at["anyOf"].as_array().map_or(at, |forms| &forms[forms.len() - 1]);
+                let table = if table["items"]["properties"].is_object() { &table["items"] } else { table };
                 at = if segment == "*" { &table["additionalProperties"] } else { &table["properties"][segment] };
             }
             assert_eq!(at["description"], json!(key.doc), "{}", key.path);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::keys::{Key, Status, keys};
 use super::nearest::nearest;
 use super::source::Problems;
-use super::tree::{Entry, Table, Value};
+use super::tree::{Entry, Table};
 
 /// The table of keys as a tree.
 #[derive(Debug, Default)]
@@ -69,15 +69,16 @@ impl Vocabulary {
             problems.add(entry.key, format!("`{name}` is not available in this version"));
             return;
         }
-        if let Value::Table(table) = &entry.node.value
-            && !word.below.is_empty()
-        {
-            path.push(name);
-            for (name, entry) in &table.0 {
-                word.check_entry(name, entry, path, role, problems);
-            }
-            path.pop();
+        let in_list = entry.node.value.as_list().unwrap_or_default().iter().filter_map(|item| item.value.as_table());
+        let tables: Vec<&Table> = entry.node.value.as_table().into_iter().chain(in_list).collect();
+        if word.below.is_empty() {
+            return;
         }
+        path.push(name);
+        for (name, entry) in tables.into_iter().flat_map(|table| &table.0) {
+            word.check_entry(name, entry, path, role, problems);
+        }
+        path.pop();
     }
 
     fn unknown(&self, name: &str, entry: &Entry, path: &[&str], role: Role, problems: &mut Problems) {
@@ -98,10 +99,14 @@ impl Vocabulary {
         if let Some(meant) = nearest(name, here()) {
             return format!("did you mean `{meant}`?");
         }
-        let homes: Vec<String> = keys()
+        let homes = keys()
             .iter()
             .filter(|key| key.status == Status::Accepted && key.path.rsplit('.').next() == Some(name))
-            .filter_map(|key| key.path.rsplit_once('.'))
+            .filter_map(|key| key.path.rsplit_once('.'));
+        // What is a key of a service was meant to be one.
+        let of_services = homes.clone().any(|(home, _)| home.starts_with("services"));
+        let homes: Vec<String> = homes
+            .filter(|(home, _)| !of_services || home.starts_with("services"))
             .map(|(home, _)| format!("`{}`", home.replace('*', "NAME")))
             .collect();
         if !homes.is_empty() {

@@ -53,6 +53,7 @@ impl Control {
             shown: self.shown.subscribe(),
             asks: self.asks.0.clone(),
             reloads: self.reload_asks.0.clone(),
+            alert_tests: self.alerts.tests.clone(),
             changes: self.change_rate.clone(),
             journal: self.history.journal.reader(),
             token: api::Token::new(&self.token),

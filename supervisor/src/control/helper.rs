@@ -113,13 +113,7 @@ impl Control {
 
     pub(crate) fn helper_exited(&mut self, exited: &Exited) {
         let Some(helper) = self.helpers.get(&exited.run) else { return };
-        let late = exited.at_ms.saturating_sub(helper.began.0) >= helper.timeout_ms;
-        let outcome = match (exited.code, exited.signal) {
-            (Some(0), _) => ProbeOutcome::Passed,
-            (Some(code), _) => ProbeOutcome::Failed(format!("exit code {code}")),
-            (None, Some(9)) if late => ProbeOutcome::Failed(format!("no exit within {} ms", helper.timeout_ms)),
-            (None, signal) => ProbeOutcome::Failed(format!("ended by signal {}", signal.unwrap_or(0))),
-        };
+        let outcome = outcome(exited, helper.began, helper.timeout_ms);
         if !exited.alone {
             self.kill_rest_of_helper(exited.run, exited.pid);
         }
@@ -137,6 +131,17 @@ impl Control {
                 self.happen(supervisor_core::Event::Probed { run, check, began, outcome });
             }
         }
+    }
+}
+
+/// What the end of a helper means.
+pub(crate) fn outcome(exited: &Exited, began: Time, timeout_ms: u64) -> ProbeOutcome {
+    let late = exited.at_ms.saturating_sub(began.0) >= timeout_ms;
+    match (exited.code, exited.signal) {
+        (Some(0), _) => ProbeOutcome::Passed,
+        (Some(code), _) => ProbeOutcome::Failed(format!("exit code {code}")),
+        (None, Some(9)) if late => ProbeOutcome::Failed(format!("no exit within {timeout_ms} ms")),
+        (None, signal) => ProbeOutcome::Failed(format!("ended by signal {}", signal.unwrap_or(0))),
     }
 }
 
@@ -167,7 +172,10 @@ fn message(
 }
 
 /// Reads until the helper has ended. What a grandchild still holds open, or still writes, is not waited for.
-async fn collect(mut reader: pipe::Receiver, mut ended: oneshot::Receiver<ProbeOutcome>) -> (ProbeOutcome, Vec<u8>) {
+pub(crate) async fn collect(
+    mut reader: pipe::Receiver,
+    mut ended: oneshot::Receiver<ProbeOutcome>,
+) -> (ProbeOutcome, Vec<u8>) {
     let mut kept = Vec::new();
     let mut buffer = [0; 1024];
     loop {
@@ -198,7 +206,7 @@ fn keep(kept: &mut Vec<u8>, read: &[u8]) {
 }
 
 /// How it ended, and its words if it had any.
-fn told(how: &str, output: &[u8]) -> String {
+pub(crate) fn told(how: &str, output: &[u8]) -> String {
     let words = printable(&String::from_utf8_lossy(output), MAX_TOLD);
     if words.is_empty() { how.to_owned() } else { printable(&format!("{how}: {words}"), MAX_TOLD) }
 }

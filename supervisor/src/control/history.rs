@@ -76,7 +76,14 @@ impl History {
 
     pub(crate) fn rollout(&self, service: &ServiceName, rollout: &RolloutSnapshot) {
         let note = Note::new(timestamp::now(), Kind::Rollout, &rollouts::in_words(rollout));
-        self.journal.note(note.of(service, rollout.to));
+        self.journal.note(Note { result: rollout.result, ..note.of(service, rollout.to) });
+    }
+
+    /// The log of a service cannot be written, because of this, or can be again.
+    pub(crate) fn log_trouble(&self, service: &ServiceName, trouble: Option<&str>) {
+        let cause = trouble.map_or_else(|| "its log is written again".to_owned(), |why| format!("its log: {why}"));
+        let note = Note::new(timestamp::now(), Kind::Disk, &cause).of(service, 0);
+        self.journal.note(note.passed(trouble.is_none()));
     }
 
     pub(crate) fn listener(&self, service: &ServiceName, cause: &str) {

@@ -54,6 +54,10 @@ impl Control {
             self.helper_exited(exited);
             return;
         }
+        if self.errands.contains_key(&exited.run) {
+            self.errand_exited(exited);
+            return;
+        }
         let exit = supervisor_core::ExitReport {
             pid: exited.pid,
             code: exited.code,
@@ -75,8 +79,8 @@ impl Control {
             (Purpose::Spawn(run), Reply::Spawned { pid }) => self.spawned(run, pid),
             (Purpose::Spawn(run), Reply::SpawnFailed { step, errno }) => self.not_spawned(run, &step, errno),
             (Purpose::Spawn(run), Reply::Failed { errno }) => self.not_spawned(run, "fork", errno),
-            (Purpose::Helper(id), Reply::SpawnFailed { step, errno }) => self.helper_failed(id, &step, errno),
-            (Purpose::Helper(id), Reply::Failed { errno }) => self.helper_failed(id, "fork", errno),
+            (Purpose::Helper(id), Reply::SpawnFailed { step, errno }) => self.either_failed(id, &step, errno),
+            (Purpose::Helper(id), Reply::Failed { errno }) => self.either_failed(id, "fork", errno),
             (Purpose::ListOrphans, Reply::Orphans { processes }) => self.sort_orphans(processes),
             (Purpose::Note(what), Reply::Failed { errno }) => {
                 tracing::debug!(what, errno, "the keeper could not");

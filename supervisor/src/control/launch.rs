@@ -72,7 +72,7 @@ fn inherited(launch: &Launch, key: &str) -> bool {
     }
 }
 
-fn secret(key: &str, source: &SecretSource, cwd: &Path) -> io::Result<String> {
+pub(crate) fn secret(key: &str, source: &SecretSource, cwd: &Path) -> io::Result<String> {
     let text = match source {
         SecretSource::Env(name) => {
             std::env::var(name).map_err(|_| io::Error::other(format!("secret {key}: variable {name} is not set")))?
@@ -198,10 +198,15 @@ pub(crate) fn path_of(launch: &Launch) -> BTreeMap<String, String> {
 
 /// The file to execute: with a `/` relative to the configuration, else searched in the service's `PATH`.
 pub(crate) fn program(launch: &Launch, argv0: &str, env: &BTreeMap<String, String>) -> io::Result<PathBuf> {
+    program_of(&launch.base, argv0, env.get("PATH").map(String::as_str))
+}
+
+/// The same, with a `/` relative to `base`.
+pub(crate) fn program_of(base: &Path, argv0: &str, path: Option<&str>) -> io::Result<PathBuf> {
     if argv0.contains('/') {
-        return Ok(launch.base.join(argv0));
+        return Ok(base.join(argv0));
     }
-    let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
+    let path = path.unwrap_or(DEFAULT_PATH);
     let found = path.split(':').filter(|dir| !dir.is_empty()).map(|dir| Path::new(dir).join(argv0)).find(|candidate| {
         candidate.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     });

@@ -6,6 +6,7 @@ mod asks;
 mod catalogue;
 mod door;
 mod effects;
+mod errands;
 mod foreground;
 mod gap;
 mod hangup;
@@ -51,12 +52,15 @@ use std::process::ExitCode;
 
 use supervisor_core::Time;
 
+pub(crate) use errands::Errand;
+pub(crate) use helper::{collect, told};
 pub(crate) use instruments::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUCKETS_MS, START_BUCKETS_MS, Tally};
 pub(crate) use operations::{Operation, OperationKind, Outcome, Part};
 pub(crate) use prepare::log_paths;
 #[cfg(test)]
 pub(crate) use reload::Planned;
 pub(crate) use reload::{Deed, Mode, Plan, ReloadAsk, Reloaded};
+pub(crate) use run_loop::News;
 pub(crate) use view::{Ask, ConfigView, Executable, Refusal, View, What};
 #[cfg(test)]
 pub(crate) use view::{Facts, LogTrouble, Rejected};

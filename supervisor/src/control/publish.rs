@@ -37,6 +37,7 @@ impl View {
             version: 0,
             stack: in_force.stack.clone(),
             config: Arc::default(),
+            alerts: Arc::default(),
             services: fleet.snapshot(),
             facts: facts.clone(),
             operations: operations.shown(),
@@ -71,6 +72,7 @@ impl Control {
             && Arc::ptr_eq(&last.operations, &self.operations.shown())
             && Arc::ptr_eq(&last.stack, &self.in_force.stack)
             && last.http == self.http
+            && Arc::ptr_eq(&last.alerts, &self.alerts.shown)
             && same_rejection(last.config.rejected.as_ref(), self.rejected.as_ref())
             && last.services.len() == services.len()
             && last.services.iter().zip(&services).all(|(a, b)| Arc::ptr_eq(a, b));
@@ -83,6 +85,7 @@ impl Control {
         let version = last.version + 1;
         next.version = version;
         next.config = Arc::new(self.config_view());
+        next.alerts = Arc::clone(&self.alerts.shown);
         self.view.store(Arc::new(next));
         self.shown.send_replace(version);
     }
@@ -129,12 +132,15 @@ impl Control {
 
     /// Looks at the logs again: some of them got into trouble, or out of it.
     pub(crate) fn see_log_trouble(&mut self) {
-        for facts in Arc::make_mut(&mut self.facts).values_mut() {
+        for (service, facts) in Arc::make_mut(&mut self.facts) {
             let mut trouble = LogTrouble::default();
             for stats in facts.logs.iter().filter_map(|path| self.pump.stats(path)) {
                 trouble.dropped_bytes += stats.dropped_bytes;
                 trouble.dropped_lines += stats.dropped_lines;
                 trouble.error = trouble.error.or(stats.error);
+            }
+            if facts.log_trouble.error != trouble.error {
+                self.history.log_trouble(service, trouble.error.as_deref());
             }
             if facts.log_trouble != trouble {
                 Arc::make_mut(facts).log_trouble = trouble;

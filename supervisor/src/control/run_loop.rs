@@ -16,6 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::ControlArgs;
 use super::catalogue::Catalogue;
+use super::errands::{Errand, Running};
 use super::foreground::Foreground;
 use super::gap::Gaps;
 use super::helper::Helper;
@@ -37,6 +38,7 @@ use super::sockets::Sockets;
 use super::survey::Surveys;
 use super::view::{Ask, Facts, Rejected, View};
 use super::workshop::Workshop;
+use crate::alerts::{AlertState, Alerts, From};
 
 /// Requests of the API that wait.
 const ASKS: usize = 64;
@@ -93,6 +95,10 @@ pub(crate) enum News {
     /// It is time for a reload that had to wait.
     ReloadDue,
     Loaded(Box<Loaded>),
+    /// An alert is told by a program.
+    Errand(Box<Errand>),
+    /// How alerts stand.
+    Alerts(Arc<Vec<AlertState>>),
 }
 
 /// Everything that the loop owns.
@@ -114,6 +120,8 @@ pub(crate) struct Control {
     pub(crate) programs: Programs,
     pub(crate) helpers: BTreeMap<u64, Helper>,
     pub(crate) next_helper: u64,
+    pub(crate) errands: BTreeMap<u64, Running>,
+    pub(crate) alerts: Alerts,
     pub(crate) surveys: Surveys,
     pub(crate) watch: Watch,
     pub(crate) history: History,
@@ -187,6 +195,8 @@ impl Control {
             programs: Programs::default(),
             helpers: BTreeMap::new(),
             next_helper: super::helper::FIRST,
+            errands: BTreeMap::new(),
+            alerts: Alerts::default(),
             surveys: Surveys::default(),
             watch: Watch::default(),
             history,
@@ -231,6 +241,7 @@ impl Control {
         self.watch_logs();
         self.watch_files();
         self.publish();
+        self.begin_alerts(From::Start);
         while !self.down {
             self.wait().await?;
             for _ in 0..BATCH {
@@ -331,6 +342,8 @@ impl Control {
             News::FilesTouched => self.files_touched(),
             News::ReloadDue => self.reload_due(),
             News::Loaded(loaded) => self.loaded(*loaded),
+            News::Errand(errand) => self.run_errand(*errand),
+            News::Alerts(states) => self.alerts.shown = states,
         }
     }
 }

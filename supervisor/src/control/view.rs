@@ -11,6 +11,7 @@ use supervisor_core::{ServiceName, ServiceSnapshot};
 use tokio::sync::oneshot;
 
 use super::operations::Operation;
+use crate::alerts::AlertState;
 use crate::config::{Diagnostics, Stack};
 
 /// One moment of the whole, published by the loop after each batch of events. Reading it takes no lock.
@@ -20,6 +21,8 @@ pub(crate) struct View {
     pub(crate) version: u64,
     pub(crate) stack: Arc<Stack>,
     pub(crate) config: Arc<ConfigView>,
+    /// In the order of the file; empty until they have been looked at.
+    pub(crate) alerts: Arc<Vec<AlertState>>,
     /// In the order of the file.
     pub(crate) services: Vec<Arc<ServiceSnapshot>>,
     pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,

@@ -3,10 +3,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use supervisor_core::{OutOfMemory, ServiceName, State};
+use supervisor_core::{OutOfMemory, RolloutResult, ServiceName, State};
 
 use super::CAUSE;
-use crate::api::{Name, OutOfMemoryWord, StateWord};
+use crate::api::{Name, OutOfMemoryWord, RolloutResultWord, StateWord};
 
 /// Of a list of processes, this many are told.
 const PIDS: usize = 10;
@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     Rollout,
     /// A held socket was shut, and is open again.
     Listener,
+    /// A log could not be written, or can be again.
+    Disk,
     /// The supervisor as a whole.
     Supervisor,
     /// The role that decides.
@@ -58,7 +60,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Those that can be asked for.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::State,
         Self::Exit,
         Self::Probe,
@@ -66,6 +68,7 @@ impl Kind {
         Self::Reload,
         Self::Rollout,
         Self::Listener,
+        Self::Disk,
         Self::Supervisor,
         Self::Control,
         Self::Gap,
@@ -80,6 +83,7 @@ impl Kind {
             Self::Reload => "reload",
             Self::Rollout => "rollout",
             Self::Listener => "listener",
+            Self::Disk => "disk",
             Self::Supervisor => "supervisor",
             Self::Control => "control",
             Self::Gap => "gap",
@@ -115,6 +119,10 @@ pub(crate) struct Note {
     pub(crate) passed: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) exit: Option<Ended>,
+    /// What became of a rollout, once it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<RolloutResultWord>")]
+    pub(crate) result: Option<RolloutResult>,
     /// How many events are missing, as far as that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lost: Option<u64>,
@@ -161,6 +169,7 @@ impl Note {
             check: None,
             passed: None,
             exit: None,
+            result: None,
             lost: None,
             cause: one_line(cause, CAUSE),
         }
@@ -180,6 +189,12 @@ impl Note {
     pub(crate) fn ended(mut self, mut exit: Ended) -> Self {
         exit.leftovers.truncate(PIDS);
         self.exit = Some(exit);
+        self
+    }
+
+    /// Something is well (again), or is not.
+    pub(crate) fn passed(mut self, passed: bool) -> Self {
+        self.passed = Some(passed);
         self
     }
 

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 pub(crate) use entry::{Ended, Entry, Kind, Note, STARTED};
 pub(crate) use files::Files;
 pub(crate) use query::{Filter, Page, Since};
-pub(crate) use shelf::Reader;
+pub(crate) use shelf::{Line, Reader};
 
 use shelf::Shelf;
 

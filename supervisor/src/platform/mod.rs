@@ -2,6 +2,7 @@
 //! Not here: decisions; callers say what to do when nothing is known.
 
 pub(crate) mod controllers;
+mod desktop;
 pub(crate) mod groups;
 mod hangup;
 mod memory;
@@ -13,6 +14,7 @@ mod raw;
 mod usage;
 mod watches;
 
+pub(crate) use desktop::notification;
 pub(crate) use hangup::{Hangups, listens};
 pub(crate) use memory::tree_memory;
 pub(crate) use oom::{machine_oom_kills, was_oom_killed};

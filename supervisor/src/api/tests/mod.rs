@@ -25,6 +25,7 @@ use supervisor_core::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Api, Listeners, Token, serve};
+use crate::alerts::{AlertState, TestAsk, Tested};
 use crate::config::{self, Diagnostic, Diagnostics, Disk, Place, Surroundings};
 use crate::control::{
     Ask, ConfigView, Executable, Facts, Instruments, LogTrouble, Operation, OperationKind, Outcome, Part, Refusal,
@@ -83,11 +84,13 @@ impl Stand {
                 told.send(tcp.local_addr().unwrap()).unwrap();
                 let (asks, receiver) = mpsc::channel(8);
                 let reloads = mpsc::channel(8);
+                let alert_tests = mpsc::channel(8);
                 let api = Api {
                     view: seen,
                     shown,
                     asks,
                     reloads: reloads.0,
+                    alert_tests: alert_tests.0,
                     changes: super::change_rate(),
                     token: Token::new(TOKEN),
                     instruments: instruments(),
@@ -99,6 +102,7 @@ impl Stand {
                     () = serve(listeners, api, async { let _ = stopped.await; }) => {}
                     () = take_notes(receiver, notes) => {}
                     () = reload::answer_in_turn(reloads.1) => {}
+                    () = take_tests(alert_tests.1) => {}
                 }
             });
         });
@@ -151,6 +155,7 @@ impl Stand {
         let mut next = View {
             version: last.version + 1,
             stack: last.stack.clone(),
+            alerts: last.alerts.clone(),
             services: last.services.clone(),
             facts: last.facts.clone(),
             operations: last.operations.clone(),
@@ -238,7 +243,7 @@ fn view(dir: &std::path::Path, http: &str) -> View {
         "[supervisor]\nname = 'demo'\nruntime_dir = 'run'\nstate_dir = 'state'\n[http]\n{http}\n\
          [services.alpha]\ncommand = ['/bin/alpha', '--password=c4n4ry']\nport = 8001\nports = {{ private = 8011 }}\n\
          env = {{ SECRET = 'c4n4ry' }}\n\
-         [services.beta]\ncommand = ['/bin/beta']\ncritical = false\n"
+         [[alerts]]\nname = 'ops'\nwebhook = 'https://h/c4n4ry'\n[services.beta]\ncommand = ['/bin/beta']\ncritical = false\n"
     );
     std::fs::write(&file, text).unwrap();
     let surroundings = Surroundings::new(BTreeMap::new(), 4711, 2);
@@ -248,6 +253,7 @@ fn view(dir: &std::path::Path, http: &str) -> View {
         version: 7,
         stack: Arc::new(stack),
         config: Arc::new(config_view()),
+        alerts: Arc::new(vec![alert()]),
         services,
         facts: Arc::new(facts(dir)),
         operations: Arc::new(vec![Arc::new(operation(1))]),
@@ -255,6 +261,26 @@ fn view(dir: &std::path::Path, http: &str) -> View {
         keeper_pid: 100,
         http: Some("127.0.0.1:9700".parse().unwrap()),
         shutting_down: false,
+    }
+}
+
+fn alert() -> AlertState {
+    AlertState {
+        name: "ops".to_owned(),
+        way: "webhook",
+        queued: 2,
+        sent: 5,
+        lost: 1,
+        sent_at: Some("2023-11-14T22:13:20.000Z".to_owned()),
+        error: Some("`h` answers 500".to_owned()),
+    }
+}
+
+/// A test of alerts ends as it should.
+async fn take_tests(mut tests: mpsc::Receiver<TestAsk>) {
+    while let Some(TestAsk { alerts, answer }) = tests.recv().await {
+        let tested = |alert: String| Tested { alert, error: None };
+        let _ = answer.send(alerts.into_iter().map(tested).collect());
     }
 }
 

@@ -1,6 +1,7 @@
 //! What `supervisor.toml` promises, key by key.
 //! Not here: the grammars, which are tested beside their parsers.
 
+mod alerts;
 mod changes;
 mod diagnostics;
 mod includes;

@@ -27,7 +27,7 @@ fn the_defaults_of_the_table_are_the_defaults() {
     let service = "[services.a]\ncommand = [\"x\"]\nport = 1\n";
     let expected = stack(service);
     for key in keys().iter().filter(|key| key.status == Status::Accepted && !key.default.is_empty()) {
-        if key.path.contains(".http.") {
+        if key.path.contains(".http.") || key.path.starts_with("alerts.") {
             continue;
         }
         let value = key.default;
@@ -59,7 +59,15 @@ fn every_accepted_key_says_what_it_expects() {
         if let Some((check, _)) = path.split_once(".http.").filter(|(_, key)| *key != "path") {
             others += &format!("{check}.http.path = \"/\"\n");
         }
-        let text = format!("{path} = 1979-05-27\n{others}");
+        let mut text = format!("{path} = 1979-05-27\n{others}");
+        if let Some(path) = path.strip_prefix("alerts.") {
+            let others: &[&str] = match path.split('.').next() {
+                Some("email") if path != "email" && path != "email.server" => &["email.server = 'h'"],
+                Some("headers") => &["webhook = 'https://h/'"],
+                Some(_) | None => &[],
+            };
+            text = format!("[[alerts]]\n{path} = 1979-05-27\n{}\n", others.join("\n"));
+        }
         let found = problems(&text);
         assert!(
             found.iter().any(|problem| problem.contains("expected") && problem.contains("datetime")),

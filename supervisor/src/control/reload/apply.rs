@@ -11,6 +11,7 @@ use supervisor_keeper::{MAX_RECORD, Request};
 
 use super::plan::{Changes, Plan};
 use super::{MAX_APPLIED, Mode, Reloaded, UnderWay, WITHIN, answer};
+use crate::alerts::From;
 use crate::config::{self, Diagnostic, Diagnostics, Recorded, Stack};
 use crate::control::in_force::InForce;
 use crate::control::listeners::{Listener, held_addresses, listener_name};
@@ -152,6 +153,7 @@ impl Control {
         self.happen(Event::Replanned(plan));
         self.seek_no_more_lines();
         self.prune_catalogue();
+        self.begin_alerts(From::Now);
         self.warn_of_exposed_files();
     }
 

@@ -1,0 +1,322 @@
+//! The desk: reads events, keeps the ledger, sends letters out and hears what became of them.
+//! Not here: which letters there are (`ledger`), one try (`send`).
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::failure::Failure;
+use super::ledger::{Effect, LONGEST_WAIT_MS, Ledger, Letter, OLDEST_MS, Scene};
+use super::message::{Message, Sender};
+use super::send::{Office, send};
+use super::store::Store;
+use super::{AlertState, TestAsk, Tested};
+use crate::config::Alert;
+use crate::control::{News, View};
+use crate::journal::{self, Filter, Kind, STARTED, Since};
+use crate::timestamp;
+
+/// The last output of a run that has just ended is in its log by then.
+const SETTLE: Duration = Duration::from_millis(300);
+/// Of the end of a log, so many bytes are looked at.
+const LOG_BYTES: usize = 64 * 1024;
+/// The first wait between two tries; each further one is twice as long …
+const FIRST_WAIT_MS: i64 = 1_000;
+/// … up to this.
+const LAST_WAIT_MS: i64 = 5 * 60_000;
+/// When the journal cannot be read, it is tried again after this.
+const BREATH: Duration = Duration::from_secs(5);
+/// A deadline is looked at again at least so often: the wall clock may have been moved.
+const LOOK: Duration = Duration::from_secs(60);
+/// Events of the supervisor itself that are looked through for its start.
+const STARTS: usize = 100;
+
+/// Where the desk stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) state_dir: PathBuf,
+    pub(crate) view: Arc<ArcSwap<View>>,
+    /// Changes with the view.
+    pub(crate) shown: watch::Receiver<u64>,
+    pub(crate) journal: journal::Reader,
+    pub(crate) news: mpsc::Sender<News>,
+    pub(crate) from: From,
+}
+
+/// Where to begin, when no earlier desk has left its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// With the start of this supervisor.
+    Start,
+    /// With what happens from now on.
+    Now,
+}
+
+/// What became of a try: of which alert, of which message.
+type Tried = (String, String, Result<(), Failure>);
+
+struct Desk<'a> {
+    surroundings: &'a Surroundings,
+    store: Store,
+    ledger: Ledger,
+    shown: Arc<Vec<AlertState>>,
+    /// Alerts to which a letter is on its way.
+    busy: BTreeSet<String>,
+    under_way: JoinSet<Tried>,
+    testing: JoinSet<()>,
+    /// It was said that the ledger cannot be written.
+    troubled: bool,
+}
+
+/// Until control is gone.
+pub(super) async fn run(surroundings: &Surroundings, tests: &mut mpsc::Receiver<TestAsk>) {
+    let store = Store::new(&surroundings.state_dir);
+    let mut desk = Desk {
+        surroundings,
+        ledger: store.load(),
+        store,
+        shown: Arc::default(),
+        busy: BTreeSet::new(),
+        under_way: JoinSet::new(),
+        testing: JoinSet::new(),
+        troubled: false,
+    };
+    let mut journal = surroundings.journal.clone();
+    let mut shown = surroundings.shown.clone();
+    desk.find_place(&mut journal).await;
+    loop {
+        let view = surroundings.view.load_full();
+        desk.look(&view).await;
+        desk.tell().await;
+        let cursor = desk.ledger.cursor.unwrap_or(0);
+        let following = !view.stack.alerts.is_empty();
+        let pause = desk.pause(&view);
+        tokio::select! {
+            read = journal.next(cursor), if following => match read {
+                Ok(lines) => desk.take(&lines, &view).await,
+                Err(error) => {
+                    tracing::warn!(%error, "alerts cannot read the journal");
+                    tokio::time::sleep(BREATH).await;
+                }
+            },
+            Some(tried) = desk.under_way.join_next() => desk.hear(tried),
+            Some(_) = desk.testing.join_next() => {}
+            ask = tests.recv() => match ask {
+                Some(ask) => desk.test(ask, &view),
+                None => return,
+            },
+            // Whom to tell may be others now.
+            changed = shown.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(pause) => {}
+        }
+        let follows = !surroundings.view.load().stack.alerts.is_empty();
+        if follows != following {
+            // What happens while nobody is to be told is told to nobody.
+            desk.ledger.cursor = Some(journal.last().await);
+            desk.save();
+        }
+    }
+}
+
+impl Desk<'_> {
+    /// Where to go on in the journal: where an earlier one stopped, else with the start of this supervisor.
+    async fn find_place(&mut self, journal: &mut journal::Reader) {
+        let last = journal.last().await;
+        // Beyond the end: the journal is not the one that was read.
+        if self.ledger.cursor.is_some_and(|cursor| cursor <= last) {
+            return;
+        }
+        if self.surroundings.from == From::Now {
+            self.ledger.cursor = Some(last);
+            return self.save();
+        }
+        let filter = Filter { services: Vec::new(), kinds: vec![Kind::Supervisor] };
+        let starts = journal.page(Since::Newest, filter, STARTS).await.map(|page| page.events).unwrap_or_default();
+        let start = starts.iter().rev().find(|entry| entry.note.cause.starts_with(STARTED));
+        self.ledger.cursor = Some(start.map_or(last, |entry| entry.seq));
+        self.save();
+    }
+
+    async fn take(&mut self, lines: &[Arc<journal::Line>], view: &View) {
+        let (scene, now) = (scene(view), timestamp::now_ms());
+        let mut effect = Effect::Nothing;
+        for line in lines {
+            if self.ledger.take(&line.entry, &scene, now) == Effect::Something {
+                effect = Effect::Something;
+            }
+        }
+        if effect == Effect::Something {
+            self.add_logs(view).await;
+            self.save();
+        }
+    }
+
+    /// Whatever its time has come for.
+    async fn look(&mut self, view: &View) {
+        let now = timestamp::now_ms();
+        if self.ledger.look(&scene(view), now) == Effect::Something {
+            self.add_logs(view).await;
+            self.save();
+        }
+        let office = office(view, self.surroundings);
+        for alert in &view.stack.alerts {
+            let Some(letter) = self.ledger.next(&alert.name) else { continue };
+            if self.busy.contains(&alert.name) || letter.due_ms > now {
+                continue;
+            }
+            self.busy.insert(alert.name.clone());
+            let (alert, message, office) = (alert.clone(), letter.message.clone(), office.clone());
+            self.under_way.spawn(async move {
+                let result = send(&alert, &message, &office).await;
+                (alert.name, message.id, result)
+            });
+        }
+    }
+
+    /// The ends of logs, as they are once what a run said last has arrived there.
+    async fn add_logs(&mut self, view: &View) {
+        if self.ledger.fresh().next().is_none() {
+            return;
+        }
+        tokio::time::sleep(SETTLE).await;
+        for letter in self.ledger.fresh() {
+            letter.wants_log = false;
+            let lines = view.stack.alerts.iter().find(|alert| alert.name == letter.alert).map(|alert| alert.log_lines);
+            let facts = letter.message.service.as_ref().and_then(|name| view.facts.get(name));
+            let (Some(lines), Some(facts)) = (lines, facts) else { continue };
+            // Where there are two, what went to stderr says more.
+            let Some(path) = facts.logs.last().cloned() else { continue };
+            let read = tokio::task::spawn_blocking(move || supervisor_logs::tail(&path, lines, LOG_BYTES)).await;
+            if let Ok(Ok(text)) = read {
+                letter.message.set_log(&text);
+            }
+        }
+    }
+
+    fn hear(&mut self, tried: Result<Tried, tokio::task::JoinError>) {
+        let Ok((alert, id, result)) = tried else {
+            // A defect of ours; which one it was is not known, so all are tried again.
+            self.busy.clear();
+            return;
+        };
+        self.busy.remove(&alert);
+        // It may have been pushed out, or its alert taken away.
+        let Some(letter) = self.ledger.next_mut(&alert).filter(|letter| letter.message.id == id) else { return };
+        match result {
+            Ok(()) => {
+                if letter.tries > 0 {
+                    tracing::info!(alert, tries = letter.tries + 1, "an alert has arrived");
+                }
+                self.ledger.done(&alert, &id, None);
+            }
+            Err(failure) => {
+                let now = timestamp::now_ms();
+                let old = now.saturating_sub(letter.written_ms) >= OLDEST_MS;
+                if !failure.again || old {
+                    tracing::warn!(alert, why = failure.why, "an alert is given up");
+                    self.ledger.done(&alert, &id, Some(failure.why));
+                } else {
+                    if letter.tries == 0 {
+                        tracing::warn!(alert, why = failure.why, "an alert does not arrive; it is tried again");
+                    }
+                    put_off(letter, &failure, now);
+                    self.ledger.note_error(&alert, failure.why);
+                }
+            }
+        }
+        self.save();
+    }
+
+    /// Told at once, once, past the queue.
+    fn test(&mut self, ask: TestAsk, view: &View) {
+        let office = office(view, self.surroundings);
+        let named = |alert: &&Alert| ask.alerts.is_empty() || ask.alerts.contains(&alert.name);
+        let alerts: Vec<Alert> = view.stack.alerts.iter().filter(named).cloned().collect();
+        self.testing.spawn(async move {
+            let message = Message::test(timestamp::now());
+            let mut tests = JoinSet::new();
+            for (place, alert) in alerts.into_iter().enumerate() {
+                let (message, office) = (message.clone(), office.clone());
+                tests.spawn(async move {
+                    let error = send(&alert, &message, &office).await.err().map(|failure| failure.why);
+                    (place, Tested { alert: alert.name, error })
+                });
+            }
+            let mut tested = tests.join_all().await;
+            tested.sort_by_key(|(place, _)| *place);
+            let _ = ask.answer.send(tested.into_iter().map(|(_, tested)| tested).collect());
+        });
+    }
+
+    /// Until something is due.
+    fn pause(&self, view: &View) -> Duration {
+        let idle = |alert: &&Alert| !self.busy.contains(&alert.name);
+        let letters = view.stack.alerts.iter().filter(idle).filter_map(|alert| self.ledger.next(&alert.name));
+        let due = letters.map(|letter| letter.due_ms).chain(self.ledger.deadline(&scene(view))).min();
+        let Some(due) = due else { return Duration::from_secs(3600) };
+        let left = u64::try_from(due.saturating_sub(timestamp::now_ms())).unwrap_or(0);
+        Duration::from_millis(left.max(1)).min(LOOK)
+    }
+
+    /// A disk that cannot be written costs memory of what was told, and nothing else.
+    fn save(&mut self) {
+        match self.store.save(&self.ledger) {
+            Ok(()) => self.troubled = false,
+            Err(error) => {
+                if !self.troubled {
+                    tracing::warn!(%error, "alerts that wait cannot be kept; a new control will not know of them");
+                }
+                self.troubled = true;
+            }
+        }
+    }
+
+    /// Shows how alerts stand, when that has changed.
+    async fn tell(&mut self) {
+        let view = self.surroundings.view.load_full();
+        let state = |alert: &Alert| {
+            let account = self.ledger.account(&alert.name);
+            AlertState {
+                name: alert.name.clone(),
+                way: alert.way.as_str(),
+                queued: self.ledger.waiting(&alert.name) as u64,
+                sent: account.sent,
+                lost: account.lost,
+                sent_at: account.sent_at,
+                error: account.error,
+            }
+        };
+        let states: Vec<AlertState> = view.stack.alerts.iter().map(state).collect();
+        if states != *self.shown {
+            self.shown = Arc::new(states);
+            let _ = self.surroundings.news.send(News::Alerts(Arc::clone(&self.shown))).await;
+        }
+    }
+}
+
+fn scene(view: &View) -> Scene<'_> {
+    Scene { alerts: &view.stack.alerts, services: &view.stack.services }
+}
+
+fn office(view: &View, surroundings: &Surroundings) -> Office {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let sender = Sender { stack: view.stack.name.clone(), host: host.unwrap_or_else(|| "localhost".to_owned()) };
+    let dir = view.stack.file.parent().map_or_else(|| PathBuf::from("/"), PathBuf::from);
+    Office { dir, sender, news: surroundings.news.clone() }
+}
+
+/// The next try waits for half to all of a time that doubles.
+fn put_off(letter: &mut Letter, failure: &Failure, now_ms: i64) {
+    let longest = FIRST_WAIT_MS.saturating_mul(1 << letter.tries.min(20)).min(LAST_WAIT_MS);
+    let nanoseconds =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+    let wait = longest / 2 + i64::from(nanoseconds / 1000) % (longest / 2).max(1);
+    let asked = failure.after.map_or(0, |after| i64::try_from(after.as_millis()).unwrap_or(LONGEST_WAIT_MS));
+    letter.tries = letter.tries.saturating_add(1);
+    letter.due_ms = now_ms.saturating_add(wait.max(asked).min(LONGEST_WAIT_MS));
+}

@@ -1,0 +1,487 @@
+//! What is told to whom and when: out of events, letters; nothing twice, nothing too often, and what ends, too.
+//! Not here: clocks, files, sending. All times are milliseconds since 1970.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use supervisor_core::{RolloutResult, ServiceName, State};
+
+use super::message::Message;
+use crate::config::{Alert, Occasion, Service};
+use crate::journal::{Entry, Kind, Note};
+use crate::timestamp;
+
+/// Of one alert, so many letters may wait; a further one takes the place of the oldest.
+const WAITING: usize = 32;
+/// To one alert, so many letters are written …
+const LETTERS: u32 = 20;
+/// … within so long.
+const WITHIN_MS: i64 = 5 * 60_000;
+/// So much is held back for one alert; what is beyond is only counted.
+const HELD: usize = 256;
+/// What goes on and on is told again after twice as long each time, but at least so often.
+const LONGEST_MS: i64 = 24 * 3_600_000;
+/// What is older is told to nobody, and a letter that cannot be delivered for so long is thrown away.
+pub(super) const OLDEST_MS: i64 = 24 * 3_600_000;
+/// Between two tries of a letter, at most so long.
+pub(super) const LONGEST_WAIT_MS: i64 = 3_600_000;
+
+/// Everything that must survive this control.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    /// The last event that was taken in; `None`: none ever was.
+    pub(super) cursor: Option<u64>,
+    troubles: Vec<Trouble>,
+    accounts: BTreeMap<String, Account>,
+    /// The oldest first.
+    letters: Vec<Letter>,
+}
+
+/// A message on its way to one alert.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Letter {
+    pub(super) alert: String,
+    pub(super) message: Message,
+    pub(super) written_ms: i64,
+    pub(super) tries: u32,
+    /// When it is tried next.
+    pub(super) due_ms: i64,
+    /// The end of the service's log has not been added yet.
+    pub(super) wants_log: bool,
+}
+
+/// What is not well, until it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Trouble {
+    service: ServiceName,
+    area: Area,
+    /// The event it began with.
+    seq: u64,
+    at: String,
+    occasion: Occasion,
+    /// It has been well since then; it is over when that lasts.
+    well_since_ms: Option<i64>,
+    /// Alerts that were told.
+    told: BTreeSet<String>,
+}
+
+/// Troubles of different areas begin and end on their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Area {
+    Runs,
+    Log,
+    /// Nothing that could be over.
+    Nothing,
+}
+
+/// What was told to one alert.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Account {
+    /// By service and occasion.
+    told: BTreeMap<String, Told>,
+    window_ms: i64,
+    in_window: u32,
+    left_out: u64,
+    pub(super) sent: u64,
+    /// Given up, or pushed out.
+    pub(super) lost: u64,
+    pub(super) sent_at: Option<String>,
+    /// Of the letter that is being tried, or the last one that was given up; without secrets.
+    pub(super) error: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Told {
+    at_ms: i64,
+    /// Not again sooner than after this.
+    wait_ms: i64,
+    repeated: u64,
+    /// The latest that was not told; told when the wait is over and it still holds.
+    held: Option<Box<Message>>,
+}
+
+/// What the configuration in force says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub(super) alerts: &'a [Alert],
+    pub(super) services: &'a [Service],
+}
+
+impl Scene<'_> {
+    fn service(&self, name: &ServiceName) -> Option<&Service> {
+        self.services.iter().find(|service| service.spec.name == *name)
+    }
+
+    /// A run this long is good.
+    fn good_ms(&self, name: &ServiceName) -> i64 {
+        let good = self.service(name).map_or(0, |service| service.spec.restart.reset_after);
+        i64::try_from(good).unwrap_or(i64::MAX)
+    }
+
+    fn occasion(&self, note: &Note) -> Option<Occasion> {
+        match note.kind {
+            Kind::State => match note.to? {
+                State::CrashLoop => Some(Occasion::CrashLoop),
+                State::Failed => Some(Occasion::Failed),
+                State::Unhealthy => Some(Occasion::Unhealthy),
+                State::Stopped
+                | State::Waiting
+                | State::Starting
+                | State::Running
+                | State::Rolling
+                | State::Backoff
+                | State::Stopping
+                | State::Completed => None,
+            },
+            Kind::Exit => {
+                let (exit, service) = (note.exit.as_ref()?, self.service(note.service.as_ref()?)?);
+                let success = exit.code.is_some_and(|code| service.spec.restart.success_exit_codes.contains(&code));
+                (!exit.asked && !success).then_some(Occasion::Crash)
+            }
+            Kind::Rollout => (note.result == Some(RolloutResult::RolledBack)).then_some(Occasion::RolledBack),
+            Kind::Disk => (note.passed == Some(false)).then_some(Occasion::Disk),
+            Kind::Probe
+            | Kind::Request
+            | Kind::Reload
+            | Kind::Listener
+            | Kind::Supervisor
+            | Kind::Control
+            | Kind::Gap
+            | Kind::Other => None,
+        }
+    }
+}
+
+impl Area {
+    fn of(occasion: Occasion) -> Self {
+        match occasion {
+            Occasion::Crash | Occasion::CrashLoop | Occasion::Failed | Occasion::Unhealthy => Self::Runs,
+            Occasion::Disk => Self::Log,
+            Occasion::RolledBack | Occasion::Recovered | Occasion::Test => Self::Nothing,
+        }
+    }
+}
+
+/// Is there anything that must not be forgotten?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    Nothing,
+    Something,
+}
+
+impl Ledger {
+    /// An event. Taken in again after an unexpected end, it has the same effect.
+    pub(super) fn take(&mut self, entry: &Entry, scene: &Scene<'_>, now_ms: i64) -> Effect {
+        self.cursor = Some(entry.seq);
+        let note = &entry.note;
+        let at_ms = timestamp::parse(&note.at).map_or(now_ms, |at| at.min(now_ms));
+        let Some(service) = &note.service else { return Effect::Nothing };
+        if now_ms.saturating_sub(at_ms) > OLDEST_MS {
+            return Effect::Nothing;
+        }
+        if let Some(occasion) = scene.occasion(note) {
+            self.trouble(&Message::of(entry.seq, occasion, note), service, entry.seq, at_ms, scene);
+            return Effect::Something;
+        }
+        let area = if note.kind == Kind::Disk { Area::Log } else { Area::Runs };
+        let well = match note.kind {
+            Kind::State => note.to.is_some_and(State::is_well),
+            Kind::Disk => true,
+            Kind::Exit
+            | Kind::Probe
+            | Kind::Request
+            | Kind::Reload
+            | Kind::Rollout
+            | Kind::Listener
+            | Kind::Supervisor
+            | Kind::Control
+            | Kind::Gap
+            | Kind::Other => return Effect::Nothing,
+        };
+        let Some(trouble) = self.troubles.iter_mut().find(|one| one.is(service, area)) else { return Effect::Nothing };
+        trouble.well_since_ms = if well { trouble.well_since_ms.or(Some(at_ms)) } else { None };
+        Effect::Something
+    }
+
+    fn trouble(&mut self, message: &Message, service: &ServiceName, seq: u64, at_ms: i64, scene: &Scene<'_>) {
+        let (occasion, area) = (message.occasion, Area::of(message.occasion));
+        if area != Area::Nothing {
+            match self.troubles.iter_mut().find(|one| one.is(service, area)) {
+                Some(trouble) => (trouble.well_since_ms, trouble.occasion) = (None, occasion),
+                None => self.troubles.push(Trouble {
+                    service: service.clone(),
+                    area,
+                    seq,
+                    at: message.at.clone(),
+                    occasion,
+                    well_since_ms: None,
+                    told: BTreeSet::new(),
+                }),
+            }
+        }
+        for alert in
+            scene.alerts.iter().filter(|alert| alert.on.contains(&occasion) && alert.is_about(service.as_str()))
+        {
+            self.tell(alert, message, at_ms);
+        }
+    }
+
+    /// Now, or once it may be told again.
+    fn tell(&mut self, alert: &Alert, message: &Message, at_ms: i64) {
+        let account = self.accounts.entry(alert.name.clone()).or_default();
+        let key = key(message);
+        let due = account.due(&key, at_ms);
+        if due <= at_ms {
+            return self.write(alert, message.clone(), at_ms);
+        }
+        if let Some(told) = account.told.get_mut(&key) {
+            told.repeated += 1;
+            told.held = Some(Box::new(message.clone()));
+        } else if account.told.len() < HELD {
+            let held = Some(Box::new(message.clone()));
+            account.told.insert(key, Told { at_ms, wait_ms: due - at_ms, repeated: 0, held });
+        } else {
+            account.left_out += 1;
+        }
+    }
+
+    fn write(&mut self, alert: &Alert, mut message: Message, at_ms: i64) {
+        let min_ms = millis(alert.min_interval);
+        let account = self.accounts.entry(alert.name.clone()).or_default();
+        if message.occasion != Occasion::Recovered {
+            let told = account.told.entry(key(&message)).or_insert(Told { at_ms, wait_ms: 0, repeated: 0, held: None });
+            message.repeated = std::mem::take(&mut told.repeated);
+            told.held = None;
+            told.wait_ms = (told.wait_ms * 2).clamp(min_ms, LONGEST_MS.max(min_ms));
+            told.at_ms = at_ms;
+        }
+        if at_ms >= account.window_ms + WITHIN_MS || at_ms < account.window_ms {
+            (account.window_ms, account.in_window) = (at_ms, 0);
+        }
+        account.in_window += 1;
+        message.left_out = std::mem::take(&mut account.left_out);
+        for trouble in self.troubles.iter_mut().filter(|one| message.service.as_ref() == Some(&one.service)) {
+            if trouble.area == Area::of(message.occasion) {
+                trouble.told.insert(alert.name.clone());
+            }
+        }
+        let waiting = |letter: &&Letter| letter.alert == alert.name;
+        if self.letters.iter().filter(waiting).count() >= WAITING
+            && let Some(oldest) = self.letters.iter().position(|letter| letter.alert == alert.name)
+        {
+            self.letters.remove(oldest);
+            account.lost += 1;
+        }
+        let wants_log = alert.log_lines > 0 && message.occasion != Occasion::Recovered;
+        let letter =
+            Letter { alert: alert.name.clone(), message, written_ms: at_ms, tries: 0, due_ms: at_ms, wants_log };
+        self.letters.push(letter);
+    }
+
+    /// Writes what its time has come for.
+    pub(super) fn look(&mut self, scene: &Scene<'_>, now_ms: i64) -> Effect {
+        self.follow_clock(now_ms);
+        let before = self.letters.len() + self.troubles.len();
+        let mut effect = self.forget(scene);
+        self.write_recoveries(scene, now_ms);
+        for alert in scene.alerts {
+            for message in self.ripe(alert, now_ms) {
+                effect = Effect::Something;
+                let account = self.accounts.entry(alert.name.clone()).or_default();
+                if account.is_full(now_ms) {
+                    // It waits on: for the end of the window.
+                    account.hold(message, now_ms);
+                } else {
+                    self.write(alert, message, now_ms);
+                }
+            }
+        }
+        if before == self.letters.len() + self.troubles.len() { effect } else { Effect::Something }
+    }
+
+    /// Nothing has happened later than now: a clock that was set back must not silence anything.
+    fn follow_clock(&mut self, now_ms: i64) {
+        for trouble in &mut self.troubles {
+            trouble.well_since_ms = trouble.well_since_ms.map(|since| since.min(now_ms));
+        }
+        for told in self.accounts.values_mut().flat_map(|account| account.told.values_mut()) {
+            told.at_ms = told.at_ms.min(now_ms);
+        }
+        for letter in &mut self.letters {
+            letter.written_ms = letter.written_ms.min(now_ms);
+            letter.due_ms = letter.due_ms.min(now_ms.saturating_add(LONGEST_WAIT_MS));
+        }
+    }
+
+    /// Services and alerts that are gone.
+    fn forget(&mut self, scene: &Scene<'_>) -> Effect {
+        let before = (self.troubles.len(), self.letters.len(), self.accounts.len());
+        let is_known = |name: &str| scene.alerts.iter().any(|alert| alert.name == name);
+        self.troubles.retain(|trouble| scene.service(&trouble.service).is_some());
+        self.letters.retain(|letter| is_known(&letter.alert));
+        self.accounts.retain(|name, _| is_known(name));
+        let after = (self.troubles.len(), self.letters.len(), self.accounts.len());
+        if before == after { Effect::Nothing } else { Effect::Something }
+    }
+
+    fn write_recoveries(&mut self, scene: &Scene<'_>, now_ms: i64) {
+        let is_over = |one: &mut Trouble| one.over_ms(scene).is_some_and(|over| over <= now_ms);
+        let over: Vec<Trouble> = self.troubles.extract_if(.., is_over).collect();
+        for trouble in over {
+            let message = trouble.recovered(now_ms);
+            for alert in scene.alerts {
+                let account = self.accounts.entry(alert.name.clone()).or_default();
+                account.calm_down(&trouble, millis(alert.min_interval));
+                if alert.on.contains(&Occasion::Recovered) && trouble.told.contains(&alert.name) {
+                    self.write(alert, message.clone(), now_ms);
+                }
+            }
+        }
+    }
+
+    /// What was held back, and may be told now, if it still holds.
+    fn ripe(&mut self, alert: &Alert, now_ms: i64) -> Vec<Message> {
+        let account = self.accounts.entry(alert.name.clone()).or_default();
+        let mut ripe = Vec::new();
+        for told in account.told.values_mut().filter(|told| told.held.is_some() && told.due_ms() <= now_ms) {
+            ripe.extend(told.held.take().map(|message| *message));
+        }
+        let holds = |message: &Message| {
+            let area = Area::of(message.occasion);
+            let unwell = |one: &Trouble| {
+                message.service.as_ref() == Some(&one.service) && one.area == area && one.well_since_ms.is_none()
+            };
+            area == Area::Nothing || self.troubles.iter().any(unwell)
+        };
+        ripe.retain(holds);
+        account.told.retain(|_, told| told.held.is_some() || told.due_ms() > now_ms - LONGEST_MS);
+        ripe
+    }
+
+    /// When to look again.
+    pub(super) fn deadline(&self, scene: &Scene<'_>) -> Option<i64> {
+        let over = self.troubles.iter().filter_map(|trouble| trouble.over_ms(scene));
+        let held = self.accounts.values().flat_map(|account| account.told.values());
+        over.chain(held.filter(|told| told.held.is_some()).map(Told::due_ms)).min()
+    }
+
+    /// Letters that want the end of a log.
+    pub(super) fn fresh(&mut self) -> impl Iterator<Item = &mut Letter> {
+        self.letters.iter_mut().filter(|letter| letter.wants_log)
+    }
+
+    /// The letter that is next for an alert: in the order in which they were written.
+    pub(super) fn next(&self, alert: &str) -> Option<&Letter> {
+        self.letters.iter().find(|letter| letter.alert == alert)
+    }
+
+    pub(super) fn next_mut(&mut self, alert: &str) -> Option<&mut Letter> {
+        self.letters.iter_mut().find(|letter| letter.alert == alert)
+    }
+
+    pub(super) fn waiting(&self, alert: &str) -> usize {
+        self.letters.iter().filter(|letter| letter.alert == alert).count()
+    }
+
+    pub(super) fn account(&self, alert: &str) -> Account {
+        self.accounts.get(alert).cloned().unwrap_or_default()
+    }
+
+    /// A letter has arrived, or is given up for this reason.
+    pub(super) fn done(&mut self, alert: &str, id: &str, given_up: Option<String>) {
+        self.letters.retain(|letter| !(letter.alert == alert && letter.message.id == id));
+        let account = self.accounts.entry(alert.to_owned()).or_default();
+        match given_up {
+            None => {
+                account.sent += 1;
+                (account.sent_at, account.error) = (Some(timestamp::now()), None);
+            }
+            Some(error) => {
+                account.lost += 1;
+                account.error = Some(error);
+            }
+        }
+    }
+
+    pub(super) fn note_error(&mut self, alert: &str, error: String) {
+        self.accounts.entry(alert.to_owned()).or_default().error = Some(error);
+    }
+}
+
+#[cfg(test)]
+impl Ledger {
+    /// Nothing but a place in the journal.
+    pub(super) fn at(cursor: u64) -> Self {
+        Self { cursor: Some(cursor), ..Self::default() }
+    }
+}
+
+impl Trouble {
+    fn is(&self, service: &ServiceName, area: Area) -> bool {
+        self.service == *service && self.area == area
+    }
+
+    /// When it will have been well for long enough.
+    fn over_ms(&self, scene: &Scene<'_>) -> Option<i64> {
+        let good = match self.area {
+            Area::Runs => scene.good_ms(&self.service),
+            Area::Log | Area::Nothing => 0,
+        };
+        self.well_since_ms.map(|since| since.saturating_add(good))
+    }
+
+    fn recovered(&self, now_ms: i64) -> Message {
+        let cause = format!("well again; {} since {}", self.occasion.as_str(), self.at);
+        let note = Note { at: timestamp::format(now_ms), ..Note::new(String::new(), Kind::State, &cause) };
+        Message::of(self.seq, Occasion::Recovered, &note.of(&self.service, 0))
+    }
+}
+
+impl Account {
+    /// When this may be told: at once, or after its own wait, or when the window has room again.
+    fn due(&self, key: &str, at_ms: i64) -> i64 {
+        let own = self.told.get(key).map_or(at_ms, Told::due_ms);
+        if self.is_full(at_ms) { own.max(self.window_ms + WITHIN_MS) } else { own }
+    }
+
+    fn is_full(&self, at_ms: i64) -> bool {
+        self.in_window >= LETTERS && (self.window_ms..self.window_ms + WITHIN_MS).contains(&at_ms)
+    }
+
+    fn hold(&mut self, message: Message, now_ms: i64) {
+        let until = self.window_ms + WITHIN_MS;
+        if let Some(told) = self.told.get_mut(&key(&message)) {
+            (told.at_ms, told.wait_ms) = (now_ms, until - now_ms);
+            told.held = Some(Box::new(message));
+        }
+    }
+
+    /// It is over: should it come again, it is news again, though no sooner than `min_ms` after it was told.
+    fn calm_down(&mut self, trouble: &Trouble, min_ms: i64) {
+        for (key, told) in &mut self.told {
+            let of_it = key.strip_prefix(trouble.service.as_str()).and_then(|rest| rest.strip_prefix(' '));
+            let of_area =
+                |word: &str| Occasion::TOLD.iter().any(|one| one.as_str() == word && Area::of(*one) == trouble.area);
+            if of_it.is_some_and(of_area) {
+                told.wait_ms = told.wait_ms.min(min_ms);
+                told.held = None;
+            }
+        }
+    }
+}
+
+impl Told {
+    fn due_ms(&self) -> i64 {
+        self.at_ms.saturating_add(self.wait_ms)
+    }
+}
+
+fn key(message: &Message) -> String {
+    let service = message.service.as_ref().map_or("", |name| name.as_str());
+    format!("{service} {}", message.occasion.as_str())
+}
+
+fn millis(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

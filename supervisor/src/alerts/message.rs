@@ -1,0 +1,211 @@
+//! What is told: one thing that happened, with all that helps whoever is woken by it.
+//! Not here: how each way words it (`words`).
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use supervisor_core::{ServiceName, State};
+
+use crate::config::Occasion;
+use crate::journal::{Ended, Note};
+
+/// Grows when a field of the document changes its meaning or goes away; new fields do not count.
+const SCHEMA_VERSION: u32 = 1;
+/// Of a line of a log, so many characters are told.
+const LINE: usize = 400;
+/// Of all lines together, so many bytes; the oldest are left out.
+const LINES: usize = 6 * 1024;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Message {
+    /// Of what is told to one alert, unique; the same when it is told again because nobody knows whether it arrived.
+    pub(super) id: String,
+    pub(super) occasion: Occasion,
+    /// RFC 3339, UTC.
+    pub(super) at: String,
+    pub(super) service: Option<ServiceName>,
+    pub(super) generation: Option<u64>,
+    pub(super) state: Option<State>,
+    /// One line.
+    pub(super) cause: String,
+    pub(super) exit: Option<Ended>,
+    /// The last lines of its log, without control characters.
+    pub(super) log: Vec<String>,
+    /// So often the same happened again since it was told last.
+    pub(super) repeated: u64,
+    /// So many others were not told, as there were too many.
+    pub(super) left_out: u64,
+}
+
+/// Who tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sender {
+    pub(super) stack: String,
+    pub(super) host: String,
+}
+
+impl Message {
+    pub(super) fn of(seq: u64, occasion: Occasion, note: &Note) -> Self {
+        Self {
+            id: format!("{seq}-{}", occasion.as_str()),
+            occasion,
+            at: note.at.clone(),
+            service: note.service.clone(),
+            generation: note.generation,
+            state: note.to,
+            cause: note.cause.clone(),
+            exit: note.exit.clone(),
+            log: Vec::new(),
+            repeated: 0,
+            left_out: 0,
+        }
+    }
+
+    /// To see whether anything arrives.
+    pub(super) fn test(at: String) -> Self {
+        let cause = "somebody asked for a test; nothing has happened".to_owned();
+        let id = format!("{at}-test");
+        let note = Note { at, ..Note::new(String::new(), crate::journal::Kind::Request, &cause) };
+        Self { id, ..Self::of(0, Occasion::Test, &note) }
+    }
+
+    /// The end of a log, as it may be shown to anyone.
+    pub(super) fn set_log(&mut self, text: &[u8]) {
+        let text = String::from_utf8_lossy(text);
+        let mut room = LINES;
+        let lines = text.lines().rev().map(harmless).take_while(|line| {
+            let fits = line.len() < room;
+            room = room.saturating_sub(line.len() + 1);
+            fits
+        });
+        self.log = lines.collect();
+        self.log.reverse();
+    }
+
+    /// In a few words, of ours only.
+    pub(super) fn title(&self) -> String {
+        let service = self.service.as_ref().map_or("supervisor", |name| name.as_str());
+        match self.occasion {
+            Occasion::Crash => format!("{service} crashed"),
+            Occasion::CrashLoop => format!("{service} crashes again and again"),
+            Occasion::Failed => format!("{service} is down and stays down"),
+            Occasion::Unhealthy => format!("{service} is unhealthy"),
+            Occasion::RolledBack => format!("{service}: the new generation was rolled back"),
+            Occasion::Disk => format!("{service}: its log cannot be written"),
+            Occasion::Recovered => format!("{service} has recovered"),
+            Occasion::Test => "a test".to_owned(),
+        }
+    }
+
+    /// How much is not told, if anything.
+    pub(super) fn omissions(&self) -> Option<String> {
+        let repeated = (self.repeated > 0).then(|| format!("{} times again since the last alert", self.repeated));
+        let left_out = (self.left_out > 0).then(|| format!("{} other alerts were left out", self.left_out));
+        match (repeated, left_out) {
+            (None, None) => None,
+            (Some(one), None) | (None, Some(one)) => Some(one),
+            (Some(one), Some(other)) => Some(format!("{one}; {other}")),
+        }
+    }
+
+    /// For programs.
+    pub(super) fn document(&self, alert: &str, sender: &Sender) -> Value {
+        json!({
+            "schema_version": SCHEMA_VERSION,
+            "id": format!("{}/{}/{alert}/{}", sender.host, sender.stack, self.id),
+            "alert": alert,
+            "stack": sender.stack,
+            "host": sender.host,
+            "occasion": self.occasion,
+            "title": self.title(),
+            "at": self.at,
+            "service": self.service,
+            "generation": self.generation,
+            "state": self.state.map(State::as_str),
+            "cause": self.cause,
+            "exit": self.exit,
+            "log": self.log,
+            "repeated": self.repeated,
+            "left_out": self.left_out,
+        })
+    }
+}
+
+/// One line without control characters, colours, or what turns text around.
+fn harmless(line: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = line.chars().peekable();
+    let mut length = 0;
+    while let Some(c) = rest.next() {
+        if c == '\u{1b}' && rest.peek() == Some(&'[') {
+            // A control sequence ends with a letter (ECMA-48, 5.4).
+            rest.by_ref().skip(1).find(|c| ('\u{40}'..='\u{7e}').contains(c));
+            continue;
+        }
+        let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if hidden || (c.is_control() && c != '\t') {
+            continue;
+        }
+        if length == LINE {
+            shown.push('…');
+            break;
+        }
+        shown.push(c);
+        length += 1;
+    }
+    shown
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::journal::Kind;
+
+    pub(in crate::alerts) fn crash(cause: &str) -> Message {
+        let exit = Ended { pid: Some(42), code: Some(1), ran_ms: 1500, ..Ended::default() };
+        let note = Note::new("2026-11-23T00:21:01.000Z".to_owned(), Kind::Exit, cause)
+            .of(&ServiceName::new("web").unwrap(), 7)
+            .ended(exit);
+        Message::of(17, Occasion::Crash, &note)
+    }
+
+    pub(in crate::alerts) fn sender() -> Sender {
+        Sender { stack: "shop".to_owned(), host: "laptop".to_owned() }
+    }
+
+    #[test]
+    fn lines_of_a_log_lose_what_is_not_text() {
+        let mut message = crash("x");
+        message.set_log("a\x1b[31mred\x1b[0m\r\nb\u{202e}evil\u{0}\n\tc\n".as_bytes());
+        assert_eq!(message.log, ["ared", "bevil", "\tc"]);
+        message.set_log(b"\xff\xfe\n");
+        assert_eq!(message.log, ["\u{fffd}\u{fffd}"]);
+    }
+
+    #[test]
+    fn of_a_long_log_the_end_is_told() {
+        let mut message = crash("x");
+        let text: String = (0..1000).map(|number| format!("{number} {}\n", "ä".repeat(50))).collect();
+        message.set_log(text.as_bytes());
+        assert!(message.log.last().unwrap().starts_with("999 "));
+        assert!(message.log.iter().map(|line| line.len() + 1).sum::<usize>() <= LINES + 1);
+        message.set_log("x".repeat(100_000).as_bytes());
+        assert_eq!(message.log[0].chars().count(), LINE + 1);
+    }
+
+    #[test]
+    fn the_document_is_what_the_manual_says() {
+        let mut message = crash("exited with code 1 after 1.5s");
+        message.set_log(b"no database\n");
+        let document = message.document("ops", &sender());
+        let expected = json!({
+            "schema_version": 1, "id": "laptop/shop/ops/17-crash", "alert": "ops", "stack": "shop", "host": "laptop",
+            "occasion": "crash", "title": "web crashed", "at": "2026-11-23T00:21:01.000Z", "service": "web",
+            "generation": 7, "state": null, "cause": "exited with code 1 after 1.5s",
+            "exit": { "pid": 42, "code": 1, "signal": null, "asked": false, "ran_ms": 1500, "cpu_ms": 0,
+                "max_rss_bytes": 0, "leftovers": [] },
+            "log": ["no database"], "repeated": 0, "left_out": 0,
+        });
+        assert_eq!(document, expected);
+    }
+}

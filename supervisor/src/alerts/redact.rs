@@ -1,0 +1,68 @@
+//! What may be shown of an error: it comes from programs that were given secrets, and may repeat them.
+//! Not here: where errors come from.
+
+/// A shorter part may be in an error by chance, and protects nothing.
+const LEAST: usize = 4;
+/// Of an error, so many characters are kept.
+const MOST: usize = 300;
+
+/// The secrets of one alert, and the parts of them that are secret in themselves.
+#[derive(Default)]
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    pub(super) fn add(&mut self, secret: &str) {
+        self.keep(secret);
+    }
+
+    /// Of an address the host is shown, and nothing else.
+    pub(super) fn add_address(&mut self, address: &str) {
+        self.keep(address);
+        let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+        let (authority, path) = rest.split_once(['/', '?']).unwrap_or((rest, ""));
+        if let Some((login, _)) = authority.rsplit_once('@') {
+            self.keep(login);
+            login.split(':').for_each(|part| self.keep(part));
+        }
+        self.keep(path);
+        path.split(['/', '?', '&', '=', '#']).for_each(|part| self.keep(part));
+    }
+
+    fn keep(&mut self, part: &str) {
+        if part.len() >= LEAST {
+            self.0.push(part.to_owned());
+            // What is longer is replaced before what it contains.
+            self.0.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        }
+    }
+
+    /// One line without them.
+    pub(super) fn redacted(&self, text: &str) -> String {
+        let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let shown = self.0.iter().fold(line, |line, secret| line.replace(secret.as_str(), "***"));
+        shown.chars().take(MOST).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_secret_address_is_shown() {
+        let mut secrets = Secrets::default();
+        secrets.add_address("https://user:hunter2@hooks.example.org/services/T0001/B0002/s3cr3t?key=k3yk3y");
+        let said = "POST https://user:hunter2@hooks.example.org/services/T0001/B0002/s3cr3t?key=k3yk3y failed;\n\
+                    unknown token s3cr3t of T0001 for hunter2 (k3yk3y)";
+        let shown = secrets.redacted(said);
+        for secret in ["hunter2", "s3cr3t", "T0001", "B0002", "k3yk3y", "\n"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert!(shown.contains("failed; unknown token *** of *** for *** (***)"), "{shown}");
+    }
+
+    #[test]
+    fn an_error_of_a_server_is_cut() {
+        assert_eq!(Secrets::default().redacted(&"x".repeat(100_000)).len(), MOST);
+    }
+}

@@ -1,0 +1,136 @@
+//! A server that takes what is posted to it, and answers as a test says.
+//! Not here: what should have been posted.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use e2e::eventually;
+use serde_json::Value;
+
+/// How a request is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Status(u16),
+    /// Never, and the connection stays.
+    Silence,
+}
+
+/// What was posted, and how it was answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Post {
+    pub(crate) path: String,
+    /// Whole lines, names in lower case.
+    pub(crate) headers: Vec<String>,
+    pub(crate) body: Value,
+    pub(crate) reply: Reply,
+}
+
+#[derive(Default)]
+struct Desk {
+    posts: Vec<Post>,
+    /// For the next requests; then `always`.
+    next: VecDeque<Reply>,
+    always: Option<Reply>,
+    /// Connections that nobody answers.
+    silent: Vec<TcpStream>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
+    desk: Arc<Mutex<Desk>>,
+}
+
+impl Receiver {
+    pub(crate) fn start() -> Self {
+        Self::at("127.0.0.1:0")
+    }
+
+    /// It lives as long as the test's process.
+    pub(crate) fn at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).expect("the loopback has a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let desk = Arc::new(Mutex::new(Desk::default()));
+        let shared = Arc::clone(&desk);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let desk = Arc::clone(&shared);
+                std::thread::spawn(move || serve(stream, &desk));
+            }
+        });
+        Self { address, desk }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn answer_next(&self, replies: &[u16]) {
+        self.desk.lock().expect("no test panics with it").next =
+            replies.iter().map(|status| Reply::Status(*status)).collect();
+    }
+
+    pub(crate) fn answer_always(&self, reply: Reply) {
+        self.desk.lock().expect("no test panics with it").always = Some(reply);
+    }
+
+    pub(crate) fn posts(&self) -> Vec<Post> {
+        self.desk.lock().expect("no test panics with it").posts.clone()
+    }
+
+    /// What was taken with success.
+    pub(crate) fn taken(&self) -> Vec<Value> {
+        let taken = self.posts().into_iter().filter(|post| post.reply == Reply::Status(200));
+        taken.map(|post| post.body).collect()
+    }
+
+    /// The first post of which that holds.
+    #[track_caller]
+    pub(crate) fn wait(&self, what: &str, holds: impl Fn(&Post) -> bool) -> Post {
+        eventually(what, || self.posts().into_iter().find(|post| holds(post)))
+    }
+
+    /// The first message about that.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, occasion: &str) -> Value {
+        let taken = |post: &Post| post.reply == Reply::Status(200) && post.body["occasion"] == occasion;
+        self.wait(&format!("an alert of `{occasion}`"), taken).body
+    }
+}
+
+fn serve(stream: TcpStream, desk: &Mutex<Desk>) {
+    let Some((path, headers, body)) = read(&stream) else { return };
+    let mut desk = desk.lock().expect("no test panics with it");
+    let reply = desk.next.pop_front().or(desk.always).unwrap_or(Reply::Status(200));
+    desk.posts.push(Post { path, headers, body, reply });
+    match reply {
+        Reply::Status(status) => {
+            let answer = format!("HTTP/1.1 {status} Said\r\nContent-Length: 5\r\nConnection: close\r\n\r\nplain");
+            let _gone = (&stream).write_all(answer.as_bytes());
+        }
+        Reply::Silence => desk.silent.push(stream),
+    }
+}
+
+fn read(stream: &TcpStream) -> Option<(String, Vec<String>, Value)> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let path = line.split_whitespace().nth(1)?.to_owned();
+    let (mut headers, mut length) = (Vec::new(), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        let name = name.to_lowercase();
+        if name == "content-length" {
+            length = value.trim().parse().ok()?;
+        }
+        headers.push(format!("{name}: {}", value.trim()));
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((path, headers, serde_json::from_slice(&body).ok()?))
+}
