@@ -22,8 +22,9 @@ const CHUNK: u64 = 128 << 10;
 const QUANTUM: u64 = 1 << 20;
 /// As much as can be looked at; control gives pipes this capacity.
 pub(crate) const VISIBLE: usize = 256 << 10;
-/// While several pipes feed one log, a line without its end is waited for this long.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(20);
+/// While several pipes feed one log, a line without its end is waited for this long: on a busy machine a writer may
+/// be stopped in the middle of it.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(250);
 /// A line longer than this is not waited for.
 pub(crate) const LONG_LINE: usize = 64 << 10;
 
