@@ -138,6 +138,32 @@ fn odd_priorities_of_a_supervisor_run_by_root_are_not_its_services() {
 }
 
 #[test]
+fn an_env_file_that_others_can_write_does_not_say_which_libraries_a_service_loads() {
+    let stack = Setup::of(&format!("{DUMP}env_file = 'open.env'")).as_user(User::Ordinary).prepare();
+    let file = stack.path("open.env");
+    fs::write(&file, "LD_LIBRARY_PATH=/nowhere\nLD_SDK_KEY=theirs\n").expect("the directory can be written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).expect("ours");
+    if is_root() {
+        chown(&file, Some(65534), Some(65534)).expect("root may");
+    }
+    let told = format!("{}: `LD_LIBRARY_PATH` is left out: ", file.display());
+    let check = stack.cli(&["check"]).succeeded();
+    assert!(check.stderr.contains(&told), "{}", check.stderr);
+    stack.cli(&["start"]).succeeded();
+    let env = &dump(&stack)["env"];
+    assert_eq!((&env["LD_LIBRARY_PATH"], &env["LD_SDK_KEY"]), (&Value::Null, &json!("theirs")));
+    stack.wait_log("supervisor", &told);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).expect("ours");
+    let pid = stack.pid("t");
+    stack.cli(&["reload"]).succeeded();
+    let env = of_proc(
+        stack.wait_until("t", "its next run", |t| t.pid().is_some_and(|now| now != pid)).pid().expect("it runs"),
+        "environ",
+    );
+    assert!(env.contains("LD_LIBRARY_PATH=/nowhere"), "mended, it counts");
+}
+
+#[test]
 fn the_out_of_memory_killer_takes_a_service_before_a_role() {
     let stack = Setup::of(DUMP).before(&["choom", "-n", "200", "--"]).as_user(User::Ordinary).start();
     assert_eq!(dump(&stack)["oom_score_adj"], "300");

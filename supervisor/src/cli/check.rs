@@ -64,6 +64,9 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
         let file = clean(&file.display().to_string());
         screen.complain(&format!("warning: {file}: other users of this machine can read it; `chmod go-r` it"));
     }
+    for withheld in &stack.withheld {
+        screen.complain(&format!("warning: {}", clean(&withheld.to_string())));
+    }
     for problem in &own {
         screen.complain(&format!("error: {problem}"));
     }

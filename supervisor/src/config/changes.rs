@@ -59,6 +59,8 @@ pub(crate) fn supervisor_changes(old: &Stack, new: &Stack) -> Vec<Changed> {
         log_budget: LogBudget { total, min_free },
         services: _,
         alerts,
+        // What it comes to is in the environments of the services.
+        withheld: _,
     } = old;
     let mut differences = Differences::default();
     let mut add = |key, effect, differs| differences.add(key, effect, differs);

@@ -1,7 +1,7 @@
 //! Where a service's environment comes from: env files, `env`, `secrets`, `inherit_env`.
 //! Not here: the environment itself, which only a launch makes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -15,6 +15,7 @@ use super::section::Section;
 use super::source::{FileId, Problems, Quoting, Sources, Span};
 use super::surroundings::Surroundings;
 use super::tree::Node;
+use super::withheld::{Withheld, guarded, withhold};
 
 /// What a service inherits unless it says otherwise.
 const BASE_SET: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER"];
@@ -27,6 +28,7 @@ const RESERVED: [&str; 5] = ["SUPERVISOR_", "LISTEN_FD", "LISTEN_PID", "NOTIFY_S
 pub(super) struct EnvFiles {
     texts: HashMap<PathBuf, Result<FileId, Unreadable>>,
     values: HashMap<Vec<Wanted>, Rc<BTreeMap<String, String>>>,
+    pub(super) withheld: BTreeSet<Withheld>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,6 +42,7 @@ enum Unreadable {
 struct Wanted {
     path: PathBuf,
     presence: Presence,
+    named_by: FileId,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,15 +63,17 @@ pub(super) struct Desk<'a> {
 impl EnvFiles {
     /// The values of the env files of `paths`, a later file over an earlier one.
     pub(super) fn values(&mut self, paths: Vec<(Span, PathBuf)>, desk: &mut Desk<'_>) -> Rc<BTreeMap<String, String>> {
-        let wanted: Vec<(Span, Wanted)> = paths.into_iter().map(|(span, path)| (span, Wanted::new(path))).collect();
+        let wanted: Vec<(Span, Wanted)> =
+            paths.into_iter().map(|(span, path)| (span, Wanted::new(path, span.file))).collect();
         let key: Vec<Wanted> = wanted.iter().map(|(_, wanted)| wanted.clone()).collect();
         if let Some(values) = self.values.get(&key) {
             return Rc::clone(values);
         }
         let mut values = BTreeMap::new();
-        let files: Vec<FileId> = wanted.iter().filter_map(|(span, wanted)| self.open(*span, wanted, desk)).collect();
-        for file in files {
-            evaluate(&mut values, file, desk);
+        for (span, wanted) in &wanted {
+            if let Some(file) = self.open(*span, wanted, desk) {
+                self.withheld.extend(evaluate(&mut values, file, wanted.named_by, desk));
+            }
         }
         let values = Rc::new(values);
         self.values.insert(key, Rc::clone(&values));
@@ -100,26 +105,43 @@ impl EnvFiles {
 
 /// The path of an env file, without the `?` that says that it may be missing.
 pub(super) fn required(path: &Path) -> PathBuf {
-    Wanted::new(path.to_owned()).path
+    without_mark(path.to_owned()).0
 }
 
 impl Wanted {
-    fn new(path: PathBuf) -> Self {
-        match path.to_str().and_then(|path| path.strip_suffix('?')) {
-            Some(path) => Self { path: PathBuf::from(path), presence: Presence::Optional },
-            None => Self { path, presence: Presence::Required },
-        }
+    fn new(path: PathBuf, named_by: FileId) -> Self {
+        let (path, presence) = without_mark(path);
+        Self { path, presence, named_by }
     }
 }
 
-fn evaluate(values: &mut BTreeMap<String, String>, file: FileId, desk: &mut Desk<'_>) {
+fn without_mark(path: PathBuf) -> (PathBuf, Presence) {
+    match path.to_str().and_then(|path| path.strip_suffix('?')) {
+        Some(path) => (PathBuf::from(path), Presence::Optional),
+        None => (path, Presence::Required),
+    }
+}
+
+/// Says what it left out.
+fn evaluate(
+    values: &mut BTreeMap<String, String>,
+    file: FileId,
+    named_by: FileId,
+    desk: &mut Desk<'_>,
+) -> BTreeSet<Withheld> {
+    let guarded = guarded(values);
     match env_file::read_into(values, &desk.surroundings.env, &desk.sources.of(file).text) {
         Ok(assigned) => {
-            for assigned in assigned {
-                refuse_reserved(&assigned.name, Span::new(file, assigned.at), desk.problems);
+            for assigned in &assigned {
+                refuse_reserved(&assigned.name, Span::new(file, assigned.at.clone()), desk.problems);
             }
+            let paths = (desk.sources.of(file).path.as_path(), desk.sources.of(named_by).path.as_path());
+            withhold(values, &guarded, &assigned, paths, desk.files)
         }
-        Err(error) => desk.problems.add(Span::new(file, error.at), error.message),
+        Err(error) => {
+            desk.problems.add(Span::new(file, error.at), error.message);
+            BTreeSet::new()
+        }
     }
 }
 

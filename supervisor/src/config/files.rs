@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::glob;
+use super::ownership::check_ownership;
 use super::stack::fnv1a;
 
 /// A longer file is no configuration.
@@ -24,6 +25,9 @@ pub(crate) trait Files {
 
     /// Of a secret: whether it is another one than before. Its content goes nowhere.
     fn mark(&mut self, path: &Path) -> Mark;
+
+    /// Who besides root and us could have written it; `None`: nobody.
+    fn doubt(&mut self, path: &Path) -> Option<String>;
 }
 
 /// Stands for the content of a file. Of one that cannot be read, nothing is known.
@@ -56,6 +60,11 @@ impl Files for Disk {
 
     fn mark(&mut self, path: &Path) -> Mark {
         bytes_of(path).map_or(Mark(None), |bytes| Mark::of(&bytes))
+    }
+
+    fn doubt(&mut self, path: &Path) -> Option<String> {
+        let uid = nix::unistd::geteuid().as_raw();
+        check_ownership([path], uid).err().map(|error| error.to_string())
     }
 }
 

@@ -28,6 +28,10 @@ impl Files for Texts<'_> {
     fn mark(&mut self, _path: &Path) -> Mark {
         Mark::of(self.other.as_bytes())
     }
+
+    fn doubt(&mut self, path: &Path) -> Option<String> {
+        (path != Path::new(MAIN)).then(|| "others can write it".to_owned())
+    }
 }
 
 /// Loads a file, whose includes and env files are what follows the first NUL.

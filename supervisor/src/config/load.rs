@@ -228,6 +228,7 @@ impl Load<'_> {
             log_budget,
             services: built.into_iter().map(|built| built.service).collect(),
             alerts,
+            withheld: env_files.withheld,
         }
     }
 }

@@ -36,6 +36,7 @@ mod surroundings;
 mod tests;
 mod tree;
 mod vocabulary;
+mod withheld;
 mod words;
 
 pub(crate) use alert::{Alert, Hidden, Mail, Occasion, Way, Wire};

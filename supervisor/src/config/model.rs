@@ -1,7 +1,7 @@
 //! A whole, validated configuration.
 //! Not here: reading or checking it; a value of these types is valid by construction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use supervisor_core::{CheckId, ServiceName, ServiceSpec};
 
 use super::alert::Alert;
 use super::files::Mark;
+use super::withheld::Withheld;
 use crate::platform::controllers::Most;
 
 /// One `supervisor.toml` with its includes.
@@ -37,6 +38,8 @@ pub(crate) struct Stack {
     /// In the order of the file.
     pub(crate) services: Vec<Service>,
     pub(crate) alerts: Vec<Alert>,
+    /// What env files say, and nobody is given.
+    pub(crate) withheld: BTreeSet<Withheld>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -28,7 +28,8 @@ pub(crate) enum OwnershipError {
 }
 
 /// Every file, every directory on the way to it and every link on that way must belong to root or to `uid` (0 for a
-/// root supervisor) and be writable by nobody else. A sticky directory may be writable: names in it cannot be taken
+/// root supervisor) and be writable by nobody else. The group whose number is the user's is the user's alone, where user
+/// and group are made together (useradd(8), `USERGROUPS_ENAB`). A sticky directory may be writable: names in it cannot be taken
 /// over.
 pub(crate) fn check_ownership<'a>(files: impl IntoIterator<Item = &'a Path>, uid: u32) -> Result<(), OwnershipError> {
     files.into_iter().try_for_each(|file| check_way(file, uid))
@@ -87,7 +88,7 @@ fn check_one(path: &Path, meta: &Metadata, uid: u32) -> Result<(), OwnershipErro
     }
     let mode = meta.mode() & 0o7777;
     let sticky_dir = meta.is_dir() && mode & 0o1000 != 0;
-    let by_others = mode & 0o002 != 0 || (mode & 0o020 != 0 && meta.gid() != 0);
+    let by_others = mode & 0o002 != 0 || (mode & 0o020 != 0 && meta.gid() != 0 && meta.gid() != uid);
     if by_others && !sticky_dir && !meta.is_symlink() {
         return Err(OwnershipError::Writable { path: path.to_owned(), mode });
     }

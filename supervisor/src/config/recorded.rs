@@ -17,6 +17,9 @@ pub(crate) struct Recorded {
     texts: BTreeMap<AnyPath, Found>,
     globs: BTreeMap<AnyPath, Listed>,
     marks: BTreeMap<AnyPath, Mark>,
+    /// Records of earlier versions have none.
+    #[serde(default)]
+    doubts: BTreeMap<AnyPath, Option<String>>,
 }
 
 /// Passes questions on to `F` and writes the answers down.
@@ -74,6 +77,9 @@ impl Recorded {
         for pattern in self.patterns() {
             let _ = recorder.glob(pattern);
         }
+        for AnyPath(path) in self.doubts.keys() {
+            recorder.doubt(path);
+        }
         recorder.recorded == *self
     }
 }
@@ -99,6 +105,10 @@ impl<F: Files + ?Sized> Files for &mut F {
 
     fn mark(&mut self, path: &Path) -> Mark {
         (**self).mark(path)
+    }
+
+    fn doubt(&mut self, path: &Path) -> Option<String> {
+        (**self).doubt(path)
     }
 }
 
@@ -129,6 +139,12 @@ impl<F: Files> Files for Recorder<F> {
         self.recorded.marks.insert(AnyPath(path.to_owned()), mark);
         mark
     }
+
+    fn doubt(&mut self, path: &Path) -> Option<String> {
+        let doubt = self.files.doubt(path);
+        self.recorded.doubts.insert(AnyPath(path.to_owned()), doubt.clone());
+        doubt
+    }
 }
 
 impl Files for Recorded {
@@ -150,6 +166,10 @@ impl Files for Recorded {
 
     fn mark(&mut self, path: &Path) -> Mark {
         self.marks.get(&AnyPath(path.to_owned())).copied().unwrap_or_default()
+    }
+
+    fn doubt(&mut self, path: &Path) -> Option<String> {
+        self.doubts.get(&AnyPath(path.to_owned())).cloned().flatten()
     }
 }
 

@@ -229,7 +229,7 @@ impl Control {
 
     /// The first wish of a supervisor that has never wished anything.
     pub(crate) fn begin_first(&mut self) {
-        self.warn_of_exposed_files();
+        self.warn_of_open_files();
         let wish = super::startup::first_wish(&self.args, &self.in_force.stack);
         self.happen(wish);
     }

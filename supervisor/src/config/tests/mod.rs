@@ -24,7 +24,7 @@ use super::*;
 
 const FILE: &str = "/stack/supervisor.toml";
 
-/// Files in memory; a glob matches every file with the right beginning and end.
+/// Files in memory; what is in `/shared` others can write. A glob matches every file with the right beginning and end.
 #[derive(Default)]
 struct Memory(BTreeMap<PathBuf, String>);
 
@@ -43,6 +43,10 @@ impl Files for Memory {
 
     fn mark(&mut self, path: &Path) -> Mark {
         self.0.get(path).map_or(Mark::default(), |text| Mark::of(text.as_bytes()))
+    }
+
+    fn doubt(&mut self, path: &Path) -> Option<String> {
+        path.starts_with("/shared").then(|| "others can write it".to_owned())
     }
 }
 

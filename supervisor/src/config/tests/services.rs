@@ -179,6 +179,33 @@ fn env_files_come_before_env_and_the_environment() {
     assert_eq!(launch.port, Some(80));
 }
 
+/// S25.
+#[test]
+fn what_decides_which_code_is_loaded_is_not_taken_from_a_file_that_is_trusted_less_than_the_one_that_names_it() {
+    let hostile = "LD_PRELOAD=evil\nPATH=evil\nDYLD_INSERT_LIBRARIES=evil\nLD_SDK_KEY=k\nP=${PATH}";
+    let files = [("/stack/ours", "LD_PRELOAD=ours"), ("/shared/theirs", hostile), ("/stack/last", "NODE_PATH=n")];
+    let keys = "command = \"a\"\nenv_file = [\"/stack/ours\", \"/shared/theirs\", \"/stack/last?\"]";
+    let text = format!("[services.a]\n{keys}\nenv.L = \"${{LD_PRELOAD}}\"");
+    let loaded = load_with(&text, &files, &[("PATH", "/bin")]).unwrap();
+    let env: Vec<(&str, String)> =
+        loaded.services[0].launch.env.iter().map(|(key, value)| (key.as_str(), value.render(0))).collect();
+    let expected = [("L", "ours"), ("LD_PRELOAD", "ours"), ("LD_SDK_KEY", "k"), ("NODE_PATH", "n"), ("P", "evil")];
+    assert_eq!(env, expected.map(|(key, value)| (key, value.to_owned())));
+    let told: Vec<String> = loaded.withheld.iter().map(ToString::to_string).collect();
+    let expected = ["DYLD_INSERT_LIBRARIES", "LD_PRELOAD", "PATH"];
+    assert_eq!(told, expected.map(|name| format!("/shared/theirs: `{name}` is left out: others can write it")));
+    // Who can write the file that names it could change the command.
+    let include = "include = [\"/shared/a.toml\"]";
+    let both = load_with(
+        include,
+        &[files[1], ("/shared/a.toml", "[services.a]\ncommand = \"a\"\nenv_file = \"theirs\"")],
+        &[],
+    );
+    let both = both.unwrap();
+    assert_eq!(both.services[0].launch.env["LD_PRELOAD"].render(0), "evil");
+    assert!(both.withheld.is_empty());
+}
+
 #[test]
 fn an_env_file_must_exist_unless_it_says_so() {
     assert_eq!(

@@ -154,12 +154,15 @@ impl Control {
         self.seek_no_more_lines();
         self.prune_catalogue();
         self.begin_alerts(From::Now);
-        self.warn_of_exposed_files();
+        self.warn_of_open_files();
     }
 
-    /// Where files are may be slow.
-    pub(crate) fn warn_of_exposed_files(&mut self) {
+    /// That others can read, or write. Where files are may be slow.
+    pub(crate) fn warn_of_open_files(&mut self) {
         let stack = Arc::clone(&self.in_force.stack);
+        for withheld in &stack.withheld {
+            tracing::warn!("{withheld}");
+        }
         self.tasks.spawn_blocking(move || {
             for file in config::exposed(&stack) {
                 tracing::warn!(?file, "other users of this machine can read a file of variables or secrets");
