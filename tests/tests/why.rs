@@ -159,6 +159,33 @@ fn a_rejected_file_is_told_and_that_what_runs_is_older() {
 }
 
 #[test]
+fn a_wait_is_explained_by_what_is_in_force_whatever_the_file_says_meanwhile() {
+    let keys = "restart = { delay = '20m', max_delay = '20m', jitter = 0.0 }";
+    let stack = Setup::of(&format!(
+        "[services.db]\ncommand = './puppet exit-code 7'\n{keys}\nready = {{ notify = true }}\n\
+         [services.t]\ncommand = './puppet wait'\ndepends_on = ['db']"
+    ))
+    .supervisor("auto_reload = false")
+    .start_no_wait();
+    stack.wait_for("db", "backoff");
+    let file = stack.path("supervisor.toml");
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    let edited = text.replace("'20m'", "'40m'").replace("['db']", "[]");
+    // A reload is pending; then there is none to come.
+    for written in [edited.clone(), format!("{edited}\nportt = 8001\n")] {
+        std::fs::write(&file, written).expect("it is ours");
+        tells(&why(&stack, "db", 1), &["the first failure: 20m 00s"]);
+        tells(&why(&stack, "t", 1), &["t: waiting", "db ready; db is backoff"]);
+    }
+    stack.cli(&["reload"]).ended_with(2);
+    tells(&why(&stack, "db", 1), &["the first failure: 20m 00s", "was rejected"]);
+    std::fs::write(&file, edited).expect("it is ours");
+    stack.cli(&["reload"]).succeeded();
+    assert_eq!(stack.status()["services"][0]["restart"]["delay_ms"], 40 * 60 * 1000);
+    stack.wait_for("t", "running");
+}
+
+#[test]
 fn a_restart_that_was_rolled_back_is_told_although_the_service_is_well() {
     let port = free_port();
     let stack = Setup::of(&format!(

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use supervisor_core::{HealthStatus, Kind, Role, RolloutPhase, RolloutResult, ServiceName, State};
 
+use super::policy::{DependencyDocument, RestartDocument};
 use super::words::{
     HealthWord, KindWord, Name, OperationNumber, RoleWord, RolloutPhaseWord, RolloutResultWord, StateWord,
 };
@@ -151,6 +152,11 @@ pub(crate) struct ServiceDocument {
     pub(crate) executable: Option<ExecutableDocument>,
     /// How many of it run side by side.
     pub(crate) instances: u32,
+    /// `null` for a service that the configuration in force does not know any more.
+    #[serde(default)]
+    pub(crate) restart: Option<RestartDocument>,
+    #[serde(default)]
+    pub(crate) depends_on: Vec<DependencyDocument>,
     /// Every generation of which something lives: the ones that serve first.
     pub(crate) generations: Vec<GenerationDocument>,
     /// The rollout that is under way, or the last one.

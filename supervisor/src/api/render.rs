@@ -78,7 +78,7 @@ pub(crate) fn short(view: &View) -> ShortDocument {
 
 pub(crate) fn service(view: &View, snapshot: &ServiceSnapshot) -> ServiceDocument {
     let run = snapshot.run.as_ref();
-    let launch = launch(view, snapshot);
+    let (said, launch) = (said(view, snapshot), launch(view, snapshot));
     let facts = view.facts.get(&snapshot.name);
     ServiceDocument {
         name: snapshot.name.clone(),
@@ -90,7 +90,7 @@ pub(crate) fn service(view: &View, snapshot: &ServiceSnapshot) -> ServiceDocumen
         since: wall(view, snapshot.since),
         generation: snapshot.generation,
         revision: shown_revision(snapshot).or_else(|| facts.and_then(|facts| facts.revision)),
-        wanted_revision: said(view, snapshot).map(|service| service.spec.revision),
+        wanted_revision: said.map(|service| service.spec.revision),
         pid: run.and_then(|run| run.pid),
         started: run.map(|run| wall(view, run.started)),
         ready_since: run.and_then(|run| run.ready).map(|ready| wall(view, ready)),
@@ -114,6 +114,8 @@ pub(crate) fn service(view: &View, snapshot: &ServiceSnapshot) -> ServiceDocumen
         log_error: facts.and_then(|facts| facts.log_trouble.error.clone()),
         executable: facts.and_then(|facts| facts.executable.as_ref()).map(executable),
         instances: snapshot.instances,
+        restart: said.map(|service| (&service.spec.restart).into()),
+        depends_on: said.map(|service| service.spec.depends_on.iter().map(Into::into).collect()).unwrap_or_default(),
         generations: snapshot.generations.iter().map(|of| generation(view, of)).collect(),
         rollout: snapshot.rollout.as_ref().map(|of| rollout(view, of)),
         resources: None,

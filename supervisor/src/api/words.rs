@@ -50,6 +50,16 @@ word!(
 );
 
 word!(
+    /// For `supervisor_core::Policy`.
+    PolicyWord as "Policy": { "type": "string", "enum": ["always", "on-failure", "no"] }
+);
+
+word!(
+    /// For `supervisor_core::Condition`.
+    ConditionWord as "Condition": { "type": "string", "enum": ["started", "ready", "completed"] }
+);
+
+word!(
     /// For `supervisor_core::HealthStatus`.
     HealthWord as "Health": { "type": "string", "enum": ["healthy", "degraded", "unhealthy"] }
 );
@@ -85,7 +95,9 @@ mod tests {
     use super::*;
     use serde::Serialize;
     use serde::de::DeserializeOwned;
-    use supervisor_core::{HealthStatus, Kind, Role, RolloutPhase, RolloutResult, ServiceName, State};
+    use supervisor_core::{
+        Condition, HealthStatus, Kind, Policy, Role, RolloutPhase, RolloutResult, ServiceName, State,
+    };
 
     /// Every word is one of the type's, and `number` (a match without `_`) says that none is missing.
     fn all<W: JsonSchema, T: DeserializeOwned + Serialize>(number: impl Fn(&T) -> usize, count: usize) {
@@ -160,5 +172,25 @@ mod tests {
             4,
         );
         assert!(ServiceName::new(&"a".repeat(63)).is_ok() && ServiceName::new(&"a".repeat(64)).is_err());
+    }
+
+    #[test]
+    fn the_words_of_policies_are_those_of_the_core() {
+        all::<PolicyWord, Policy>(
+            |policy| match policy {
+                Policy::Always => 0,
+                Policy::OnFailure => 1,
+                Policy::No => 2,
+            },
+            3,
+        );
+        all::<ConditionWord, Condition>(
+            |condition| match condition {
+                Condition::Started => 0,
+                Condition::Ready => 1,
+                Condition::Completed => 2,
+            },
+            3,
+        );
     }
 }

@@ -10,6 +10,20 @@ use supervisor_core::State;
 use super::{Stand, WALL_OFFSET_MS};
 use crate::api::cache::Cache;
 
+fn restart() -> Value {
+    json!({
+        "policy": "on-failure", "delay_ms": 500, "factor": 2.0, "max_delay_ms": 30_000, "jitter": 0.5,
+        "reset_after_ms": 30_000, "crash_loop": 5, "max_restarts": 0, "success_exit_codes": [0, 3],
+    })
+}
+
+fn generation() -> Value {
+    json!({
+        "instance": 0, "generation": 3, "role": "serving", "revision": 1, "pid": 4242,
+        "started": "2023-11-14T22:13:21.000Z", "ready_since": "2023-11-14T22:13:21.012Z", "cause": "ready after 12ms",
+    })
+}
+
 fn alpha(stand: &Stand) -> Value {
     json!({
         "name": "alpha", "kind": "service", "critical": true, "wanted": true,
@@ -28,11 +42,9 @@ fn alpha(stand: &Stand) -> Value {
         "logs": [stand.dir.path().join("logs/alpha.log")],
         "log_dropped_bytes": 120, "log_dropped_lines": 3, "log_error": "disk full",
         "executable": { "path": "/bin/alpha", "device": 1, "inode": 2, "modified_ns": 3, "size": 4 },
-        "instances": 1, "rollout": null,
-        "generations": [{
-            "instance": 0, "generation": 3, "role": "serving", "revision": 1, "pid": 4242,
-            "started": "2023-11-14T22:13:21.000Z", "ready_since": "2023-11-14T22:13:21.012Z", "cause": "ready after 12ms",
-        }],
+        "instances": 1, "rollout": null, "depends_on": [{ "name": "beta", "condition": "started" }],
+        "restart": restart(),
+        "generations": [generation()],
     })
 }
 

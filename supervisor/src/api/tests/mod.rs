@@ -242,6 +242,7 @@ fn view(dir: &std::path::Path, http: &str) -> View {
     let text = format!(
         "[supervisor]\nname = 'demo'\nruntime_dir = 'run'\nstate_dir = 'state'\n[http]\n{http}\n\
          [services.alpha]\ncommand = ['/bin/alpha', '--password=c4n4ry']\nport = 8001\nports = {{ private = 8011 }}\n\
+         depends_on = {{ beta = 'started' }}\nrestart = {{ policy = 'on-failure', success_exit_codes = [0, 3] }}\n\
          env = {{ SECRET = 'c4n4ry' }}\n\
          [[alerts]]\nname = 'ops'\nwebhook = 'https://h/c4n4ry'\n[services.beta]\ncommand = ['/bin/beta']\ncritical = false\n"
     );

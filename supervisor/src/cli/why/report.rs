@@ -13,7 +13,6 @@ use super::exit;
 use super::next::{self, Next};
 use super::ports::{self, Port};
 use crate::api::{ConfigDocument, SCHEMA_VERSION, ServiceDocument, StatusDocument};
-use crate::config::Service;
 use crate::exits;
 use crate::journal::{Entry, Kind};
 use crate::timestamp;
@@ -65,17 +64,14 @@ pub(super) struct Dependency {
 pub(super) fn gather(place: &Place, status: &StatusDocument, name: &str) -> Result<Report, Failure> {
     let names = [name.to_owned()];
     let service = chosen(status, &names)?[0].clone();
-    // What it says now; what runs may be older.
-    let written =
-        place.stack.as_ref().ok().and_then(|stack| stack.services.iter().find(|one| one.spec.name == service.name));
     let now_ms = timestamp::now_ms();
     let mut report = Report {
         schema_version: SCHEMA_VERSION,
         file: status.supervisor.file.clone(),
         config: status.config.clone(),
         binary_changed: service.executable.as_ref().is_some_and(has_changed),
-        next: next::next(&service, written.map(|one| &one.spec.restart), now_ms),
-        dependencies: written.map(|written| dependencies(written, status)).unwrap_or_default(),
+        next: next::next(&service, now_ms),
+        dependencies: dependencies(&service, status),
         last_failed_check: last_failed_check(place, &service),
         held_ports: ports::ports(&service, status, place),
         ends: events(place, &service, Kind::Exit, ENDS),
@@ -90,9 +86,9 @@ pub(super) fn gather(place: &Place, status: &StatusDocument, name: &str) -> Resu
     Ok(report)
 }
 
-fn dependencies(written: &Service, status: &StatusDocument) -> Vec<Dependency> {
-    let all = written.spec.depends_on.iter().filter_map(|dependency| {
-        let on = status.services.iter().find(|one| one.name == dependency.on)?;
+fn dependencies(service: &ServiceDocument, status: &StatusDocument) -> Vec<Dependency> {
+    let all = service.depends_on.iter().filter_map(|dependency| {
+        let on = status.services.iter().find(|one| one.name == dependency.name)?;
         let holds = match (dependency.condition, on.kind) {
             (Condition::Completed, _) | (Condition::Ready, ServiceKind::Oneshot) => on.state == State::Completed,
             (Condition::Ready, ServiceKind::Service) => matches!(on.state, State::Running | State::Rolling),
