@@ -161,6 +161,44 @@ fn a_service_that_a_reload_adds_is_shown_from_its_first_word() {
 }
 
 #[test]
+fn a_service_that_a_reload_takes_away_is_shown_to_its_end_and_again_when_it_comes_back() {
+    let talks = "trap \\\"echo farewell; exit 3\\\" TERM; echo here; while :; do sleep 0.05; done";
+    let old = format!("[services.old]\ncommand = [\"sh\", \"-c\", \"{talks}\"]\n");
+    let mut stack = Setup::of(&format!("[services.stays]\ncommand = './puppet wait'\n{old}")).prepare();
+    let (mut child, out, _) = stack.spawn(&["run"], Stdio::null());
+    eventually("its first word", || text(&out).contains("old        | here").then_some(()));
+    let file = stack.path("supervisor.toml");
+    let with = text(&file);
+    std::fs::write(&file, with.replace(&old, "")).expect("ours");
+    stack.cli(&["reload"]).succeeded();
+    eventually("its last word", || text(&out).contains("old        | farewell").then_some(()));
+    eventually("its end", || text(&out).contains("supervisor | old is stopped: exited with code 3").then_some(()));
+    std::fs::write(&file, &with).expect("ours");
+    stack.cli(&["reload"]).succeeded();
+    eventually("its next first word", || (text(&out).matches("old        | here").count() == 2).then_some(()));
+    send(stack.keeper(), Signal::SIGTERM);
+    assert_eq!(code(&mut child), Some(0));
+    assert_eq!(text(&out).matches("old        | farewell").count(), 2, "{}", text(&out));
+    stack.assert_nothing_left();
+}
+
+#[test]
+fn one_service_in_the_foreground_stays_the_only_one_and_its_removal_is_the_end() {
+    let mut stack = Setup::of("[services.one]\ncommand = './puppet wait'\n").prepare();
+    let (mut child, _, _) = stack.spawn(&["run", "one"], Stdio::null());
+    stack.wait_for("one", "running");
+    let file = stack.path("supervisor.toml");
+    let other = "[services.other]\ncommand = './puppet wait'\n";
+    std::fs::write(&file, text(&file) + other).expect("ours");
+    stack.cli(&["reload"]).succeeded();
+    assert_eq!(stack.service("other").state(), "stopped");
+    std::fs::write(&file, text(&file).replace("[services.one]\ncommand = './puppet wait'\n", "")).expect("ours");
+    stack.cli(&["reload", "--no-wait"]);
+    assert_eq!(code(&mut child), Some(0));
+    stack.assert_nothing_left();
+}
+
+#[test]
 fn quiet_in_the_foreground_is_only_what_services_print() {
     let mut stack = Setup::of("[services.t]\ncommand = ['sh', '-c', 'echo hello; sleep 1000']").prepare();
     let (mut child, out, _) = stack.spawn(&["run", "--quiet"], Stdio::null());

@@ -194,12 +194,12 @@ impl Control {
         }
     }
 
-    /// `run NAME`: when the one named service has ended for good, so does the supervisor.
+    /// `run NAME`: when the one named service has ended for good, or was taken out of the file, so does the supervisor.
     pub(crate) fn mirror(&mut self) {
         if !self.args.mirror || self.fleet.shutting_down() {
             return;
         }
-        let over = self.mirrored().is_some_and(|service| match service.state {
+        let over = self.mirrored().is_none_or(|service| match service.state {
             State::Completed => true,
             State::Failed => service.next_attempt.is_none(),
             State::Stopped

@@ -24,7 +24,9 @@ impl Control {
     pub(super) fn accept(&mut self, recorded: Recorded, stack: Stack, changes: Changes, under_way: UnderWay) {
         let UnderWay { askers, began } = under_way;
         let wanted: BTreeSet<ServiceName> = self.wanted().into_iter().collect();
-        let plan = Arc::new(Plan::new(&self.in_force.said, &stack, changes, &wanted));
+        let plan = Plan::new(&self.in_force.said, &stack, changes, &wanted);
+        // `run NAME` is about one service, and what it depends on.
+        let plan = Arc::new(if self.args.mirror { plan.without_starts() } else { plan });
         let unasked = askers.is_empty();
         let (dry, waiting): (Vec<_>, Vec<_>) = askers.into_iter().partition(|ask| ask.mode == Mode::DryRun);
         if !unasked && waiting.is_empty() {
@@ -149,7 +151,12 @@ impl Control {
         self.move_listeners();
         self.renew_shutdown_timeout();
         self.fleet.set_max_parallel_starts(self.in_force.stack.max_parallel_starts);
-        let plan = supervisor_core::Plan { specs: self.in_force.specs(), changes: plan.changes() };
+        let mut specs = self.in_force.specs();
+        if self.args.mirror {
+            let others = specs.iter_mut().filter(|spec| !self.args.only.iter().any(|only| only == spec.name.as_str()));
+            others.for_each(|spec| spec.autostart = false);
+        }
+        let plan = supervisor_core::Plan { specs, changes: plan.changes() };
         self.happen(Event::Replanned(plan));
         self.seek_no_more_lines();
         self.prune_catalogue();

@@ -72,6 +72,14 @@ impl Plan {
         plan
     }
 
+    /// What is new waits to be asked for.
+    pub(crate) fn without_starts(mut self) -> Self {
+        for planned in self.services.iter_mut().filter(|planned| planned.deed == Deed::Start) {
+            planned.deed = Deed::Add;
+        }
+        self
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.services.is_empty() && self.supervisor.is_empty()
     }
