@@ -164,12 +164,19 @@ pub(super) async fn tail(reader: Reader, input: Input<ServiceName, LogQuery>) ->
         headers.get_all(header::ACCEPT).iter().any(|kind| kind.to_str().is_ok_and(|kind| kind.contains(LINES)))
     });
     if json {
-        let lines = lines(file.clone(), wanted, count).await?;
-        let lines = lines.iter().map(|line| log_lines::json(file.service.as_str(), file.output, line) + "\n");
-        return Ok(Log::Lines(lines.collect()));
+        read(file, wanted, count, as_documents).await.map(Log::Lines)
+    } else {
+        read(file, wanted, count, |_, lines| as_written(lines)).await.map(Log::Text)
     }
-    let whole = |line: Line| [line.text, if line.whole { b"\n".to_vec() } else { Vec::new() }].concat();
-    Ok(Log::Text(lines(file, wanted, count).await?.into_iter().flat_map(whole).collect()))
+}
+
+fn as_documents(file: &LogFile, lines: &[Line]) -> String {
+    lines.iter().map(|line| log_lines::json(file.service.as_str(), file.output, line) + "\n").collect()
+}
+
+fn as_written(lines: &[Line]) -> Vec<u8> {
+    let end = |line: &Line| if line.whole { b"\n".as_slice() } else { b"" };
+    lines.iter().flat_map(|line| [line.text.as_slice(), end(line)]).collect::<Vec<_>>().concat()
 }
 
 fn wanted(query: &LogQuery) -> Result<Wanted, Problem> {
@@ -188,8 +195,13 @@ fn wanted(query: &LogQuery) -> Result<Wanted, Problem> {
     })
 }
 
-/// The search ends when the client is gone.
-async fn lines(file: LogFile, wanted: Wanted, count: usize) -> Result<Vec<Line>, Problem> {
+/// What `shape` makes of the lines, off the threads that answer. The search ends when the client is gone.
+async fn read<T: Send + 'static>(
+    file: LogFile,
+    wanted: Wanted,
+    count: usize,
+    shape: fn(&LogFile, &[Line]) -> T,
+) -> Result<T, Problem> {
     struct Gone(Arc<AtomicBool>);
     impl Drop for Gone {
         fn drop(&mut self) {
@@ -204,13 +216,14 @@ async fn lines(file: LogFile, wanted: Wanted, count: usize) -> Result<Vec<Line>,
     let read = tokio::task::spawn_blocking(move || {
         let stop = || stop.load(Ordering::Relaxed);
         let found = supervisor_logs::last(&file.path, &wanted, (count, MAX_BYTES), Unfinished::Shown, &stop);
+        let shaped = found.map(|found| shape(&file, &found.lines));
         drop(permit);
-        found
+        shaped
     });
     let read = read.await;
     drop(gone);
     match read {
-        Ok(Ok(found)) => Ok(found.lines),
+        Ok(Ok(shaped)) => Ok(shaped),
         Ok(Err(error)) => {
             let detail = format!("the log of `{service}` cannot be read: {error}");
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail))
