@@ -150,6 +150,7 @@ impl Log {
     pub(crate) fn wrote(&mut self, count: usize, ends_line: Option<bool>) {
         let count = count as u64;
         self.shared.counters.bytes.fetch_add(count, Ordering::Relaxed);
+        self.shared.counters.writes.fetch_add(1, Ordering::Relaxed);
         if let Some(live) = &mut self.live {
             self.recorder.wrote();
             live.end += count;
@@ -286,6 +287,7 @@ impl Log {
             && !text.is_empty()
         {
             live.append(text.as_bytes())?;
+            self.shared.counters.writes.fetch_add(1, Ordering::Relaxed);
         }
         self.torn = false;
         self.dropped.bytes = 0;

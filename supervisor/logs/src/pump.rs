@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -122,6 +123,13 @@ impl Pump {
     #[must_use]
     pub fn wait(&self, seen: u64, timeout: Duration) -> u64 {
         self.inner.registry.activity.wait(seen, timeout)
+    }
+
+    /// A number that is another one whenever the log at `path` may have grown: tells the few that have from the many
+    /// that have not, without a look at a disk.
+    #[must_use]
+    pub fn writes(&self, path: &Path) -> u64 {
+        self.inner.registry.find(path).map_or(0, |log| log.counters.writes.load(Ordering::Relaxed))
     }
 
     /// Waits until some log got into trouble, dropped bytes or is well again since `seen` was returned (0 at first), or

@@ -45,6 +45,8 @@ pub(crate) struct Shared {
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) bytes: AtomicU64,
+    /// How often something was written, by whatever reason.
+    pub(crate) writes: AtomicU64,
     pub(crate) dropped_bytes: AtomicU64,
     pub(crate) dropped_lines: AtomicU64,
     pub(crate) rotations: AtomicU64,

@@ -44,6 +44,9 @@ struct Shared {
 }
 
 struct Shown {
+    path: PathBuf,
+    /// By what the pump tells that it has grown: what it was before it was read last.
+    writes: u64,
     prefixer: Prefixer,
     follower: Follower,
     /// Of our own log, which is told in other words.
@@ -104,8 +107,8 @@ impl Shared {
     /// From its end, unless it is known already.
     fn add(&self, path: PathBuf, prefixer: Prefixer, narrator: Option<Narrator>) {
         let follower = Follower::new(&path, From::End);
-        if lock(&self.known).insert(path) {
-            lock(&self.further).push(Shown { prefixer, follower, narrator, since: Instant::now() });
+        if lock(&self.known).insert(path.clone()) {
+            lock(&self.further).push(Shown { path, writes: 0, prefixer, follower, narrator, since: Instant::now() });
         }
     }
 }
@@ -130,7 +133,7 @@ fn show(shared: &Shared, pump: &Pump) -> io::Result<()> {
         let mut busy = false;
         for one in &mut all {
             buffer.clear();
-            if one.follower.read(&mut buffer, PASS).is_ok_and(|count| count > 0) {
+            if one.read(pump, &mut buffer) {
                 busy = true;
                 write(&one.lines(&buffer))?;
             } else if one.prefixer.is_within_line() && (ending || one.since.elapsed() >= PARTIAL) {
@@ -149,6 +152,20 @@ fn show(shared: &Shared, pump: &Pump) -> io::Result<()> {
 }
 
 impl Shown {
+    /// Whether there was anything new; to be asked again then. Of many logs most have nothing to say, and a look at a
+    /// file that is not there yet is a look at its directory.
+    fn read(&mut self, pump: &Pump, buffer: &mut Vec<u8>) -> bool {
+        let writes = pump.writes(&self.path);
+        if writes == self.writes {
+            return false;
+        }
+        let read = self.follower.read(buffer, PASS).is_ok_and(|count| count > 0);
+        if !read {
+            self.writes = writes;
+        }
+        read
+    }
+
     fn lines(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.since = Instant::now();
         match &mut self.narrator {

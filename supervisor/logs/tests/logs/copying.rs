@@ -230,3 +230,21 @@ fn a_small_pipe_is_not_slowed_by_rests() {
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     assert_same(&fs::read(&path).expect("a log"), &text);
 }
+
+#[test]
+fn the_number_of_writes_tells_a_log_that_has_grown_from_one_that_has_not() {
+    let dir = tempdir().expect("a directory");
+    let (grows, rests) = (dir.path().join("grows.log"), dir.path().join("rests.log"));
+    let pump = Pump::new();
+    let mut grower = feed(&pump, 1, &grows, &keep_all(0));
+    let _rester = feed(&pump, 2, &rests, &keep_all(0));
+    assert_eq!((pump.writes(&grows), pump.writes(&rests)), (0, 0));
+    let mut before = 0;
+    for text in ["one\n", "two\n"] {
+        grower.write_all(text.as_bytes()).expect("the pump reads");
+        eventually("it is noticed", || pump.writes(&grows) != before);
+        assert!(fs::read_to_string(&grows).expect("a file").ends_with(text), "counted once it is in the file");
+        before = pump.writes(&grows);
+    }
+    assert_eq!(pump.writes(&rests), 0);
+}
