@@ -53,6 +53,8 @@ pub struct Fleet {
     resumed: Time,
     course: Course,
     deadline: Option<Time>,
+    /// The last snapshot.
+    seen: Arc<Vec<Arc<ServiceSnapshot>>>,
 }
 
 /// Where the fleet as a whole is going.
@@ -85,6 +87,7 @@ impl Fleet {
             resumed: Time::default(),
             course: Course::Serving,
             deadline: None,
+            seen: Arc::default(),
         })
     }
 
@@ -136,10 +139,14 @@ impl Fleet {
         self.deadline
     }
 
-    /// Every service as the world may see it, in the order of the specs. Costs an allocation only for those that
-    /// changed since the last call.
-    pub fn snapshot(&mut self) -> Vec<Arc<ServiceSnapshot>> {
-        self.services.iter_mut().map(Service::snapshot).collect()
+    /// Every service as the world may see it, in the order of the specs. What has not changed since the last call is
+    /// the same allocation as then, one by one and as a whole.
+    pub fn snapshot(&mut self) -> Arc<Vec<Arc<ServiceSnapshot>>> {
+        let same = |(service, seen): (&Service, _)| service.view.as_ref().is_some_and(|view| Arc::ptr_eq(view, seen));
+        if self.seen.len() != self.services.len() || !self.services.iter().zip(&*self.seen).all(same) {
+            self.seen = Arc::new(self.services.iter_mut().map(Service::snapshot).collect());
+        }
+        Arc::clone(&self.seen)
     }
 
     /// A shutdown was asked for: nothing starts any more.

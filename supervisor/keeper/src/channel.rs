@@ -23,6 +23,8 @@ pub const MAX_RECORD: usize = MAX_BODY - 4096;
 /// Body length (u32), operation (u8), number of file descriptors (u8), request id or notice number (u64).
 const HEADER: usize = 14;
 const READ: usize = 8 * 1024;
+/// Frames without descriptors are sent together with what is before them up to so many bytes.
+const TOGETHER: usize = READ;
 /// Sets of file descriptors that came before the ends of their frames: one, unless the sender is broken.
 const MAX_SETS: usize = 4;
 
@@ -55,6 +57,7 @@ pub(crate) struct Channel {
     sets: VecDeque<FdSet>,
 }
 
+/// A frame, and those after it that bring no descriptors: they are sent as one.
 struct Outgoing {
     bytes: Vec<u8>,
     sent: usize,
@@ -87,13 +90,16 @@ impl Channel {
         if body.len() > MAX_BODY || fds.len() > MAX_FDS {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let mut bytes = Vec::with_capacity(HEADER + body.len());
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(&[operation, count]);
-        bytes.extend_from_slice(&id.to_le_bytes());
-        bytes.extend_from_slice(body);
-        self.queued += bytes.len();
-        self.outgoing.push_back(Outgoing { bytes, sent: 0, fds });
+        let total = HEADER + body.len();
+        let outgoing = match self.outgoing.back_mut() {
+            Some(last) if fds.is_empty() && last.bytes.len() + total <= TOGETHER => last,
+            Some(_) | None => self.outgoing.push_back_mut(Outgoing { bytes: Vec::with_capacity(total), sent: 0, fds }),
+        };
+        outgoing.bytes.extend_from_slice(&length.to_le_bytes());
+        outgoing.bytes.extend_from_slice(&[operation, count]);
+        outgoing.bytes.extend_from_slice(&id.to_le_bytes());
+        outgoing.bytes.extend_from_slice(body);
+        self.queued += total;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{ForkResult, chdir, execve, setsid, write};
+use nix::unistd::{ForkResult, chdir, setsid, write};
 
 use crate::message::{BY_DESCRIPTOR, Spawn, Step};
 use crate::{platform, signals};
@@ -125,7 +125,7 @@ pub(crate) fn launch(
         drop(reader);
         let mut status = writer.into_raw_fd();
         // A panic must not unwind into the parent's loop.
-        let attempt = AssertUnwindSafe(|| image.become_program(spawn, groups.join, origin, &mut status));
+        let attempt = AssertUnwindSafe(|| image.become_program(groups.join, origin, &mut status));
         let (step, errno) = match catch_unwind(attempt) {
             Ok(Err(failure)) => failure,
             Err(_) => (Step::Fork, Errno::ENOTRECOVERABLE),
@@ -156,26 +156,26 @@ fn report_and_exit(status: RawFd, step: Step, errno: Errno) -> ! {
 }
 
 /// All that can be refused or prepared before the fork.
-struct Image {
+struct Image<'s> {
+    spawn: &'s Spawn,
     program: CString,
-    argv: Vec<CString>,
-    env: Vec<CString>,
     cwd: CString,
+    argv: Vec<*const libc::c_char>,
+    env: Vec<*const libc::c_char>,
     /// Descriptor here, number there.
     fds: Vec<(RawFd, RawFd)>,
 }
 
-impl Image {
-    fn of(spawn: &Spawn, fds: &[BorrowedFd<'_>]) -> Option<Self> {
-        let strings =
-            |list: &[Vec<u8>]| list.iter().map(|item| CString::new(item.as_slice()).ok()).collect::<Option<_>>();
+impl<'s> Image<'s> {
+    fn of(spawn: &'s Spawn, fds: &[BorrowedFd<'_>]) -> Option<Self> {
         let numbers = spawn.fds.iter().map(|number| RawFd::try_from(*number).ok());
         let pairs = fds.iter().zip(numbers).map(|(fd, number)| Some((fd.as_raw_fd(), number?)));
         Some(Self {
+            spawn,
             program: CString::new(spawn.program.as_slice()).ok()?,
-            argv: strings(&spawn.argv)?,
-            env: strings(&spawn.env)?,
             cwd: CString::new(spawn.cwd.as_slice()).ok()?,
+            argv: spawn.argv.pointers()?,
+            env: spawn.env.pointers()?,
             fds: pairs.collect::<Option<_>>()?,
         })
     }
@@ -190,11 +190,11 @@ impl Image {
     /// Limits come after the descriptors: a low one must not stand in the way of placing them.
     fn become_program(
         mut self,
-        spawn: &Spawn,
         join: &[BorrowedFd<'_>],
         origin: Option<&Origin>,
         status: &mut RawFd,
     ) -> Result<std::convert::Infallible, Failure> {
+        let spawn = self.spawn;
         setsid().map_err(|errno| (Step::Setsid, errno))?;
         signals::reset_signals();
         for group in join {
@@ -219,15 +219,18 @@ impl Image {
         if origin.is_some() {
             platform::keep_no_capabilities_unless_root().map_err(|errno| (Step::Capabilities, errno))?;
         }
+        let listen_pid = format!("LISTEN_PID={}\0", std::process::id());
         if spawn.listen_pid {
-            self.env.extend(CString::new(format!("LISTEN_PID={}", std::process::id())).ok());
+            self.env.insert(0, listen_pid.as_ptr().cast());
         }
         if let Some(number) = self.descriptor() {
             // SAFETY: F_SETFD takes an integer, and the number is one of those that were placed.
             Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })
                 .map_err(|errno| (Step::Fds, errno))?;
         }
-        execve(&self.program, &self.argv, &self.env).map_err(|errno| (Step::Exec, errno))
+        // SAFETY: the lists are those of `Strings`, which live in `spawn`, and of a string that lives until then.
+        unsafe { libc::execve(self.program.as_ptr(), self.argv.as_ptr(), self.env.as_ptr()) };
+        Err((Step::Exec, Errno::last()))
     }
 }
 

@@ -2,6 +2,7 @@
 //! Not here: sockets, file descriptors, and what a message means.
 
 use crate::message::{Exited, Notice, Reply, Request, Spawn};
+use crate::strings::Strings;
 
 /// Bytes that are no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -208,6 +209,36 @@ impl Wire for String {
 
     fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
         Self::from_utf8(Vec::take(input)?).map_err(|_| Malformed::Value)
+    }
+}
+
+fn take_bytes<'b>(input: &mut &'b [u8]) -> Result<&'b [u8], Malformed> {
+    let length = usize::try_from(u32::take(input)?).unwrap_or(usize::MAX);
+    let (bytes, rest) = input.split_at_checked(length).ok_or(Malformed::Short)?;
+    *input = rest;
+    Ok(bytes)
+}
+
+/// Like a sequence of sequences of bytes.
+impl Wire for Strings {
+    fn put(&self, out: &mut Vec<u8>) {
+        u32::try_from(self.iter().len()).unwrap_or(u32::MAX).put(out);
+        for string in self.iter() {
+            u32::try_from(string.len()).unwrap_or(u32::MAX).put(out);
+            out.extend_from_slice(string);
+        }
+    }
+
+    fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
+        let count = u32::take(input)?;
+        let mut ahead = *input;
+        let lengths = (0..count).map(|_| take_bytes(&mut ahead).map(<[u8]>::len));
+        let bytes = lengths.sum::<Result<usize, _>>()?;
+        let mut strings = Self::with_room(bytes, usize::try_from(count).unwrap_or(0));
+        for _ in 0..count {
+            strings.push(take_bytes(input)?);
+        }
+        Ok(strings)
     }
 }
 

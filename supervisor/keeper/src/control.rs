@@ -70,7 +70,7 @@ impl Control {
             |(key, value): (std::ffi::OsString, std::ffi::OsString)| [key.as_bytes(), b"=", value.as_bytes()].concat();
         let image = Spawn {
             program: command.program.into_os_string().into_vec(),
-            argv: command.argv.into_iter().map(OsStringExt::into_vec).collect(),
+            argv: command.argv.iter().map(|argument| argument.as_bytes()).collect(),
             env: command.env.into_iter().map(variable).collect(),
             umask,
             // Control serves many connections and makes no service itself.

@@ -18,6 +18,7 @@ mod requests;
 mod reserve;
 mod shutdown;
 mod signals;
+mod strings;
 mod table;
 
 use std::ffi::OsString;
@@ -32,6 +33,7 @@ pub use channel::MAX_RECORD;
 pub use message::{BY_DESCRIPTOR, Exited, MAX_FDS, Notice, Reply, Request, Spawn, Step, VERSION};
 pub use peer::{Incoming, Peer};
 pub use signals::reset_signals;
+pub use strings::Strings;
 
 /// Where control finds its end of the channel.
 pub const CONTROL_FD: RawFd = 3;

@@ -1,6 +1,8 @@
 //! What the keeper and control say to each other.
 //! Not here: how it looks on the wire (`codec`), and what is done about it.
 
+use crate::strings::Strings;
+
 /// The version of the protocol. A control that reads another one says so and exits.
 pub const VERSION: u32 = 3;
 
@@ -53,9 +55,9 @@ pub struct Spawn {
     /// The executable, absolute or `BY_DESCRIPTOR`.
     pub program: Vec<u8>,
     /// `argv`, the zeroth included.
-    pub argv: Vec<Vec<u8>>,
+    pub argv: Strings,
     /// `KEY=VALUE`. `LISTEN_PID` is added by the child when `listen_pid` is set.
-    pub env: Vec<Vec<u8>>,
+    pub env: Strings,
     /// Add `LISTEN_PID=<own pid>`.
     pub listen_pid: bool,
     /// The working directory, absolute.

@@ -50,22 +50,20 @@ impl Peer {
         Ok(Self { channel: Channel::new(socket)?, held_back, in_flight })
     }
 
-    /// Queues a request under an id that no unanswered request has, and writes what the socket takes. The
-    /// descriptors are duplicated: the caller may close them at once.
+    /// Queues a request under an id that no unanswered request has. Nothing is written before `flush`.
     ///
     /// # Errors
-    /// `InvalidInput` when a request is too long or has too many descriptors; else what `dup` or `sendmsg` met.
-    pub fn send(&mut self, id: u64, request: &Request, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    /// `InvalidInput` when a request is too long or has too many descriptors.
+    pub fn queue(&mut self, id: u64, request: &Request, fds: Vec<OwnedFd>) -> io::Result<()> {
         let fetched = if let Request::Fetch { names } = request { names.len() } else { 0 };
         let weight = fds.len() + fetched;
         let body = request.encode();
         if weight > MAX_FDS || body.len() > crate::channel::MAX_BODY {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let fds = fds.iter().map(BorrowedFd::try_clone_to_owned).collect::<Result<_, _>>()?;
         let operation = request.operation();
         self.held_back.push_back(Waiting { id, operation, body, fds, weight });
-        self.flush()
+        Ok(())
     }
 
     /// Writes what the socket takes now.
@@ -89,7 +87,7 @@ impl Peer {
         self.channel.flush()
     }
 
-    /// Something waits for the socket to become writable. To be asked anew after `send`, `flush` and `receive`.
+    /// Something waits for the socket to become writable. To be asked anew after `flush` and `receive`.
     #[must_use]
     pub fn wants_write(&self) -> bool {
         self.channel.wants_write()
@@ -142,7 +140,7 @@ mod tests {
     use std::fs::File;
     use std::os::unix::net::UnixStream;
 
-    use super::{AsFd, Channel, Filled, Incoming, MAX_IN_FLIGHT, Message, Peer, Reply, Request};
+    use super::{Channel, Filled, Incoming, MAX_IN_FLIGHT, Message, Peer, Reply, Request};
 
     #[test]
     fn no_more_descriptors_are_under_way_than_the_kernel_allows_an_ordinary_user() {
@@ -153,10 +151,12 @@ mod tests {
         let names: Vec<String> = (0..8).map(|name| format!("{name}")).collect();
         for id in 0..60 {
             if id % 2 == 0 {
-                peer.send(id, &Request::Hold { names: names.clone() }, &[file.as_fd(); 8]).unwrap();
+                let fds = (0..8).map(|_| file.try_clone().unwrap().into()).collect();
+                peer.queue(id, &Request::Hold { names: names.clone() }, fds).unwrap();
             } else {
-                peer.send(id, &Request::Fetch { names: names.clone() }, &[]).unwrap();
+                peer.queue(id, &Request::Fetch { names: names.clone() }, vec![]).unwrap();
             }
+            peer.flush().unwrap();
         }
         let (mut answered, mut unanswered) = (0, Vec::new());
         while answered < 60 {

@@ -57,7 +57,7 @@ impl Keeper {
 
     fn carry_out(&mut self, id: u64, request: Request, fds: Vec<OwnedFd>, now: u64) {
         let done = match request {
-            Request::Spawn(spawn) => return self.spawn(id, &spawn, fds, now),
+            Request::Spawn(spawn) => return self.spawn(id, *spawn, fds, now),
             Request::Fetch { names } => return self.fetch(id, names),
             Request::ListOrphans => return self.list_orphans(id, now),
             Request::Acknowledge { up_to } => {
@@ -93,14 +93,14 @@ impl Keeper {
         self.reply(id, &reply, Vec::new());
     }
 
-    fn spawn(&mut self, id: u64, spawn: &Spawn, fds: Vec<OwnedFd>, now: u64) {
+    fn spawn(&mut self, id: u64, spawn: Spawn, fds: Vec<OwnedFd>, now: u64) {
         if let Err((step, errno)) = self.try_spawn(id, spawn, fds, now) {
             let (step, errno) = (step.name().to_owned(), errno as i32);
             self.reply(id, &Reply::SpawnFailed { step, errno }, Vec::new());
         }
     }
 
-    fn try_spawn(&mut self, id: u64, spawn: &Spawn, mut fds: Vec<OwnedFd>, now: u64) -> Result<(), child::Failure> {
+    fn try_spawn(&mut self, id: u64, mut spawn: Spawn, mut fds: Vec<OwnedFd>, now: u64) -> Result<(), child::Failure> {
         let refused = |errno| (Step::Fork, Errno::from_raw(errno));
         if !self.stage.wants_control() {
             return Err(refused(libc::ESHUTDOWN));
@@ -108,21 +108,21 @@ impl Keeper {
         if self.table.runs.contains_key(&spawn.run) {
             return Err(refused(libc::EEXIST));
         }
-        if let Some((key, value)) = &spawn.record {
-            self.table.put_record(key.clone(), value.clone()).map_err(refused)?;
+        if let Some((key, value)) = spawn.record.take() {
+            self.table.put_record(key, value).map_err(refused)?;
         }
         let group = if spawn.in_group { fds.pop() } else { None };
-        let join = fds.split_off(fds.len().saturating_sub(joins(spawn)));
+        let join = fds.split_off(fds.len().saturating_sub(joins(&spawn)));
         let to_hold = fds.split_off(spawn.fds.len());
         let given: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         let join: Vec<_> = join.iter().map(AsFd::as_fd).collect();
         let groups = Groups { begin: group.as_ref().map(AsFd::as_fd), join: &join };
-        let Launched { pid, progress } = child::launch(spawn, &given, groups, Some(&self.origin))?;
+        let Launched { pid, progress } = child::launch(&spawn, &given, groups, Some(&self.origin))?;
         self.table.owners.insert(pid, Owner::Run(spawn.run));
         let phase = Phase::Launching { progress, by: now + LAUNCH_MS, request: Some(id) };
-        self.table.runs.insert(spawn.run, Run::new(spawn, pid, now, phase));
+        self.table.runs.insert(spawn.run, Run::new(&spawn, pid, now, phase));
         // What is held for a run must not fail when the run exists: it may use up the reserve.
-        self.table.held.extend(spawn.hold.iter().cloned().zip(to_hold));
+        self.table.held.extend(spawn.hold.into_iter().zip(to_hold));
         Ok(())
     }
 

@@ -91,7 +91,7 @@ impl Control {
 
     /// Asks the keeper for something whose failure changes nothing. A broken channel shows when it is read.
     pub(crate) fn ask_keeper(&mut self, what: &'static str, request: &Request) {
-        if let Err(error) = self.link.send(Purpose::Note(what), request, &[]) {
+        if let Err(error) = self.link.send(Purpose::Note(what), request, Vec::new()) {
             tracing::error!(what, %error, "cannot ask the keeper");
         }
     }
@@ -123,8 +123,9 @@ impl Control {
             program: self.programs.of(service, entry.spec.revision).cloned(),
         };
         let (places, news) = (self.places.clone(), self.news.0.clone());
+        // Begun here, not in the task: that runs when the loop waits next, and another core may have nothing to do.
+        let work = tokio::task::spawn_blocking(move || prepare::prepare(&order, &places));
         self.tasks.spawn(async move {
-            let work = tokio::task::spawn_blocking(move || prepare::prepare(&order, &places));
             let result = match tokio::time::timeout(PREPARE_TIMEOUT, work).await {
                 Ok(Ok(result)) => result,
                 Ok(Err(error)) => Err(Failure::Launch { message: format!("internal error: {error}") }),
@@ -159,7 +160,7 @@ impl Control {
         let new = Run::fresh(run, &mut prepared, &self.places);
         self.runs.insert(run, new);
         let request = Request::Spawn(Box::new(prepared.spawn));
-        if let Err(error) = self.link.send(Purpose::Spawn(run), &request, &prepared.fds) {
+        if let Err(error) = self.link.send(Purpose::Spawn(run), &request, prepared.fds) {
             // One service that asks for too much must not be the end of us.
             let too_much = error.kind() == io::ErrorKind::InvalidInput;
             let why =

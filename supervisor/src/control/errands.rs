@@ -62,7 +62,7 @@ impl Control {
         spawn.env.push(format!("{COOKIE}={}.{id}", self.places.cookie).into_bytes());
         let running = Running { began: super::now(), timeout_ms: spawn.helper_deadline_ms, ended };
         self.errands.insert(id, running);
-        if let Err(error) = self.link.send(Purpose::Helper(id), &Request::Spawn(Box::new(spawn)), &fds) {
+        if let Err(error) = self.link.send(Purpose::Helper(id), &Request::Spawn(Box::new(spawn)), fds) {
             self.errand_ended(id, ProbeOutcome::Failed(error.to_string()));
         }
     }

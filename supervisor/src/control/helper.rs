@@ -103,7 +103,7 @@ impl Control {
             let _ = news.send(News::Probed { run, check, began, outcome }).await;
             Ok(())
         });
-        self.link.send(Purpose::Helper(id), &Request::Spawn(Box::new(spawn)), &fds)
+        self.link.send(Purpose::Helper(id), &Request::Spawn(Box::new(spawn)), fds)
     }
 
     pub(crate) fn helper_failed(&mut self, id: u64, step: &str, errno: i32) {
@@ -161,8 +161,8 @@ fn message(
         run: id,
         helper_deadline_ms: timeout_ms,
         program: program.as_os_str().as_bytes().to_vec(),
-        argv: argv.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
-        env: env.iter().map(|(key, value)| format!("{key}={value}").into_bytes()).collect(),
+        argv: argv.iter().collect(),
+        env: env.iter().map(|(key, value)| format!("{key}={value}")).collect(),
         cwd: launch.cwd.as_os_str().as_bytes().to_vec(),
         umask: launch.umask,
         user: identity.map(|identity| (identity.uid, identity.gid, identity.groups)),

@@ -68,7 +68,7 @@ pub(crate) async fn take(link: &mut Link) -> io::Result<Inventory> {
 }
 
 async fn fetch(link: &mut Link, names: &[String], inventory: &mut Inventory) -> io::Result<()> {
-    link.send(Purpose::Fetch, &Request::Fetch { names: names.to_vec() }, &[])?;
+    link.send(Purpose::Fetch, &Request::Fetch { names: names.to_vec() }, Vec::new())?;
     loop {
         match link.next().await? {
             Heard::Notice { seq, notice } => inventory.notices.push((seq, notice)),

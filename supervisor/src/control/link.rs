@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use supervisor_keeper::{Incoming, Notice, Peer, Reply, Request};
 use tokio::io::Interest;
@@ -55,23 +55,29 @@ impl Link {
         Ok(Self { peer: Peer::new(socket)?, readiness, next_id: 1, pending: BTreeMap::new() })
     }
 
-    /// Queues a request; it is on its way as far as the socket takes it.
-    pub(crate) fn send(&mut self, purpose: Purpose, request: &Request, fds: &[OwnedFd]) -> io::Result<()> {
+    /// Queues a request; it is on its way with the next `flush`, or as soon as `next` is waited for.
+    pub(crate) fn send(&mut self, purpose: Purpose, request: &Request, fds: Vec<OwnedFd>) -> io::Result<()> {
         let id = self.next_id;
         self.next_id += 1;
         self.pending.insert(id, purpose);
-        let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
-        self.peer.send(id, request, &fds)
+        self.peer.queue(id, request, fds)
     }
 
-    /// Tells the keeper that every notice up to `seq` has been dealt with.
+    /// Queues that every notice up to `seq` has been dealt with.
     pub(crate) fn acknowledge(&mut self, seq: u64) -> io::Result<()> {
-        self.peer.send(0, &Request::Acknowledge { up_to: seq }, &[])
+        self.peer.queue(0, &Request::Acknowledge { up_to: seq }, Vec::new())
+    }
+
+    /// Sends what is queued, as far as the socket takes it.
+    pub(crate) fn flush(&mut self) {
+        // A keeper that is gone shows itself as `Closed`, after all that it said.
+        let _ = self.peer.flush();
     }
 
     /// The next message. Cancel safe.
     pub(crate) async fn next(&mut self) -> io::Result<Heard> {
         loop {
+            self.flush();
             if let Some(heard) = self.try_next()? {
                 return Ok(heard);
             }

@@ -66,7 +66,7 @@ impl Control {
         let held = listener
             .fd
             .try_clone()
-            .and_then(|fd| self.link.send(Purpose::Note("hold a listener"), &Request::Hold { names }, &[fd]));
+            .and_then(|fd| self.link.send(Purpose::Note("hold a listener"), &Request::Hold { names }, vec![fd]));
         if let Err(error) = held {
             tracing::warn!(%service, %error, "a listener will not outlive this control");
         }

@@ -41,8 +41,8 @@ pub(crate) fn start(
         None => {
             let (read, write) = platform::output_pipe()?;
             let names = vec![READ.to_owned(), WRITE.to_owned()];
-            let fds = [read.try_clone()?, write.try_clone()?];
-            link.send(Purpose::Note("hold the own log"), &Request::Hold { names }, &fds)?;
+            let fds = vec![read.try_clone()?, write.try_clone()?];
+            link.send(Purpose::Note("hold the own log"), &Request::Hold { names }, fds)?;
             (read, write)
         }
     };

@@ -74,8 +74,7 @@ impl Control {
             && last.http == self.http
             && Arc::ptr_eq(&last.alerts, &self.alerts.shown)
             && same_rejection(last.config.rejected.as_ref(), self.rejected.as_ref())
-            && last.services.len() == services.len()
-            && last.services.iter().zip(&services).all(|(a, b)| Arc::ptr_eq(a, b));
+            && Arc::ptr_eq(&last.services, &services);
         if same {
             return;
         }
@@ -219,7 +218,7 @@ impl Control {
 
     fn mirrored(&mut self) -> Option<Arc<supervisor_core::ServiceSnapshot>> {
         let name = self.args.only.first()?.clone();
-        self.fleet.snapshot().into_iter().find(|service| service.name.as_str() == name)
+        self.fleet.snapshot().iter().find(|service| service.name.as_str() == name).cloned()
     }
 
     /// The code of the mirrored service, as a shell would tell it; 0 for a fleet that was stopped.
@@ -241,6 +240,7 @@ impl Control {
         while !self.runs.is_empty() {
             let Ok(Some(news)) = tokio::time::timeout_at(deadline, self.news.1.recv()).await else { break };
             self.learn(news);
+            self.link.flush();
         }
         let foreground = self.foreground.take().inspect(Foreground::ends);
         tracing::info!("everything is down");
@@ -254,7 +254,7 @@ impl Control {
             let _ = std::fs::remove_file(self.in_force.stack.runtime_dir.join(name));
         }
         let code = self.exit_code();
-        self.link.send(Purpose::Finish, &Request::Finish { code }, &[])?;
+        self.link.send(Purpose::Finish, &Request::Finish { code }, Vec::new())?;
         // Once the keeper has taken it, nobody needs us.
         loop {
             match self.link.next().await? {

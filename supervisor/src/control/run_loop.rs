@@ -251,6 +251,7 @@ impl Control {
             }
             self.mirror();
             self.review_operations();
+            self.link.flush();
             self.publish();
             if self.fleet.shutting_down() {
                 // The kernel takes a while to let go of a watch; meanwhile the services stop.
@@ -313,6 +314,7 @@ impl Control {
     fn take_in(&mut self, told: Told) {
         let Told { event, source } = told;
         self.happen(event);
+        self.link.flush();
         drop(source);
     }
 

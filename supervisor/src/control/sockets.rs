@@ -90,8 +90,8 @@ pub(crate) fn open_again(runtime_dir: &Path, link: &mut Link) -> Result<UnixList
 
 fn hold(link: &mut Link, unix: &UnixListener) -> io::Result<()> {
     unix.set_nonblocking(true)?;
-    let fds = [unix.try_clone()?.into()];
-    link.send(Purpose::Note("hold the API's socket"), &Request::Hold { names: vec![UNIX.to_owned()] }, &fds)
+    let fds = vec![unix.try_clone()?.into()];
+    link.send(Purpose::Note("hold the API's socket"), &Request::Hold { names: vec![UNIX.to_owned()] }, fds)
 }
 
 /// What is held until now is let go.
@@ -100,10 +100,10 @@ pub(crate) fn hold_tcp(link: &mut Link, tcp: Option<&TcpListener>) -> io::Result
     match tcp {
         Some(tcp) => {
             tcp.set_nonblocking(true)?;
-            let fds = [tcp.try_clone()?.into()];
-            link.send(Purpose::Note("hold the API's listener"), &Request::Hold { names }, &fds)
+            let fds = vec![tcp.try_clone()?.into()];
+            link.send(Purpose::Note("hold the API's listener"), &Request::Hold { names }, fds)
         }
-        None => link.send(Purpose::Note("let go of the API's listener"), &Request::Drop { names }, &[]),
+        None => link.send(Purpose::Note("let go of the API's listener"), &Request::Drop { names }, Vec::new()),
     }
 }
 

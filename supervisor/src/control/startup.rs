@@ -97,7 +97,7 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     let stack = Arc::clone(&in_force.stack);
     let timeout = shutdown_timeout(&stack, longest_shutdown(&inventory));
     let shutdown_timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    link.send(Purpose::Note("configure"), &Request::Configure { shutdown_timeout_ms }, &[])?;
+    link.send(Purpose::Note("configure"), &Request::Configure { shutdown_timeout_ms }, Vec::new())?;
     let pump = Pump::new();
     let cookie = cookie(&stack, &mut link, &inventory)?;
     let groups = Groups::below_ours(&cookie);
@@ -213,7 +213,7 @@ fn configurations_before(in_force: &InForce, inventory: &Inventory) -> Vec<InFor
 
 fn keep(link: &mut Link, key: &str, value: &impl Serialize) -> io::Result<()> {
     let value = serde_json::to_vec(value).map_err(io::Error::other)?;
-    link.send(Purpose::Note("keep the configuration"), &Request::Put { key: key.to_owned(), value }, &[])
+    link.send(Purpose::Note("keep the configuration"), &Request::Put { key: key.to_owned(), value }, Vec::new())
 }
 
 /// As PID 1 a container's engine kills us ten seconds after it asked.
@@ -234,7 +234,7 @@ fn cookie(stack: &Stack, link: &mut Link, inventory: &Inventory) -> Result<Strin
     let stack = state::stack_cookie(&stack.state_dir).map_err(StartupError::State)?;
     let cookie = format!("{stack}.{}", state::random_hex::<8>()?);
     let value = cookie.clone().into_bytes();
-    link.send(Purpose::Note("keep the cookie"), &Request::Put { key: COOKIE.to_owned(), value }, &[])?;
+    link.send(Purpose::Note("keep the cookie"), &Request::Put { key: COOKIE.to_owned(), value }, Vec::new())?;
     Ok(cookie)
 }
 

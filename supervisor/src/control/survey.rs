@@ -52,7 +52,7 @@ impl Control {
             return;
         }
         self.surveys.asked = true;
-        if let Err(error) = self.link.send(Purpose::ListOrphans, &Request::ListOrphans, &[]) {
+        if let Err(error) = self.link.send(Purpose::ListOrphans, &Request::ListOrphans, Vec::new()) {
             tracing::error!(%error, "cannot ask the keeper for its orphans");
         }
     }

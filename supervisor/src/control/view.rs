@@ -24,7 +24,7 @@ pub(crate) struct View {
     /// In the order of the file; empty until they have been looked at.
     pub(crate) alerts: Arc<Vec<AlertState>>,
     /// In the order of the file.
-    pub(crate) services: Vec<Arc<ServiceSnapshot>>,
+    pub(crate) services: Arc<Vec<Arc<ServiceSnapshot>>>,
     pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
     /// The oldest first.
     pub(crate) operations: Arc<Vec<Arc<Operation>>>,

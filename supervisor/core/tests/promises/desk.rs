@@ -268,7 +268,7 @@ impl Desk {
     }
 
     pub(crate) fn see(&mut self, own: &str) -> Arc<ServiceSnapshot> {
-        self.fleet.snapshot().into_iter().find(|snapshot| snapshot.name.as_str() == own).unwrap()
+        self.fleet.snapshot().iter().find(|snapshot| snapshot.name.as_str() == own).cloned().unwrap()
     }
 
     pub(crate) fn state(&mut self, own: &str) -> State {

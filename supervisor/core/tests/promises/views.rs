@@ -12,6 +12,7 @@ fn snapshots_come_in_the_order_of_the_specs_and_unchanged_ones_are_shared() {
     let mut desk = running(vec![service("z"), service("a")]);
     let first = desk.fleet.snapshot();
     assert_eq!(first.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["z", "a"]);
+    assert!(Arc::ptr_eq(&first, &desk.fleet.snapshot()));
     desk.exited("a", code(1));
     let second = desk.fleet.snapshot();
     assert!(Arc::ptr_eq(&first[0], &second[0]));

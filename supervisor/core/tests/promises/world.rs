@@ -228,7 +228,7 @@ impl World {
             assert!(!self.finished, "a command after the end: {command:?}");
             self.carry_out_one(command, &snapshot);
         }
-        for seen in &snapshot {
+        for seen in snapshot.iter() {
             let told = self.shown.insert(seen.name.clone(), seen.state);
             assert_eq!(told.unwrap_or(seen.state), seen.state, "{}: every change of state is reported", seen.name);
             assert_eq!(seen.wanted, self.wanted.contains(&seen.name), "{}: want", seen.name);

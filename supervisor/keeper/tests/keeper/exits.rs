@@ -203,8 +203,8 @@ fn helpers_end_with_their_control_and_their_exits_are_not_told_again() {
 
 fn orphans(rig: &Rig, run: u64, count: usize) -> Spawn {
     let mut spawn = rig.program(run, std::env::current_exe().unwrap(), &["orphans"]);
-    spawn.env.push(b"KEEPER_TEST_ROLE=orphans".to_vec());
-    spawn.env.push(format!("KEEPER_TEST_ORPHANS={count}").into_bytes());
+    spawn.env.push("KEEPER_TEST_ROLE=orphans");
+    spawn.env.push(format!("KEEPER_TEST_ORPHANS={count}"));
     spawn
 }
 

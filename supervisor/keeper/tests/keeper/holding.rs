@@ -61,9 +61,9 @@ fn too_much_is_refused_and_nothing_is_lost() {
     let too_many = vec![String::new(); MAX_FDS + 1];
     let (socket, _other) = UnixStream::pair().unwrap();
     let mut peer = supervisor_keeper::Peer::new(socket.into()).unwrap();
-    assert!(peer.send(1, &Request::Fetch { names: too_many }, &[]).is_err());
+    assert!(peer.queue(1, &Request::Fetch { names: too_many }, vec![]).is_err());
     let longer = Request::Put { key: String::new(), value: vec![0; 5 << 20] };
-    assert!(peer.send(1, &longer, &[]).is_err());
+    assert!(peer.queue(1, &longer, vec![]).is_err());
 }
 
 /// The other end exists: nothing to read, but no end either.

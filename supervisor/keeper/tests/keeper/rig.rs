@@ -108,8 +108,8 @@ impl Rig {
         Spawn {
             run,
             program: program.as_ref().as_os_str().as_bytes().to_vec(),
-            argv: argv.iter().map(|argument| argument.as_bytes().to_vec()).collect(),
-            env: vec![format!("PATH={path}").into_bytes(), id],
+            argv: argv.iter().collect(),
+            env: [format!("PATH={path}").into_bytes(), id].into_iter().collect(),
             cwd: self.dir.path().as_os_str().as_bytes().to_vec(),
             umask: 0o022,
             fds: vec![1, 2],
@@ -147,7 +147,9 @@ impl Control {
 
     pub(crate) fn send(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> u64 {
         self.next_id += 1;
-        self.peer.send(self.next_id, request, fds).unwrap();
+        let fds = fds.iter().map(|fd| fd.try_clone_to_owned().unwrap()).collect();
+        self.peer.queue(self.next_id, request, fds).unwrap();
+        self.peer.flush().unwrap();
         self.next_id
     }
 
@@ -261,7 +263,8 @@ impl Control {
                     self.newest = seq;
                     self.notices.push_back(notice);
                     if self.acknowledging {
-                        let _ = self.peer.send(0, &Request::Acknowledge { up_to: seq }, &[]);
+                        self.peer.queue(0, &Request::Acknowledge { up_to: seq }, vec![]).unwrap();
+                        let _ = self.peer.flush();
                     }
                     return true;
                 }

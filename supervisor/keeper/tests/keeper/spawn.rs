@@ -54,7 +54,7 @@ fn a_failing_step_before_exec_is_named_with_its_error() {
         ("chdir", Errno::ENOENT, |spawn| spawn.cwd = b"/no/such/directory".to_vec()),
         ("chdir", Errno::ENOTDIR, |spawn| spawn.cwd = b"/dev/null".to_vec()),
         ("limits", Errno::EINVAL, |spawn| spawn.nofile = Some((20, 10))),
-        ("exec", Errno::EINVAL, |spawn| spawn.argv = vec![b"nul\0inside".to_vec()]),
+        ("exec", Errno::EINVAL, |spawn| spawn.argv = ["nul\0inside"].into_iter().collect()),
         ("exec", Errno::EINVAL, |spawn| spawn.fds = vec![1, u32::MAX]),
         ("fds", Errno::EINVAL, |spawn| spawn.fds = vec![1, 0x7fff_fff0]),
     ];
@@ -141,7 +141,7 @@ fn a_child_has_its_declared_descriptors_and_no_other() {
     });
     let mut control = rig.control();
     let mut spawn = rig.program(1, std::env::current_exe().unwrap(), &["descriptors"]);
-    spawn.env.push(b"KEEPER_TEST_ROLE=descriptors".to_vec());
+    spawn.env.push("KEEPER_TEST_ROLE=descriptors");
     // The frame's order crosses the numbers that the keeper has for them, so each must be moved out of the way.
     spawn.fds = vec![9, 4, 1, 2, 3];
     let out = File::create(rig.path("out")).unwrap();
@@ -242,7 +242,7 @@ fn a_child_starts_where_and_as_it_was_told() {
     });
     let mut control = rig.control();
     let mut spawn = rig.script(1, "pwd; umask; [ $LISTEN_PID = $$ ] && echo listening; env; echo end");
-    spawn.env = vec![b"A=1".to_vec(), b"B=x=y".to_vec()];
+    spawn.env = ["A=1", "B=x=y"].into_iter().collect();
     spawn.listen_pid = true;
     spawn.cwd = b"/usr".to_vec();
     spawn.umask = 0o027;

@@ -124,10 +124,10 @@ fn health_is_503_only_when_a_critical_service_is_not_ready_or_all_are_to_end() {
         assert_eq!(stand.ask("GET", "/livez", "").status, 200);
     };
     all(200);
-    stand.publish(|view| Arc::make_mut(&mut view.services[0]).state = State::Backoff);
+    stand.publish(|view| Arc::make_mut(&mut Arc::make_mut(&mut view.services)[0]).state = State::Backoff);
     all(503);
     stand.publish(|view| {
-        Arc::make_mut(&mut view.services[0]).state = State::Running;
+        Arc::make_mut(&mut Arc::make_mut(&mut view.services)[0]).state = State::Running;
         view.shutting_down = true;
     });
     all(503);

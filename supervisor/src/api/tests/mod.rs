@@ -255,7 +255,7 @@ fn view(dir: &std::path::Path, http: &str) -> View {
         stack: Arc::new(stack),
         config: Arc::new(config_view()),
         alerts: Arc::new(vec![alert()]),
-        services,
+        services: Arc::new(services),
         facts: Arc::new(facts(dir)),
         operations: Arc::new(vec![Arc::new(operation(1))]),
         wall_offset_ms: WALL_OFFSET_MS,
