@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::failure::Failure;
-use super::ledger::{Effect, LONGEST_WAIT_MS, Ledger, Letter, OLDEST_MS, Scene};
+use super::ledger::{Effect, LONGEST_WAIT_MS, Ledger, Letter, OLDEST_MS};
 use super::message::{Message, Sender};
+use super::scene::Scene;
 use super::send::{Office, send};
 use super::store::Store;
 use super::{AlertState, TestAsk, Tested};

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use supervisor_core::{RolloutResult, ServiceName, State};
+use supervisor_core::{ServiceName, State};
 
 use super::message::Message;
-use crate::config::{Alert, Occasion, Service};
+use super::scene::{Area, Scene};
+use crate::config::{Alert, Occasion};
 use crate::journal::{Entry, Kind, Note};
 use crate::timestamp;
 
@@ -65,16 +66,6 @@ struct Trouble {
     told: BTreeSet<String>,
 }
 
-/// Troubles of different areas begin and end on their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Area {
-    Runs,
-    Log,
-    /// Nothing that could be over.
-    Nothing,
-}
-
 /// What was told to one alert.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Account {
@@ -99,68 +90,6 @@ struct Told {
     repeated: u64,
     /// The latest that was not told; told when the wait is over and it still holds.
     held: Option<Box<Message>>,
-}
-
-/// What the configuration in force says.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Scene<'a> {
-    pub(super) alerts: &'a [Alert],
-    pub(super) services: &'a [Service],
-}
-
-impl Scene<'_> {
-    fn service(&self, name: &ServiceName) -> Option<&Service> {
-        self.services.iter().find(|service| service.spec.name == *name)
-    }
-
-    /// A run this long is good.
-    fn good_ms(&self, name: &ServiceName) -> i64 {
-        let good = self.service(name).map_or(0, |service| service.spec.restart.reset_after);
-        i64::try_from(good).unwrap_or(i64::MAX)
-    }
-
-    fn occasion(&self, note: &Note) -> Option<Occasion> {
-        match note.kind {
-            Kind::State => match note.to? {
-                State::CrashLoop => Some(Occasion::CrashLoop),
-                State::Failed => Some(Occasion::Failed),
-                State::Unhealthy => Some(Occasion::Unhealthy),
-                State::Stopped
-                | State::Waiting
-                | State::Starting
-                | State::Running
-                | State::Rolling
-                | State::Backoff
-                | State::Stopping
-                | State::Completed => None,
-            },
-            Kind::Exit => {
-                let (exit, service) = (note.exit.as_ref()?, self.service(note.service.as_ref()?)?);
-                let success = exit.code.is_some_and(|code| service.spec.restart.success_exit_codes.contains(&code));
-                (!exit.asked && !success).then_some(Occasion::Crash)
-            }
-            Kind::Rollout => (note.result == Some(RolloutResult::RolledBack)).then_some(Occasion::RolledBack),
-            Kind::Disk => (note.passed == Some(false)).then_some(Occasion::Disk),
-            Kind::Probe
-            | Kind::Request
-            | Kind::Reload
-            | Kind::Listener
-            | Kind::Supervisor
-            | Kind::Control
-            | Kind::Gap
-            | Kind::Other => None,
-        }
-    }
-}
-
-impl Area {
-    fn of(occasion: Occasion) -> Self {
-        match occasion {
-            Occasion::Crash | Occasion::CrashLoop | Occasion::Failed | Occasion::Unhealthy => Self::Runs,
-            Occasion::Disk => Self::Log,
-            Occasion::RolledBack | Occasion::Recovered | Occasion::Test => Self::Nothing,
-        }
-    }
 }
 
 /// Is there anything that must not be forgotten?

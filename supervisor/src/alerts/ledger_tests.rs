@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use supervisor_core::{RolloutResult, ServiceName, State};
 
-use super::ledger::{Effect, Ledger, Scene};
+use super::ledger::{Effect, Ledger};
+use super::scene::Scene;
 use crate::config::{self, Alert, Disk, Hidden, Occasion, Service, Surroundings, Way};
 use crate::journal::{Ended, Entry, Kind, Note};
 use crate::timestamp;

@@ -15,6 +15,7 @@ mod message;
 mod post;
 mod program;
 mod redact;
+mod scene;
 mod send;
 mod store;
 mod words;

@@ -1,0 +1,80 @@
+//! What the configuration in force says of an event: whether it is an occasion, and of which area.
+//! Not here: whether anybody is told (`ledger`).
+
+use serde::{Deserialize, Serialize};
+use supervisor_core::{RolloutResult, ServiceName, State};
+
+use crate::config::{Alert, Occasion, Service};
+use crate::journal::{Kind, Note};
+
+/// What the configuration in force says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub(super) alerts: &'a [Alert],
+    pub(super) services: &'a [Service],
+}
+
+impl Scene<'_> {
+    pub(super) fn service(&self, name: &ServiceName) -> Option<&Service> {
+        self.services.iter().find(|service| service.spec.name == *name)
+    }
+
+    /// A run this long is good.
+    pub(super) fn good_ms(&self, name: &ServiceName) -> i64 {
+        let good = self.service(name).map_or(0, |service| service.spec.restart.reset_after);
+        i64::try_from(good).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn occasion(&self, note: &Note) -> Option<Occasion> {
+        match note.kind {
+            Kind::State => match note.to? {
+                State::CrashLoop => Some(Occasion::CrashLoop),
+                State::Failed => Some(Occasion::Failed),
+                State::Unhealthy => Some(Occasion::Unhealthy),
+                State::Stopped
+                | State::Waiting
+                | State::Starting
+                | State::Running
+                | State::Rolling
+                | State::Backoff
+                | State::Stopping
+                | State::Completed => None,
+            },
+            Kind::Exit => {
+                let (exit, service) = (note.exit.as_ref()?, self.service(note.service.as_ref()?)?);
+                let success = exit.code.is_some_and(|code| service.spec.restart.success_exit_codes.contains(&code));
+                (!exit.asked && !success).then_some(Occasion::Crash)
+            }
+            Kind::Rollout => (note.result == Some(RolloutResult::RolledBack)).then_some(Occasion::RolledBack),
+            Kind::Disk => (note.passed == Some(false)).then_some(Occasion::Disk),
+            Kind::Probe
+            | Kind::Request
+            | Kind::Reload
+            | Kind::Listener
+            | Kind::Supervisor
+            | Kind::Control
+            | Kind::Gap
+            | Kind::Other => None,
+        }
+    }
+}
+
+/// Troubles of different areas begin and end on their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Area {
+    Runs,
+    Log,
+    /// Nothing that could be over.
+    Nothing,
+}
+
+impl Area {
+    pub(super) fn of(occasion: Occasion) -> Self {
+        match occasion {
+            Occasion::Crash | Occasion::CrashLoop | Occasion::Failed | Occasion::Unhealthy => Self::Runs,
+            Occasion::Disk => Self::Log,
+            Occasion::RolledBack | Occasion::Recovered | Occasion::Test => Self::Nothing,
+        }
+    }
+}
