@@ -27,6 +27,7 @@ impl Stack {
         if let Some(child) = &mut self.foreground {
             eventually("the foreground to end", || child.try_wait().expect("it is our child"));
         }
+        self.await_keeper(Duration::from_secs(5));
         let left = self.processes();
         let real: Vec<_> = left.iter().filter(|one| one.state != 'Z').collect();
         assert!(real.is_empty(), "left behind: {real:#?}");
@@ -65,6 +66,15 @@ impl Stack {
         }
     }
 
+    /// An end lets go of the lock, which `stop` waits for, a moment before the process is gone.
+    fn await_keeper(&self, limit: Duration) {
+        let began = Instant::now();
+        let ends = |one: &Proc| one.state != 'Z' && one.command.starts_with("supervisor: keeper");
+        while began.elapsed() < limit && self.processes().iter().any(ends) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn confess(&self) {
         for entry in fs::read_dir(&self.root)
             .into_iter()
@@ -94,6 +104,7 @@ impl Drop for Stack {
         } else if self.processes().iter().any(|one| one.state != 'Z') {
             stop = self.stop_within(Duration::from_secs(20));
             self.await_foreground(Duration::from_secs(5));
+            self.await_keeper(Duration::from_secs(5));
         }
         let mut left = Vec::new();
         // A keeper replaces what is killed, so again until nothing comes back.
