@@ -50,9 +50,12 @@ class Server(uvicorn.Server):
 
     def drain(self, keep_idle_for, whole_time):
         self.draining = True
-        for server in self.servers:
-            server.close()
         loop = asyncio.get_running_loop()
+        for server in self.servers:
+            # asyncio drops what it has accepted but not begun when its server is closed: nothing more comes in first.
+            for listener in server.sockets:
+                loop.remove_reader(listener)
+            loop.call_later(0.1, server.close)
         loop.call_later(keep_idle_for, setattr, self, "should_exit", True)
         loop.call_later(whole_time, setattr, self, "force_exit", True)
 
