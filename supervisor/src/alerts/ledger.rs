@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use supervisor_core::{ServiceName, State};
 
+use super::account::Account;
 use super::message::Message;
 use super::scene::{Area, Scene};
 use crate::config::{Alert, Occasion};
@@ -14,14 +15,6 @@ use crate::timestamp;
 
 /// Of one alert, so many letters may wait; a further one takes the place of the oldest.
 const WAITING: usize = 32;
-/// To one alert, so many letters are written …
-const LETTERS: u32 = 20;
-/// … within so long.
-const WITHIN_MS: i64 = 5 * 60_000;
-/// So much is held back for one alert; what is beyond is only counted.
-const HELD: usize = 256;
-/// What goes on and on is told again after twice as long each time, but at least so often.
-const LONGEST_MS: i64 = 24 * 3_600_000;
 /// What is older is told to nobody, and a letter that cannot be delivered for so long is thrown away.
 pub(super) const OLDEST_MS: i64 = 24 * 3_600_000;
 /// Between two tries of a letter, at most so long.
@@ -64,32 +57,6 @@ struct Trouble {
     well_since_ms: Option<i64>,
     /// Alerts that were told.
     told: BTreeSet<String>,
-}
-
-/// What was told to one alert.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Account {
-    /// By service and occasion.
-    told: BTreeMap<String, Told>,
-    window_ms: i64,
-    in_window: u32,
-    left_out: u64,
-    pub(super) sent: u64,
-    /// Given up, or pushed out.
-    pub(super) lost: u64,
-    pub(super) sent_at: Option<String>,
-    /// Of the letter that is being tried, or the last one that was given up; without secrets.
-    pub(super) error: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Told {
-    at_ms: i64,
-    /// Not again sooner than after this.
-    wait_ms: i64,
-    repeated: u64,
-    /// The latest that was not told; told when the wait is over and it still holds.
-    held: Option<Box<Message>>,
 }
 
 /// Is there anything that must not be forgotten?
@@ -159,37 +126,16 @@ impl Ledger {
     /// Now, or once it may be told again.
     fn tell(&mut self, alert: &Alert, message: &Message, at_ms: i64) {
         let account = self.accounts.entry(alert.name.clone()).or_default();
-        let key = key(message);
-        let due = account.due(&key, at_ms);
-        if due <= at_ms {
-            return self.write(alert, message.clone(), at_ms);
-        }
-        if let Some(told) = account.told.get_mut(&key) {
-            told.repeated += 1;
-            told.held = Some(Box::new(message.clone()));
-        } else if account.told.len() < HELD {
-            let held = Some(Box::new(message.clone()));
-            account.told.insert(key, Told { at_ms, wait_ms: due - at_ms, repeated: 0, held });
+        if account.may_tell(message, at_ms) {
+            self.write(alert, message.clone(), at_ms);
         } else {
-            account.left_out += 1;
+            account.hold_back(message, at_ms);
         }
     }
 
     fn write(&mut self, alert: &Alert, mut message: Message, at_ms: i64) {
-        let min_ms = millis(alert.min_interval);
         let account = self.accounts.entry(alert.name.clone()).or_default();
-        if message.occasion != Occasion::Recovered {
-            let told = account.told.entry(key(&message)).or_insert(Told { at_ms, wait_ms: 0, repeated: 0, held: None });
-            message.repeated = std::mem::take(&mut told.repeated);
-            told.held = None;
-            told.wait_ms = (told.wait_ms * 2).clamp(min_ms, LONGEST_MS.max(min_ms));
-            told.at_ms = at_ms;
-        }
-        if at_ms >= account.window_ms + WITHIN_MS || at_ms < account.window_ms {
-            (account.window_ms, account.in_window) = (at_ms, 0);
-        }
-        account.in_window += 1;
-        message.left_out = std::mem::take(&mut account.left_out);
+        account.note(&mut message, millis(alert.min_interval), at_ms);
         for trouble in self.troubles.iter_mut().filter(|one| message.service.as_ref() == Some(&one.service)) {
             if trouble.area == Area::of(message.occasion) {
                 trouble.told.insert(alert.name.clone());
@@ -220,7 +166,7 @@ impl Ledger {
                 let account = self.accounts.entry(alert.name.clone()).or_default();
                 if account.is_full(now_ms) {
                     // It waits on: for the end of the window.
-                    account.hold(message, now_ms);
+                    account.hold_on(message, now_ms);
                 } else {
                     self.write(alert, message, now_ms);
                 }
@@ -234,9 +180,7 @@ impl Ledger {
         for trouble in &mut self.troubles {
             trouble.well_since_ms = trouble.well_since_ms.map(|since| since.min(now_ms));
         }
-        for told in self.accounts.values_mut().flat_map(|account| account.told.values_mut()) {
-            told.at_ms = told.at_ms.min(now_ms);
-        }
+        self.accounts.values_mut().for_each(|account| account.follow_clock(now_ms));
         for letter in &mut self.letters {
             letter.written_ms = letter.written_ms.min(now_ms);
             letter.due_ms = letter.due_ms.min(now_ms.saturating_add(LONGEST_WAIT_MS));
@@ -261,7 +205,7 @@ impl Ledger {
             let message = trouble.recovered(now_ms);
             for alert in scene.alerts {
                 let account = self.accounts.entry(alert.name.clone()).or_default();
-                account.calm_down(&trouble, millis(alert.min_interval));
+                account.calm_down(&trouble.service, trouble.area, millis(alert.min_interval));
                 if alert.on.contains(&Occasion::Recovered) && trouble.told.contains(&alert.name) {
                     self.write(alert, message.clone(), now_ms);
                 }
@@ -272,10 +216,7 @@ impl Ledger {
     /// What was held back, and may be told now, if it still holds.
     fn ripe(&mut self, alert: &Alert, now_ms: i64) -> Vec<Message> {
         let account = self.accounts.entry(alert.name.clone()).or_default();
-        let mut ripe = Vec::new();
-        for told in account.told.values_mut().filter(|told| told.held.is_some() && told.due_ms() <= now_ms) {
-            ripe.extend(told.held.take().map(|message| *message));
-        }
+        let mut ripe = account.take_due(now_ms);
         let holds = |message: &Message| {
             let area = Area::of(message.occasion);
             let unwell = |one: &Trouble| {
@@ -284,15 +225,13 @@ impl Ledger {
             area == Area::Nothing || self.troubles.iter().any(unwell)
         };
         ripe.retain(holds);
-        account.told.retain(|_, told| told.held.is_some() || told.due_ms() > now_ms - LONGEST_MS);
         ripe
     }
 
     /// When to look again.
     pub(super) fn deadline(&self, scene: &Scene<'_>) -> Option<i64> {
         let over = self.troubles.iter().filter_map(|trouble| trouble.over_ms(scene));
-        let held = self.accounts.values().flat_map(|account| account.told.values());
-        over.chain(held.filter(|told| told.held.is_some()).map(Told::due_ms)).min()
+        over.chain(self.accounts.values().filter_map(Account::deadline)).min()
     }
 
     /// Letters that want the end of a log.
@@ -365,50 +304,6 @@ impl Trouble {
         let note = Note { at: timestamp::format(now_ms), ..Note::new(String::new(), Kind::State, &cause) };
         Message::of(self.seq, Occasion::Recovered, &note.of(&self.service, 0))
     }
-}
-
-impl Account {
-    /// When this may be told: at once, or after its own wait, or when the window has room again.
-    fn due(&self, key: &str, at_ms: i64) -> i64 {
-        let own = self.told.get(key).map_or(at_ms, Told::due_ms);
-        if self.is_full(at_ms) { own.max(self.window_ms + WITHIN_MS) } else { own }
-    }
-
-    fn is_full(&self, at_ms: i64) -> bool {
-        self.in_window >= LETTERS && (self.window_ms..self.window_ms + WITHIN_MS).contains(&at_ms)
-    }
-
-    fn hold(&mut self, message: Message, now_ms: i64) {
-        let until = self.window_ms + WITHIN_MS;
-        if let Some(told) = self.told.get_mut(&key(&message)) {
-            (told.at_ms, told.wait_ms) = (now_ms, until - now_ms);
-            told.held = Some(Box::new(message));
-        }
-    }
-
-    /// It is over: should it come again, it is news again, though no sooner than `min_ms` after it was told.
-    fn calm_down(&mut self, trouble: &Trouble, min_ms: i64) {
-        for (key, told) in &mut self.told {
-            let of_it = key.strip_prefix(trouble.service.as_str()).and_then(|rest| rest.strip_prefix(' '));
-            let of_area =
-                |word: &str| Occasion::TOLD.iter().any(|one| one.as_str() == word && Area::of(*one) == trouble.area);
-            if of_it.is_some_and(of_area) {
-                told.wait_ms = told.wait_ms.min(min_ms);
-                told.held = None;
-            }
-        }
-    }
-}
-
-impl Told {
-    fn due_ms(&self) -> i64 {
-        self.at_ms.saturating_add(self.wait_ms)
-    }
-}
-
-fn key(message: &Message) -> String {
-    let service = message.service.as_ref().map_or("", |name| name.as_str());
-    format!("{service} {}", message.occasion.as_str())
 }
 
 fn millis(duration: std::time::Duration) -> i64 {

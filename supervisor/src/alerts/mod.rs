@@ -5,6 +5,7 @@
 //! What is on its way is in the state directory, and outlives this control and the whole supervisor. A control that
 //! dies between an answer and the note of it tells again; each message has an id by which a receiver can know that.
 
+mod account;
 mod desk;
 mod failure;
 mod ledger;

@@ -11,7 +11,7 @@ use supervisor_core::ServiceName;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use super::document::{ServicesRequest, StopRequest};
+use super::change::{ServicesRequest, StopRequest};
 use super::input::{Fixed, Input, Json, Query};
 use super::operations::{Begun, Wait, WaitQuery};
 use super::problem::Problem;

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::answer::Document;
-use super::document::{AlertTestDocument, AlertTestEntry, AlertTestRequest, SCHEMA_VERSION};
+use super::change::{AlertTestDocument, AlertTestEntry, AlertTestRequest};
+use super::document::SCHEMA_VERSION;
 use super::input::{Fixed, Input, Json, Query};
 use super::problem::Problem;
 use super::site::Actor;

@@ -7,6 +7,7 @@ mod alerts;
 mod answer;
 mod bare;
 mod cache;
+mod change;
 mod document;
 mod doors;
 mod events;
@@ -43,6 +44,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use access::Token;
+pub(crate) use change::*;
 pub(crate) use document::*;
 pub(crate) use events::{EventsDocument, kinds};
 pub(crate) use exits::ExitsDocument;

@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer};
 use tokio::sync::{Semaphore, watch};
 
 use super::answer::{Answer, Document, JSON, Told};
-use super::document::{OperationDocument, OperationsDocument, SCHEMA_VERSION};
+use super::change::{OperationDocument, OperationsDocument};
+use super::document::SCHEMA_VERSION;
 use super::input::{Fixed, Input, NoQuery, PathPart, Query, only};
 use super::openapi::Schemas;
 use super::problem::Problem;

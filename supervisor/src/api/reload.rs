@@ -11,7 +11,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use super::answer::Document;
-use super::document::{ReloadDocument, ReloadResult, SCHEMA_VERSION};
+use super::change::{ReloadDocument, ReloadResult};
+use super::document::SCHEMA_VERSION;
 use super::input::{Fixed, Input, Query};
 use super::problem::Problem;
 use super::site::Actor;

@@ -7,10 +7,11 @@ use supervisor_core::{
     ExitReport, GenerationSnapshot, Health, HealthStatus, RolloutSnapshot, ServiceName, ServiceSnapshot, Time,
 };
 
+use super::change::{OperationEntry, OutcomeEntry};
 use super::document::{
     AlertDocument, ConfigDocument, ExecutableDocument, ExitDocument, FailingCheck, GenerationDocument, HealthDocument,
-    HealthEntry, OperationEntry, OutcomeEntry, RejectedDocument, ResourcesDocument, RolloutDocument, SCHEMA_VERSION,
-    ServiceDocument, ServicesDocument, ShortDocument, ShortEntry, StatusDocument, SupervisorDocument,
+    HealthEntry, RejectedDocument, ResourcesDocument, RolloutDocument, SCHEMA_VERSION, ServiceDocument,
+    ServicesDocument, ShortDocument, ShortEntry, StatusDocument, SupervisorDocument,
 };
 use crate::alerts::AlertState;
 use crate::config::{Launch, Service};

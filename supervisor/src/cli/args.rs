@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 
 use super::complete;
-
+use super::roles::{Control, Keeper};
 use crate::api;
 use crate::journal::Kind;
 
@@ -273,42 +273,6 @@ pub(crate) struct Man {
     /// Where the pages go; made when it is not there
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-}
-
-/// The role that is the parent of everything. Started by `start` and `run`, which have checked everything.
-#[derive(Debug, Args)]
-pub(crate) struct Keeper {
-    #[arg(long)]
-    pub(crate) name: String,
-    #[arg(long)]
-    pub(crate) runtime_dir: PathBuf,
-    #[arg(long)]
-    pub(crate) state_dir: PathBuf,
-    #[arg(long)]
-    pub(crate) shutdown_timeout_ms: u64,
-    #[command(flatten)]
-    pub(crate) first: First,
-}
-
-/// The role that decides. Started by the keeper.
-#[derive(Debug, Args)]
-pub(crate) struct Control {
-    #[command(flatten)]
-    pub(crate) first: First,
-}
-
-/// How a supervisor begins.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct First {
-    /// Attached to whoever started it
-    #[arg(long)]
-    pub(crate) foreground: bool,
-    /// Start only these, and what they depend on
-    #[arg(long, value_name = "NAME")]
-    pub(crate) only: Vec<String>,
-    /// End as the only service does
-    #[arg(long)]
-    pub(crate) mirror: bool,
 }
 
 fn kind(word: &str) -> Result<Kind, String> {

@@ -3,8 +3,9 @@
 
 use std::os::unix::process::CommandExt;
 
-use super::args::{First, Global};
+use super::args::Global;
 use super::failure::{Exit, Failure};
+use super::roles::First;
 use super::terminal::Screen;
 use super::{locate, roles};
 

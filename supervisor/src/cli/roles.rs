@@ -4,14 +4,16 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use clap::Args;
 use supervisor_keeper::{ControlCommand, Setup};
 
-use super::args::{Control, First, Global, Keeper};
+use super::args::Global;
 use super::lock::{Before, Lock, LockError};
 use super::terminal::complain;
 use crate::config::Stack;
@@ -21,6 +23,42 @@ use crate::state;
 
 /// What an earlier supervisor left behind gets at most so long to end by itself.
 const LEFTOVERS: Duration = Duration::from_secs(10);
+
+/// The role that is the parent of everything. Started by `start` and `run`, which have checked everything.
+#[derive(Debug, Args)]
+pub(crate) struct Keeper {
+    #[arg(long)]
+    pub(crate) name: String,
+    #[arg(long)]
+    pub(crate) runtime_dir: PathBuf,
+    #[arg(long)]
+    pub(crate) state_dir: PathBuf,
+    #[arg(long)]
+    pub(crate) shutdown_timeout_ms: u64,
+    #[command(flatten)]
+    pub(crate) first: First,
+}
+
+/// The role that decides. Started by the keeper.
+#[derive(Debug, Args)]
+pub(crate) struct Control {
+    #[command(flatten)]
+    pub(crate) first: First,
+}
+
+/// How a supervisor begins.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct First {
+    /// Attached to whoever started it
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    /// Start only these, and what they depend on
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+    /// End as the only service does
+    #[arg(long)]
+    pub(crate) mirror: bool,
+}
 
 /// A supervisor for this stack, to be spawned or to become.
 pub(crate) fn keeper_command(stack: &Stack, first: &First) -> io::Result<Command> {

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use supervisor_core::State;
 
-use super::args::{First, Global, Start};
+use super::args::{Global, Start};
 use super::failure::{Exit, Failure};
 use super::output::sanitised;
 use super::progress::{Ending, Verdict, Watch};
+use super::roles::First;
 use super::status::{footer, table, why};
 use super::terminal::Screen;
 use super::{foreground, locate, lock, roles};
