@@ -8,7 +8,7 @@ use supervisor_core::{Event, Fleet, ServiceName, ServiceSpec, Settings};
 
 use crate::api::origin;
 use crate::config;
-use crate::control::notify;
+use crate::control::signs::notify;
 
 /// `supervisor.toml`; what follows the first NUL is its includes and env files.
 pub fn configuration(text: &str) {

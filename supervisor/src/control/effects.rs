@@ -10,8 +10,8 @@ use supervisor_core::{Command, Event, Failure, ServiceName, State, Transition};
 use supervisor_keeper::Request;
 use tokio::sync::oneshot;
 
-use super::link::Purpose;
-use super::prepare::{self, Order, Prepared, held_name, record_key};
+use super::keeper::link::Purpose;
+use super::launch::prepare::{self, Order, Prepared, held_name, record_key};
 use super::probe::{self, Target};
 use super::run::Run;
 use super::run_loop::{Control, News};

@@ -8,7 +8,7 @@ use supervisor_core::{ProbeOutcome, Time};
 use supervisor_keeper::{Exited, Request, Spawn};
 use tokio::sync::oneshot;
 
-use super::link::Purpose;
+use super::keeper::link::Purpose;
 use super::run_loop::Control;
 use super::tree::COOKIE;
 use crate::alerts::{From, Surroundings};
@@ -83,7 +83,7 @@ impl Control {
 
     pub(crate) fn errand_exited(&mut self, exited: &Exited) {
         let Some(running) = self.errands.get(&exited.run) else { return };
-        let outcome = super::helper::outcome(exited, running.began, running.timeout_ms);
+        let outcome = super::probe::command::outcome(exited, running.began, running.timeout_ms);
         if !exited.alone {
             self.kill_rest_of_helper(exited.run, exited.pid);
         }

@@ -2,49 +2,21 @@
 //! keeper holds.
 //! Not here: decisions themselves (`supervisor-core`), processes (`supervisor-keeper`).
 
-mod asks;
-mod catalogue;
-mod door;
+mod api;
 mod effects;
 mod errands;
-mod foreground;
 mod gap;
-mod hangup;
-mod hearing;
-mod helper;
-mod history;
-mod in_force;
-mod instruments;
-mod inventory;
-mod keeper_words;
+mod keeper;
 pub(crate) mod launch;
 mod limits;
-mod lines;
-mod link;
-mod listeners;
-mod log_files;
-mod narrator;
-mod newline;
-pub(crate) mod notify;
-mod operations;
-mod outcomes;
-mod ownlog;
-mod prepare;
 mod probe;
-mod programs;
-mod publish;
 mod reload;
-mod reports;
 mod run;
 mod run_loop;
-mod sockets;
+pub(crate) mod signs;
 mod startup;
-mod survey;
+mod telling;
 pub(crate) mod tree;
-mod view;
-mod watch;
-mod watch_spots;
-mod workshop;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -52,18 +24,18 @@ use std::process::ExitCode;
 
 use supervisor_core::Time;
 
+pub(crate) use api::operations::{Operation, OperationKind, Outcome, Part};
+pub(crate) use api::view::{Ask, ConfigView, Executable, Refusal, View, What};
+#[cfg(test)]
+pub(crate) use api::view::{Facts, LogTrouble, Rejected};
 pub(crate) use errands::Errand;
-pub(crate) use helper::{collect, told};
-pub(crate) use instruments::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUCKETS_MS, START_BUCKETS_MS, Tally};
-pub(crate) use operations::{Operation, OperationKind, Outcome, Part};
-pub(crate) use prepare::log_paths;
+pub(crate) use launch::prepare::log_paths;
+pub(crate) use probe::command::{collect, told};
 #[cfg(test)]
 pub(crate) use reload::Planned;
 pub(crate) use reload::{Deed, Mode, Plan, ReloadAsk, Reloaded};
 pub(crate) use run_loop::News;
-pub(crate) use view::{Ask, ConfigView, Executable, Refusal, View, What};
-#[cfg(test)]
-pub(crate) use view::{Facts, LogTrouble, Rejected};
+pub(crate) use telling::instruments::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUCKETS_MS, START_BUCKETS_MS, Tally};
 
 /// `EX_CONFIG`: the keeper does not try again with a control that says so at its first start.
 const EXIT_CONFIG: u8 = 78;

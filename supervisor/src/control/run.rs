@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use supervisor_core::Event;
 
-use super::notify;
-use super::prepare::{Places, Prepared, RunRecord};
+use super::launch::prepare::{Places, Prepared, RunRecord};
 use super::run_loop::Control;
+use super::signs::notify;
 
 /// Our ends of what a run was given, as long as nobody reads them.
 #[derive(Debug, Default)]

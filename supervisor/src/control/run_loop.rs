@@ -1,6 +1,6 @@
 //! The one loop that owns the fleet: wait for the first thing to happen, deal with all that has happened, publish.
 //! Not here: what is decided (`supervisor-core`), how an effect is carried out (`effects`), what the keeper says
-//! (`keeper_words`).
+//! (`keeper::words`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -15,29 +15,29 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use super::ControlArgs;
-use super::catalogue::Catalogue;
+use super::api::operations::Operations;
+use super::api::sockets::Sockets;
+use super::api::view::{Ask, Facts, Rejected, View};
 use super::errands::{Errand, Running};
-use super::foreground::Foreground;
 use super::gap::Gaps;
-use super::helper::Helper;
-use super::history::History;
-use super::in_force::InForce;
-use super::instruments::Instruments;
-use super::inventory::Inventory;
+use super::keeper::inventory::Inventory;
+use super::keeper::link::Link;
+use super::launch::listeners::Listener;
+use super::launch::prepare::{Places, Prepared};
+use super::launch::programs::Programs;
+use super::launch::workshop::Workshop;
 use super::limits::{Finding, Watch};
-use super::lines::Lines;
-use super::link::Link;
-use super::listeners::Listener;
-use super::notify::Told;
-use super::operations::Operations;
-use super::prepare::{Places, Prepared};
-use super::programs::Programs;
+use super::probe::command::Helper;
+use super::reload::catalogue::Catalogue;
+use super::reload::in_force::InForce;
 use super::reload::{Loaded, ReloadAsk, Reloads};
 use super::run::Run;
-use super::sockets::Sockets;
-use super::survey::Surveys;
-use super::view::{Ask, Facts, Rejected, View};
-use super::workshop::Workshop;
+use super::signs::lines::Lines;
+use super::signs::notify::Told;
+use super::telling::foreground::Foreground;
+use super::telling::history::History;
+use super::telling::instruments::Instruments;
+use super::tree::survey::Surveys;
 use crate::alerts::{AlertState, Alerts, From};
 
 /// Requests of the API that wait.
@@ -194,7 +194,7 @@ impl Control {
             listeners: BTreeMap::new(),
             programs: Programs::default(),
             helpers: BTreeMap::new(),
-            next_helper: super::helper::FIRST,
+            next_helper: super::probe::command::FIRST,
             errands: BTreeMap::new(),
             alerts: Alerts::default(),
             surveys: Surveys::default(),

@@ -13,12 +13,12 @@ use super::plan::{Changes, Plan};
 use super::{MAX_APPLIED, Mode, Reloaded, UnderWay, WITHIN, answer};
 use crate::alerts::From;
 use crate::config::{self, Diagnostic, Diagnostics, Recorded, Stack};
-use crate::control::in_force::InForce;
-use crate::control::listeners::{Listener, held_addresses, listener_name};
-use crate::control::log_files::{self, settings};
+use crate::control::api::sockets::{self, Swap};
+use crate::control::launch::listeners::{Listener, held_addresses, listener_name};
+use crate::control::reload::in_force::InForce;
 use crate::control::run_loop::Control;
-use crate::control::sockets::{self, Swap};
 use crate::control::startup;
+use crate::control::telling::log_files::{self, settings};
 
 impl Control {
     pub(super) fn accept(&mut self, recorded: Recorded, stack: Stack, changes: Changes, under_way: UnderWay) {

@@ -12,8 +12,8 @@ use crate::config::{
     self, Changed, Diagnostic, Diagnostics, Disk, Effect, Launch, Recorded, Recorder, Service, Stack, Surroundings,
     service_changes,
 };
+use crate::control::api::view::Executable;
 use crate::control::launch;
-use crate::control::view::Executable;
 
 /// What is to be read, and what it is compared with.
 #[derive(Debug)]

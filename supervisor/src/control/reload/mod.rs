@@ -2,8 +2,12 @@
 //! Not here: reading them (`load`), what it means (`plan`), doing it (`apply`).
 
 mod apply;
+pub(crate) mod catalogue;
+pub(crate) mod in_force;
 mod load;
 mod plan;
+pub(crate) mod spots;
+pub(crate) mod watching;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,11 +18,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 use self::load::{Errand, Reason};
-use super::in_force::now_ms;
-use super::run_loop::{Control, News};
-use super::view::{Refusal, Rejected};
-use super::watch::{Targets, keep_watch};
 use crate::config::{Diagnostics, Recorded};
+use crate::control::api::view::{Refusal, Rejected};
+use crate::control::reload::in_force::now_ms;
+use crate::control::reload::watching::{Targets, keep_watch};
+use crate::control::run_loop::{Control, News};
 
 pub(crate) use load::Loaded;
 #[cfg(test)]
@@ -151,7 +155,7 @@ impl Control {
 
     /// Begins a load, if there is a reason and it is time for one.
     fn consider_reload(&mut self) {
-        let now = super::now();
+        let now = crate::control::now();
         let reloads = &mut self.reloads;
         let dry_run = reloads.waiting.iter().any(|ask| ask.mode == Mode::DryRun);
         let asked = reloads.hung_up || !reloads.waiting.is_empty();
@@ -206,7 +210,7 @@ impl Control {
             timer.abort();
         }
         let news = self.news.0.clone();
-        let wait = Duration::from_millis(at.since(super::now()));
+        let wait = Duration::from_millis(at.since(crate::control::now()));
         let timer = self.tasks.spawn(async move {
             tokio::time::sleep(wait).await;
             let _ = news.send(News::ReloadDue).await;

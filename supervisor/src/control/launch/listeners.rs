@@ -1,0 +1,187 @@
+//! Listeners of services: made, named, recognised, handed to the keeper and let go of.
+//! Not here: who inherits them (`prepare`), how long they are held (the core says).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, bind, listen, setsockopt, socket, sockopt,
+};
+use supervisor_core::{Failure, ServiceName};
+use supervisor_keeper::Request;
+
+use crate::config::{Handoff, Launch};
+use crate::control::keeper::link::Purpose;
+use crate::control::launch::hangup::Guard;
+use crate::control::launch::prepare::Order;
+use crate::control::run_loop::Control;
+use crate::platform;
+
+/// Clients wait in a queue this long while nobody accepts; the kernel caps it at `net.core.somaxconn`.
+pub(crate) const BACKLOG: i32 = 4096;
+/// So often a port that nobody is seen to hold is tried again, and this long after.
+const TRIES: u32 = 25;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A held listener.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// `http`, or the name in `ports`.
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) fd: OwnedFd,
+    /// Notices when somebody shuts it.
+    pub(crate) guard: OnceLock<Guard>,
+}
+
+impl Listener {
+    pub(crate) fn new(name: &str, address: SocketAddr, fd: OwnedFd) -> Self {
+        Self { name: name.to_owned(), address, fd, guard: OnceLock::new() }
+    }
+
+    /// One that is held by the keeper; `None` when it is no TCP listener.
+    pub(crate) fn held(name: &str, fd: OwnedFd) -> Option<Self> {
+        let fd = std::net::TcpListener::from(fd);
+        let address = fd.local_addr().ok()?;
+        Some(Self::new(name, address, fd.into()))
+    }
+
+    /// The same, by another name.
+    pub(crate) fn under(&self, name: &str) -> Option<Self> {
+        Some(Self::new(name, self.address, self.fd.try_clone().ok()?))
+    }
+
+    /// This launch wants just this listener to be held.
+    pub(crate) fn fits(&self, launch: &Launch) -> bool {
+        held_addresses(launch).any(|(name, address)| name == self.name && address == self.address)
+    }
+}
+
+impl Control {
+    pub(crate) fn hold_listener(&mut self, service: &ServiceName, listener: &Listener) {
+        let names = vec![listener_name(service, &listener.name)];
+        let held = listener
+            .fd
+            .try_clone()
+            .and_then(|fd| self.link.send(Purpose::Note("hold a listener"), &Request::Hold { names }, vec![fd]));
+        if let Err(error) = held {
+            tracing::warn!(%service, %error, "a listener will not outlive this control");
+        }
+    }
+
+    pub(crate) fn close_listeners(&mut self, service: &ServiceName) {
+        let Some(listeners) = self.listeners.remove(service) else { return };
+        let names = listeners.iter().map(|listener: &Arc<Listener>| listener_name(service, &listener.name)).collect();
+        self.drop_listeners(names);
+    }
+
+    pub(crate) fn drop_listeners(&mut self, names: Vec<String>) {
+        if !names.is_empty() {
+            self.ask_keeper("close listeners", &Request::Drop { names });
+        }
+    }
+
+    /// The keeper holds it for this service from now on.
+    pub(crate) fn take_listener(&mut self, service: &ServiceName, listener: Listener) {
+        self.hold_listener(service, &listener);
+        self.listeners.entry(service.clone()).or_default().push(Arc::new(listener));
+        self.guard_listeners(service);
+    }
+}
+
+/// What is to be held for a service, by name.
+pub(crate) fn held_addresses(launch: &Launch) -> impl Iterator<Item = (&str, SocketAddr)> {
+    let held = match launch.handoff {
+        Handoff::Socket => Some(addresses(launch)),
+        Handoff::Own => None,
+    };
+    held.into_iter().flatten()
+}
+
+/// Every port of a service, by name.
+fn addresses(launch: &Launch) -> impl Iterator<Item = (&str, SocketAddr)> {
+    let main = launch.port.map(|port| ("http", port));
+    let all = main.into_iter().chain(launch.ports.iter().map(|(name, port)| (name.as_str(), *port)));
+    all.map(|(name, port)| (name, SocketAddr::new(launch.bind, port)))
+}
+
+/// The name under which the keeper holds a listener.
+pub(crate) fn listener_name(service: &ServiceName, name: &str) -> String {
+    format!("listen/{service}/{name}")
+}
+
+/// Whose listener is held under this name, and which one it is.
+pub(crate) fn service_of_listener(held: &str) -> Option<(ServiceName, &str)> {
+    let (service, name) = held.strip_prefix("listen/")?.split_once('/')?;
+    Some((ServiceName::new(service).ok()?, name))
+}
+
+/// With handoff `socket` the listeners that are not held yet; with `own` only the proof that the port is free.
+pub(super) fn listeners(order: &Order) -> Result<Vec<Arc<Listener>>, Failure> {
+    let launch = &order.launch;
+    let mut made = Vec::new();
+    for (name, address) in addresses(launch) {
+        if order.held.iter().any(|held| held.name == name) {
+            continue;
+        }
+        let fd = settled(address)?;
+        match launch.handoff {
+            Handoff::Own => {}
+            Handoff::Socket => {
+                let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
+                listen(&fd, backlog).map_err(|error| busy(address, &error.into()))?;
+                made.push(Arc::new(Listener::new(name, address, fd)));
+            }
+        }
+    }
+    Ok(made)
+}
+
+/// As `bound`. What we have just closed, the keeper may hold for a moment yet.
+fn settled(address: SocketAddr) -> Result<OwnedFd, Failure> {
+    for _ in 0..TRIES {
+        match bound(address) {
+            Ok(fd) => return Ok(fd),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if platform::port_holder(address).is_some_and(|holder| holder.pid != nix::unistd::getppid().as_raw()) {
+                    return Err(busy(address, &error));
+                }
+            }
+            Err(error) => return Err(busy(address, &error)),
+        }
+        std::thread::sleep(PAUSE);
+    }
+    bound(address).map_err(|error| busy(address, &error))
+}
+
+/// A bound TCP socket, not listening. `SO_REUSEADDR` lets it follow an earlier one at once; `SO_REUSEPORT` would let
+/// a stranger share the port.
+fn bound(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = match address.ip() {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    use std::os::fd::AsRawFd;
+    match address {
+        SocketAddr::V4(v4) => bind(fd.as_raw_fd(), &SockaddrIn::from(v4))?,
+        SocketAddr::V6(v6) => bind(fd.as_raw_fd(), &SockaddrIn6::from(v6))?,
+    }
+    Ok(fd)
+}
+
+fn busy(address: SocketAddr, error: &io::Error) -> Failure {
+    let port = address.port();
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return Failure::Launch { message: format!("cannot listen on {address}: {error}") };
+    }
+    let message = match platform::port_holder(address) {
+        Some(holder) => format!("port {port} is held by pid {} ({})", holder.pid, holder.command),
+        None => format!("port {port} is held by another process"),
+    };
+    Failure::PortBusy { message }
+}

@@ -1,0 +1,127 @@
+//! One try of a check, over http or tcp. Bounded in time by its timeout and in memory by its buffers.
+//! Not here: when to try, what a failure means (the core); command probes (`command`).
+
+pub(crate) mod command;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper::rt::{Read, Write};
+use hyper_util::rt::TokioIo;
+use supervisor_core::ProbeOutcome;
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::config::{Launch, ProbeHow};
+use crate::control::signs::notify::printable;
+
+/// Of an answer, this much is read.
+const MAX_BODY: usize = 8 * 1024;
+/// Of an answer's head, this much is read.
+const MAX_HEAD: usize = 16 * 1024;
+/// Of what was seen, this much is told.
+const MAX_TOLD: usize = 256;
+
+/// Where a run answers.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    /// Its own port.
+    Port(SocketAddr),
+    /// Its private `supervisor-probe` listener.
+    Socket(PathBuf),
+}
+
+impl Target {
+    /// The port of a service as the machine itself reaches it.
+    pub(crate) fn port(launch: &Launch) -> Option<Self> {
+        let ip = match launch.bind {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+        };
+        launch.port.map(|port| Self::Port(SocketAddr::new(ip, port)))
+    }
+}
+
+/// Tries once.
+pub(crate) async fn attempt(how: &ProbeHow, target: Target, timeout: Duration) -> ProbeOutcome {
+    let outcome = match (how, target) {
+        (ProbeHow::Http { path, status, headers, host }, target) => {
+            let request = Ask { path, status, headers, host: host.as_deref() };
+            tokio::time::timeout(timeout, http(request, target)).await
+        }
+        (ProbeHow::Tcp, Target::Port(address)) => {
+            let connect = async { TcpStream::connect(address).await.map(drop).map_err(|error| plain(&error)) };
+            tokio::time::timeout(timeout, connect).await
+        }
+        (ProbeHow::Tcp | ProbeHow::Command(_), _) => Ok(Err("this check cannot be tried here".to_owned())),
+    };
+    match outcome {
+        Ok(Ok(())) => ProbeOutcome::Passed,
+        Ok(Err(seen)) => ProbeOutcome::Failed(printable(&seen, MAX_TOLD)),
+        Err(_) => ProbeOutcome::Failed(format!("no answer within {} ms", timeout.as_millis())),
+    }
+}
+
+struct Ask<'a> {
+    path: &'a str,
+    status: &'a [u16],
+    headers: &'a BTreeMap<String, String>,
+    host: Option<&'a str>,
+}
+
+async fn http(ask: Ask<'_>, target: Target) -> Result<(), String> {
+    match target {
+        Target::Port(address) => {
+            let stream = TcpStream::connect(address).await.map_err(|error| plain(&error))?;
+            exchange(ask, TokioIo::new(stream), &address.to_string()).await
+        }
+        Target::Socket(path) => {
+            let stream = UnixStream::connect(path).await.map_err(|error| plain(&error))?;
+            exchange(ask, TokioIo::new(stream), "localhost").await
+        }
+    }
+}
+
+async fn exchange(ask: Ask<'_>, io: impl Read + Write + Unpin, authority: &str) -> Result<(), String> {
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD)
+        .handshake::<_, Empty<Bytes>>(io)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut request = hyper::Request::get(ask.path)
+        .header("host", ask.host.unwrap_or(authority))
+        .header("user-agent", concat!("supervisor/", env!("CARGO_PKG_VERSION")))
+        .header("connection", "close");
+    for (name, value) in ask.headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let status = response.status();
+        if ask.status.contains(&status.as_u16()) {
+            return Ok(());
+        }
+        // The first words of the answer often say why.
+        let body =
+            Limited::new(response.into_body(), MAX_BODY).collect().await.map(http_body_util::Collected::to_bytes);
+        let text = body.map(|body| String::from_utf8_lossy(&body).into_owned()).unwrap_or_default();
+        Err(format!("status {status}: {text}"))
+    };
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        outcome = &mut answer => outcome,
+        // It may end in the very poll that delivers the answer, so its end alone proves nothing.
+        _ = connection => answer.await,
+    }
+}
+
+fn plain(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::ConnectionRefused { "connection refused".to_owned() } else { error.to_string() }
+}
