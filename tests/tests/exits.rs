@@ -1,7 +1,7 @@
 //! Reports of ends: what a run used and said last, whoever died meanwhile.
 //! Not here: what `why` tells of a service that runs (`why`).
 
-use e2e::{Setup, Signal, Stack, eventually, send};
+use e2e::{Setup, Signal, Stack, eventually, send, skip};
 use serde_json::Value;
 
 /// The reports of a service, the newest first.
@@ -40,6 +40,25 @@ fn an_end_is_reported_with_its_last_output_and_what_it_cost() {
     let missing = stack.cli(&["why", "t", "--exit", "9"]).ended_with(2).stderr;
     assert!(missing.contains("there are: 1"), "{missing}");
     assert_eq!(stack.get("/api/v1/services/t/exits?number=9").status, 404);
+}
+
+#[test]
+fn a_core_that_was_written_is_told_wherever_an_end_is() {
+    let name = "a_core_that_was_written_is_told_wherever_an_end_is";
+    let stack = Setup::of(&format!(
+        "[services.t]\ncommand = ['sh', '-c', 'ulimit -c unlimited || exit 3; kill -SEGV $$$$; sleep 60']\n{CALM}"
+    ))
+    .start_no_wait();
+    let report = wait_reports(&stack, "t", 1).remove(0);
+    if report["exit"]["code"] == 3 {
+        return skip(name, "cores are forbidden here");
+    }
+    assert_eq!((&report["exit"]["signal"], &report["exit"]["core_dumped"]), (&"SEGV".into(), &true.into()));
+    assert_eq!(stack.service("t").last_exit()["core_dumped"], true);
+    for words in [&["why", "t"][..], &["why", "t", "--exit", "1"], &["events", "t", "--kind", "exit"]] {
+        let told = stack.cli(words).stdout;
+        assert!(told.contains("killed by SIGSEGV after ") && told.contains(", core dumped"), "{words:?}: {told}");
+    }
 }
 
 #[test]

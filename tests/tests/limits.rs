@@ -2,7 +2,7 @@
 //! Not here: open files, priorities (`inheritance`).
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::{Setup, Stack, User, eventually, is_root, skip};
 
@@ -61,6 +61,8 @@ fn at_its_hard_limit_of_memory_a_service_is_killed_by_the_kernel_and_that_is_tol
     stack.wait_for("t", "backoff");
     let why = stack.cli(&["why", "t"]).ended_with(1).stdout;
     assert!(why.contains("killed by SIGKILL") && why.contains("out of memory, at its own limit"), "{why}");
+    let told = stack.cli(&["events", "t", "--kind", "limit"]).succeeded().stdout;
+    assert!(told.contains("was killed at `limits.memory` (32MiB); it had used 32MiB"), "{told}");
     stack.wait_for("other", "running");
     stack.stop();
     assert_eq!(file_of_run(&stack, "cgroup.procs"), None, "no group is left");
@@ -117,6 +119,11 @@ fn over_its_soft_limit_a_service_is_followed_by_its_next_generation() {
         let told = stack.cli(&["events", "t", "--kind", "rollout"]).stdout;
         assert!(told.contains("more than `limits.memory_soft` (32MiB)"), "{user:?}: {told}");
         assert_eq!(service.0["failures"], 0, "it is no failure");
+        eventually("the limit to be kept again", || {
+            let told = stack.cli(&["events", "t", "--kind", "limit"]).stdout;
+            let (passed, kept) = (told.find("more than `limits.memory_soft`")?, told.find("keeps within its limits")?);
+            (passed < kept).then_some(())
+        });
     }
 }
 
@@ -133,9 +140,16 @@ fn a_fork_bomb_gets_no_further_than_its_limit_of_processes() {
     stack.wait_log("t", "ork");
     let bombs = stack.processes().into_iter().filter(|one| one.command.contains("sleep")).count();
     assert!(bombs <= 40, "{bombs} processes");
+    let began = Instant::now();
+    assert_eq!(stack.get("/livez").status, 200);
+    assert!(began.elapsed() < Duration::from_secs(2), "the API took {:?}", began.elapsed());
     stack.wait_for("other", "running");
+    eventually("it to be told", || {
+        let told = stack.cli(&["events", "t", "--kind", "limit"]).stdout;
+        told.contains("has come up against `limits.pids` (40)").then_some(())
+    });
     let done = stack.cli(&["stop", "--now", "t"]).succeeded();
-    assert!(done.took < Duration::from_secs(10), "it took {:?}", done.took);
+    assert!(done.took < Duration::from_secs(5), "it took {:?}", done.took);
     assert_eq!(file_of_run(&stack, "pids.max"), None, "its group is gone");
 }
 

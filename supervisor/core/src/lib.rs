@@ -39,8 +39,8 @@ pub use health::{Health, HealthStatus};
 pub use memory::{Memory, RolloutMemory, RunMemory, SlotMemory};
 pub use plan::{Change, Plan};
 pub use snapshot::{
-    ExitReport, GenerationSnapshot, OutOfMemory, Role, RolloutPhase, RolloutResult, RolloutSnapshot, RunSnapshot,
-    ServiceSnapshot, State,
+    Alarm, ExitReport, GenerationSnapshot, OutOfMemory, Role, RolloutPhase, RolloutResult, RolloutSnapshot,
+    RunSnapshot, ServiceSnapshot, State,
 };
 pub use spec::{
     Check, CheckId, Condition, Dependency, GraphError, Kind, Liveness, Policy, Readiness, RestartPolicy, RolloutPolicy,

@@ -52,6 +52,24 @@ impl State {
         }
     }
 
+    /// Whether someone should look, and what at.
+    #[must_use]
+    pub fn alarm(self) -> Option<Alarm> {
+        match self {
+            Self::CrashLoop => Some(Alarm::CrashLoop),
+            Self::Failed => Some(Alarm::Failed),
+            Self::Unhealthy => Some(Alarm::Unhealthy),
+            Self::Stopped
+            | Self::Waiting
+            | Self::Starting
+            | Self::Running
+            | Self::Rolling
+            | Self::Backoff
+            | Self::Stopping
+            | Self::Completed => None,
+        }
+    }
+
     /// No run of it serves or comes up, and none is about to.
     #[must_use]
     pub fn is_down(self) -> bool {
@@ -85,6 +103,17 @@ impl State {
             Self::Failed => "failed",
         }
     }
+}
+
+/// A state that someone should look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alarm {
+    /// It ends again and again.
+    CrashLoop,
+    /// It is down, and not tried again soon.
+    Failed,
+    /// It lives, and does not answer.
+    Unhealthy,
 }
 
 /// How a run ended.

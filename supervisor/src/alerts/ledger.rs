@@ -10,7 +10,7 @@ use super::account::Account;
 use super::message::Message;
 use super::scene::{Area, Scene};
 use crate::config::{Alert, Occasion};
-use crate::journal::{Entry, Kind, Note};
+use crate::journal::{Entry, Kind, Note, STARTED, TOOK_OVER};
 use crate::timestamp;
 
 /// Of one alert, so many letters may wait; a further one takes the place of the oldest.
@@ -72,7 +72,7 @@ impl Ledger {
         self.cursor = Some(entry.seq);
         let note = &entry.note;
         let at_ms = timestamp::parse(&note.at).map_or(now_ms, |at| at.min(now_ms));
-        let Some(service) = &note.service else { return Effect::Nothing };
+        let Some(service) = &note.service else { return self.begin_anew(note, at_ms) };
         if now_ms.saturating_sub(at_ms) > OLDEST_MS {
             return Effect::Nothing;
         }
@@ -80,10 +80,10 @@ impl Ledger {
             self.trouble(&Message::of(entry.seq, occasion, note), service, entry.seq, at_ms, scene);
             return Effect::Something;
         }
-        let area = if note.kind == Kind::Disk { Area::Log } else { Area::Runs };
-        let well = match note.kind {
-            Kind::State => note.to.is_some_and(State::is_well),
-            Kind::Disk => true,
+        let (area, well) = match note.kind {
+            Kind::State => (Area::Runs, note.to.is_some_and(State::is_well)),
+            Kind::Disk => (Area::Log, true),
+            Kind::Limit => (Area::Limits, true),
             Kind::Exit
             | Kind::Probe
             | Kind::Request
@@ -97,6 +97,18 @@ impl Ledger {
         };
         let Some(trouble) = self.troubles.iter_mut().find(|one| one.is(service, area)) else { return Effect::Nothing };
         trouble.well_since_ms = if well { trouble.well_since_ms.or(Some(at_ms)) } else { None };
+        Effect::Something
+    }
+
+    /// Another control knows nothing of limits that were passed before, and soon tells of those that still are.
+    fn begin_anew(&mut self, note: &Note, at_ms: i64) -> Effect {
+        let begins = note.cause.starts_with(STARTED) || note.cause.starts_with(TOOK_OVER);
+        if note.kind != Kind::Control || !begins {
+            return Effect::Nothing;
+        }
+        for trouble in self.troubles.iter_mut().filter(|one| one.area == Area::Limits) {
+            trouble.well_since_ms = trouble.well_since_ms.or(Some(at_ms));
+        }
         Effect::Something
     }
 
@@ -199,7 +211,8 @@ impl Ledger {
     }
 
     fn write_recoveries(&mut self, scene: &Scene<'_>, now_ms: i64) {
-        let is_over = |one: &mut Trouble| one.over_ms(scene).is_some_and(|over| over <= now_ms);
+        let ill = self.ill();
+        let is_over = |one: &mut Trouble| one.over_ms(scene, &ill).is_some_and(|over| over <= now_ms);
         let over: Vec<Trouble> = self.troubles.extract_if(.., is_over).collect();
         for trouble in over {
             let message = trouble.recovered(now_ms);
@@ -228,9 +241,15 @@ impl Ledger {
         ripe
     }
 
+    /// Services whose runs are not well.
+    fn ill(&self) -> BTreeSet<ServiceName> {
+        self.troubles.iter().filter(|one| one.area == Area::Runs).map(|one| one.service.clone()).collect()
+    }
+
     /// When to look again.
     pub(super) fn deadline(&self, scene: &Scene<'_>) -> Option<i64> {
-        let over = self.troubles.iter().filter_map(|trouble| trouble.over_ms(scene));
+        let ill = self.ill();
+        let over = self.troubles.iter().filter_map(|trouble| trouble.over_ms(scene, &ill));
         over.chain(self.accounts.values().filter_map(Account::deadline)).min()
     }
 
@@ -290,10 +309,11 @@ impl Trouble {
         self.service == *service && self.area == area
     }
 
-    /// When it will have been well for long enough.
-    fn over_ms(&self, scene: &Scene<'_>) -> Option<i64> {
+    /// When it will have been well for long enough. Whoever was killed at a limit keeps within it while it is down.
+    fn over_ms(&self, scene: &Scene<'_>, ill: &BTreeSet<ServiceName>) -> Option<i64> {
         let good = match self.area {
-            Area::Runs => scene.good_ms(&self.service),
+            Area::Limits if ill.contains(&self.service) => return None,
+            Area::Runs | Area::Limits => scene.good_ms(&self.service),
             Area::Log | Area::Nothing => 0,
         };
         self.well_since_ms.map(|since| since.saturating_add(good))

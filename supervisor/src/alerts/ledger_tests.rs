@@ -62,6 +62,10 @@ impl Story {
         self.ledger.look(&scene, self.now);
     }
 
+    fn deadline(&self) -> Option<i64> {
+        self.ledger.deadline(&Scene { alerts: &self.alerts, services: &self.services })
+    }
+
     /// What is told by now, each as `service occasion`; it arrives.
     fn told(&mut self) -> Vec<String> {
         let mut told = Vec::new();
@@ -108,6 +112,8 @@ fn each_occasion_is_told_and_nothing_else_is() {
         (rollout(Some(RolloutResult::RolledBack)), Some("web rolled-back")),
         (rollout(Some(RolloutResult::Done)), None),
         (rollout(None), None),
+        (note(Kind::Limit, "web").passed(false), Some("web limit")),
+        (note(Kind::Limit, "web").passed(true), None),
         (note(Kind::Disk, "web").passed(false), Some("web disk")),
         (note(Kind::Probe, "web").probed("http /", false), None),
     ] {
@@ -216,6 +222,41 @@ fn a_log_that_is_written_again_has_recovered_whatever_the_service_does() {
     story.happens(note(Kind::Disk, "web").passed(true));
     story.passes(0);
     assert_eq!(story.told(), ["web recovered"]);
+}
+
+#[test]
+fn a_limit_that_is_kept_again_has_recovered_once_that_lasts_and_the_service_is_well() {
+    let mut story = Story::of(&[Occasion::Limit, Occasion::Recovered]);
+    story.happens(note(Kind::Limit, "web").passed(false));
+    story.happens(becomes("web", State::Running));
+    story.passes(MINUTE);
+    assert_eq!(story.told(), ["web limit"], "its state says nothing of that");
+    story.happens(note(Kind::Limit, "web").passed(true));
+    story.happens(ends(1, false));
+    story.passes(MINUTE);
+    assert_eq!(story.told(), [""; 0], "it is down");
+    assert!(story.deadline().is_none(), "and nobody looks again until it is up");
+    story.happens(becomes("web", State::Running));
+    story.passes(30_000);
+    story.passes(0);
+    assert_eq!(story.told(), ["web recovered"]);
+}
+
+#[test]
+fn what_another_control_does_not_tell_again_is_over() {
+    for (kind, cause, told) in [
+        (Kind::Control, "took over, pid 7", vec!["web recovered"]),
+        (Kind::Control, "started, pid 7", vec!["web recovered"]),
+        (Kind::Control, "resumed after 7s", vec![]),
+        (Kind::Supervisor, "started version 1", vec![]),
+    ] {
+        let mut story = Story::of(&[Occasion::Limit, Occasion::Recovered]);
+        story.happens(note(Kind::Limit, "web").passed(false));
+        assert_eq!(story.told(), ["web limit"]);
+        story.happens(Note::new(String::new(), kind, cause));
+        story.passes(MINUTE);
+        assert_eq!(story.told(), told, "{cause}");
+    }
 }
 
 #[test]

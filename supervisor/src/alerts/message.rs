@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use supervisor_core::{ServiceName, State};
 
 use crate::config::Occasion;
-use crate::journal::{Ended, Note};
+use crate::journal::{Ended, Note, PassedLimit};
 
 /// Grows when a field of the document changes its meaning or goes away; new fields do not count.
 const SCHEMA_VERSION: u32 = 1;
@@ -29,6 +29,8 @@ pub(crate) struct Message {
     /// One line.
     pub(super) cause: String,
     pub(super) exit: Option<Ended>,
+    #[serde(default)]
+    pub(super) limit: Option<PassedLimit>,
     /// The last lines of its log, without control characters.
     pub(super) log: Vec<String>,
     /// So often the same happened again since it was told last.
@@ -55,6 +57,7 @@ impl Message {
             state: note.to,
             cause: note.cause.clone(),
             exit: note.exit.clone(),
+            limit: note.limit,
             log: Vec::new(),
             repeated: 0,
             left_out: 0,
@@ -91,6 +94,7 @@ impl Message {
             Occasion::Failed => format!("{service} is down and stays down"),
             Occasion::Unhealthy => format!("{service} is unhealthy"),
             Occasion::RolledBack => format!("{service}: the new generation was rolled back"),
+            Occasion::Limit => format!("{service} has passed a limit"),
             Occasion::Disk => format!("{service}: its log cannot be written"),
             Occasion::Recovered => format!("{service} has recovered"),
             Occasion::Test => "a test".to_owned(),
@@ -124,6 +128,7 @@ impl Message {
             "state": self.state.map(State::as_str),
             "cause": self.cause,
             "exit": self.exit,
+            "limit": self.limit,
             "log": self.log,
             "repeated": self.repeated,
             "left_out": self.left_out,
@@ -202,7 +207,7 @@ pub(super) mod tests {
             "schema_version": 1, "id": "laptop/shop/ops/17-crash", "alert": "ops", "stack": "shop", "host": "laptop",
             "occasion": "crash", "title": "web crashed", "at": "2026-11-23T00:21:01.000Z", "service": "web",
             "generation": 7, "state": null, "cause": "exited with code 1 after 1.5s",
-            "exit": message.exit,
+            "exit": message.exit, "limit": null,
             "log": ["no database"], "repeated": 0, "left_out": 0,
         });
         assert_eq!(document, expected);

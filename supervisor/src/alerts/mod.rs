@@ -13,6 +13,7 @@ mod ledger;
 mod ledger_tests;
 mod mail;
 mod message;
+mod obstacles;
 mod post;
 mod program;
 mod redact;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use desk::{From, Surroundings};
+pub(crate) use obstacles::obstacles;
 pub(crate) use send::TRY as TEST_LIMIT;
 
 /// Tests that wait.

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 
 use super::failure::Failure;
 
@@ -37,12 +37,12 @@ pub(super) async fn post(address: &str, headers: &[(String, String)], body: Vec<
     let name = ServerName::try_from(target.bare_host().to_owned())
         .map_err(|_| Failure::never(format!("`{}` is no name of a server", target.host)))?;
     let tls = tokio::task::spawn_blocking(trusted).await.map_err(|error| target.silent(&error))?;
-    let stream = TlsConnector::from(tls?).connect(name, stream).await.map_err(|error| target.silent(&error))?;
+    let stream = TlsConnector::from(tls?).connect(name, stream).await.map_err(|error| target.dubious(&error))?;
     exchange(stream, request, &target).await
 }
 
 /// What the machine trusts, as it is now: `SSL_CERT_FILE` and `SSL_CERT_DIR` say where that is, if they are set.
-fn trusted() -> Result<Arc<ClientConfig>, Failure> {
+pub(super) fn trusted() -> Result<Arc<ClientConfig>, Failure> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
@@ -52,6 +52,12 @@ fn trusted() -> Result<Arc<ClientConfig>, Failure> {
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| Failure::never(error.to_string()))?;
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// Whether a request to this address would be, if it is one.
+pub(super) fn is_encrypted(address: &str) -> Result<bool, Failure> {
+    let uri: Uri = address.parse().map_err(|_| Failure::never("its address is none"))?;
+    Target::of(&uri).map(|target| target.encrypted)
 }
 
 struct Target {
@@ -83,6 +89,26 @@ impl Target {
     /// An address of version 6 stands in brackets.
     fn bare_host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Whoever mends the certificate, or its authority here, gets what waits.
+    fn dubious(&self, error: &std::io::Error) -> Failure {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+        let Some(TlsError::InvalidCertificate(why)) = inner else { return self.silent(error) };
+        use CertificateError::{
+            BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer,
+        };
+        // A bad signature is that of another authority of the same name.
+        let why = if matches!(why, UnknownIssuer | BadSignature) {
+            "signed by nobody whom this machine trusts; `SSL_CERT_FILE` may name its authority".to_owned()
+        } else if matches!(why, NotValidForName | NotValidForNameContext { .. }) {
+            "for another name".to_owned()
+        } else if matches!(why, Expired | ExpiredContext { .. }) {
+            "no longer valid".to_owned()
+        } else {
+            format!("not valid: {why}")
+        };
+        Failure::later(format!("`{}` gets nothing: its certificate is {why}", self.shown))
     }
 
     fn silent(&self, why: &dyn std::fmt::Display) -> Failure {

@@ -2,7 +2,7 @@
 //! Not here: whether anybody is told (`ledger`).
 
 use serde::{Deserialize, Serialize};
-use supervisor_core::{RolloutResult, ServiceName, State};
+use supervisor_core::{Alarm, RolloutResult, ServiceName};
 
 use crate::config::{Alert, Occasion, Service};
 use crate::journal::{Kind, Note};
@@ -27,19 +27,11 @@ impl Scene<'_> {
 
     pub(super) fn occasion(&self, note: &Note) -> Option<Occasion> {
         match note.kind {
-            Kind::State => match note.to? {
-                State::CrashLoop => Some(Occasion::CrashLoop),
-                State::Failed => Some(Occasion::Failed),
-                State::Unhealthy => Some(Occasion::Unhealthy),
-                State::Stopped
-                | State::Waiting
-                | State::Starting
-                | State::Running
-                | State::Rolling
-                | State::Backoff
-                | State::Stopping
-                | State::Completed => None,
-            },
+            Kind::State => Some(match note.to?.alarm()? {
+                Alarm::CrashLoop => Occasion::CrashLoop,
+                Alarm::Failed => Occasion::Failed,
+                Alarm::Unhealthy => Occasion::Unhealthy,
+            }),
             Kind::Exit => {
                 let (exit, service) = (note.exit.as_ref()?, self.service(note.service.as_ref()?)?);
                 let success = exit.code.is_some_and(|code| service.spec.restart.success_exit_codes.contains(&code));
@@ -47,6 +39,7 @@ impl Scene<'_> {
             }
             Kind::Rollout => (note.result == Some(RolloutResult::RolledBack)).then_some(Occasion::RolledBack),
             Kind::Disk => (note.passed == Some(false)).then_some(Occasion::Disk),
+            Kind::Limit => (note.passed == Some(false)).then_some(Occasion::Limit),
             Kind::Probe
             | Kind::Request
             | Kind::Reload
@@ -64,6 +57,7 @@ impl Scene<'_> {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Area {
     Runs,
+    Limits,
     Log,
     /// Nothing that could be over.
     Nothing,
@@ -73,6 +67,7 @@ impl Area {
     pub(super) fn of(occasion: Occasion) -> Self {
         match occasion {
             Occasion::Crash | Occasion::CrashLoop | Occasion::Failed | Occasion::Unhealthy => Self::Runs,
+            Occasion::Limit => Self::Limits,
             Occasion::Disk => Self::Log,
             Occasion::RolledBack | Occasion::Recovered | Occasion::Test => Self::Nothing,
         }

@@ -102,7 +102,7 @@ async fn looked_up(hidden: &Hidden, office: &Office) -> Result<String, Failure> 
 }
 
 /// The server, and the topic, which is the last part of the address.
-fn topic(address: &str) -> Result<(&str, &str), Failure> {
+pub(super) fn topic(address: &str) -> Result<(&str, &str), Failure> {
     let address = address.trim_end_matches('/');
     match address.rsplit_once('/') {
         Some((server, topic)) if !server.ends_with('/') && !topic.contains(['?', '#']) => Ok((server, topic)),

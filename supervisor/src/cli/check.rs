@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -16,6 +15,7 @@ use super::locate;
 use super::output::clean;
 use super::table::{Cell, Tone, render};
 use super::terminal::Screen;
+use crate::alerts::obstacles;
 use crate::client::Client;
 use crate::config::{self, Launch, Listen, Stack};
 use crate::control::launch;
@@ -33,6 +33,7 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
         rows.push(row(&service.launch, service.spec.autostart, &problems));
     }
     let own = problems_of_supervisor(&stack, runs);
+    let of_alerts = problems_of_alerts(&stack);
     let trees = match platform::groups::usable() {
         Ok(home) => format!("control groups in {}", home.display()),
         Err(error) => format!("sessions and cookies (no control group can be made: {error})"),
@@ -46,7 +47,7 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
             .collect();
         let document = serde_json::json!({
             "schema_version": crate::api::SCHEMA_VERSION, "file": stack.file, "services": stack.services.len(),
-            "problems": problems, "supervisor": own, "trees": trees, "limits": limits,
+            "problems": problems, "supervisor": own, "alerts": of_alerts, "trees": trees, "limits": limits,
         });
         screen.data(&format!("{document:#}\n"));
     } else {
@@ -70,10 +71,14 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
     for problem in &own {
         screen.complain(&format!("error: {problem}"));
     }
+    for (alert, problem) in of_alerts.iter().flat_map(|(alert, problems)| problems.iter().map(move |one| (alert, one)))
+    {
+        screen.complain(&format!("error: alert {alert} cannot be told: {}", clean(problem)));
+    }
     if troubled > 0 {
         screen.complain(&format!("error: {troubled} of {} services cannot be started as things are", rows.len()));
     }
-    Ok(if troubled == 0 && own.is_empty() { Exit::Done } else { Exit::Failed })
+    Ok(if troubled == 0 && own.is_empty() && of_alerts.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
 /// Hardly any program fails sooner than this.
@@ -115,7 +120,7 @@ fn problems_of(launch: &Launch, runs: bool) -> Vec<String> {
     let mut problems = Vec::new();
     let argv0 = launch.command.first().map(|program| program.render(1)).unwrap_or_default();
     match launch::program(launch, &argv0, &launch::path_of(launch)) {
-        Ok(program) => problems.extend(not_executable(&program)),
+        Ok(program) => problems.extend(launch::not_executable(&program)),
         Err(error) => problems.push(error.to_string()),
     }
     if !launch.cwd.is_dir() {
@@ -150,14 +155,11 @@ fn problems_of_supervisor(stack: &Stack, runs: bool) -> Vec<String> {
     problems
 }
 
-fn not_executable(program: &Path) -> Option<String> {
-    let shown = program.display();
-    match program.metadata() {
-        Err(error) => Some(format!("{shown}: {error}")),
-        Ok(meta) if !meta.is_file() => Some(format!("{shown} is no file")),
-        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => Some(format!("{shown} is not executable")),
-        Ok(_) => None,
-    }
+/// By their names.
+fn problems_of_alerts(stack: &Stack) -> BTreeMap<&str, Vec<String>> {
+    let dir = stack.file.parent().unwrap_or(Path::new("/"));
+    let all = stack.alerts.iter().map(|alert| (alert.name.as_str(), obstacles(alert, dir)));
+    all.filter(|(_, problems)| !problems.is_empty()).collect()
 }
 
 /// Of a directory that exists or will be made: its nearest ancestor that exists decides.
@@ -226,16 +228,5 @@ mod tests {
         std::fs::write(dir.path().join("file"), "").unwrap();
         assert!(not_writable(&dir.path().join("file/logs")).is_some());
         assert_eq!(not_writable(&dir.path().join("new/logs")), None);
-    }
-
-    #[test]
-    fn a_program_without_the_mode_is_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("program");
-        std::fs::write(&path, "").unwrap();
-        assert!(not_executable(&path).unwrap().contains("not executable"));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(not_executable(&path), None);
-        assert!(not_executable(dir.path()).is_some());
     }
 }

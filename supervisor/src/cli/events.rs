@@ -220,6 +220,8 @@ fn headline(note: &Note) -> (&'static str, Tone) {
         Kind::Listener => ("listener", Tone::Bad),
         Kind::Disk if note.passed == Some(true) => ("disk ok", Tone::Good),
         Kind::Disk => ("disk bad", Tone::Bad),
+        Kind::Limit if note.passed == Some(true) => ("limit ok", Tone::Good),
+        Kind::Limit => ("limit", Tone::Bad),
         Kind::Request | Kind::Reload | Kind::Rollout | Kind::Supervisor | Kind::Control | Kind::Other => {
             (note.kind.as_str(), Tone::Plain)
         }

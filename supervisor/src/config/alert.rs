@@ -36,6 +36,8 @@ pub(crate) enum Occasion {
     Unhealthy,
     /// The next generation was no good; the one before serves on.
     RolledBack,
+    /// It has used more than it should, or than it may.
+    Limit,
     /// Its log cannot be written.
     Disk,
     /// What was told before is over.
@@ -46,8 +48,16 @@ pub(crate) enum Occasion {
 
 impl Occasion {
     /// Those that the file may name.
-    pub(crate) const TOLD: [Self; 7] =
-        [Self::Crash, Self::CrashLoop, Self::Failed, Self::Unhealthy, Self::RolledBack, Self::Disk, Self::Recovered];
+    pub(crate) const TOLD: [Self; 8] = [
+        Self::Crash,
+        Self::CrashLoop,
+        Self::Failed,
+        Self::Unhealthy,
+        Self::RolledBack,
+        Self::Limit,
+        Self::Disk,
+        Self::Recovered,
+    ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -56,6 +66,7 @@ impl Occasion {
             Self::Failed => "failed",
             Self::Unhealthy => "unhealthy",
             Self::RolledBack => "rolled-back",
+            Self::Limit => "limit",
             Self::Disk => "disk",
             Self::Recovered => "recovered",
             Self::Test => "test",

@@ -95,7 +95,7 @@ const KEYS: &[Key] = &[
     later("gateway", Table, "host routing and TLS"),
     key("alerts", Tables, "", "whom to tell of what"),
     key("alerts.name", Text, "", "what it is called; by default by its kind"),
-    key("alerts.on", Choices(&["crash", "crash-loop", "failed", "unhealthy", "rolled-back", "disk", "recovered"]), "[\"crash-loop\", \"failed\", \"unhealthy\", \"rolled-back\", \"disk\", \"recovered\"]", "what to tell"),
+    key("alerts.on", Choices(&["crash", "crash-loop", "failed", "unhealthy", "rolled-back", "limit", "disk", "recovered"]), "[\"crash-loop\", \"failed\", \"unhealthy\", \"rolled-back\", \"limit\", \"disk\", \"recovered\"]", "what to tell"),
     key("alerts.services", Texts, "[\"*\"]", "of which services; `*` stands for any letters"),
     key("alerts.min_interval", Duration, "\"5m\"", "the same of the same service is told no sooner again; then half as often each time"),
     key("alerts.log_lines", Count, "20", "so many of the last lines of its log are told"),

@@ -44,6 +44,8 @@ pub(crate) use changes::{Changed, Effect, service_changes, supervisor_changes};
 pub(crate) use diagnostics::{Diagnostic, Diagnostics};
 pub(crate) use exposed::exposed;
 pub(crate) use files::Disk;
+#[cfg(test)]
+pub(crate) use files::Mark;
 pub(crate) use glob::{matching, reach};
 pub(crate) use load::{find, load, located};
 pub(crate) use model::*;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use supervisor_core::{Command, Event, Failure, ServiceName, State, Transition};
+use supervisor_core::{Command, Event, Failure, ServiceName, Transition};
 use supervisor_keeper::Request;
 use tokio::sync::oneshot;
 
@@ -323,22 +323,13 @@ pub(crate) fn stream(run: u64, index: usize) -> u64 {
 fn report(transition: &Transition) {
     let Transition { service, generation, from, to, cause } = transition;
     // The same state told again is one that someone should look at.
-    let again = from == to;
+    let (again, alarm) = (from == to, to.alarm());
     let (from, to) = (from.as_str(), to.as_str());
-    match transition.to {
-        _ if again => tracing::warn!(%service, generation, to, ?cause, "{service} is still {to}"),
-        State::CrashLoop | State::Failed | State::Unhealthy => {
-            tracing::warn!(%service, generation, from, to, ?cause, "{service} is {to}");
-        }
-        State::Stopped
-        | State::Waiting
-        | State::Starting
-        | State::Running
-        | State::Rolling
-        | State::Backoff
-        | State::Stopping
-        | State::Completed => {
-            tracing::info!(%service, generation, from, to, ?cause, "{service} is {to}");
-        }
+    if again {
+        tracing::warn!(%service, generation, to, ?cause, "{service} is still {to}");
+    } else if alarm.is_some() {
+        tracing::warn!(%service, generation, from, to, ?cause, "{service} is {to}");
+    } else {
+        tracing::info!(%service, generation, from, to, ?cause, "{service} is {to}");
     }
 }

@@ -54,7 +54,7 @@ impl Files {
     /// Whole or not at all.
     pub(super) fn write(&self, report: &Report) -> io::Result<()> {
         state::private_dir(&self.dir).map_err(io::Error::other)?;
-        let path = self.path(report.service.as_str(), report.number);
+        let path = self.path(report.facts.service.as_str(), report.number);
         let unfinished = path.with_extension(&UNFINISHED[1..]);
         let _ = fs::remove_file(&unfinished);
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;

@@ -30,6 +30,15 @@ const BYTES: usize = 16 * 1024;
 pub(crate) struct Report {
     /// 1, 2, 3 … per service.
     pub(crate) number: u64,
+    #[serde(flatten)]
+    pub(crate) facts: Facts,
+    /// The last lines that this generation wrote; bytes that are no text are replaced.
+    pub(crate) last_output: Vec<String>,
+}
+
+/// What is known of an end at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Facts {
     #[schemars(with = "Name")]
     pub(crate) service: ServiceName,
     pub(crate) generation: u64,
@@ -40,19 +49,12 @@ pub(crate) struct Report {
     pub(crate) exit: Ended,
     /// Restarts since it was last started by hand, before this end.
     pub(crate) restarts: u64,
-    /// The last lines that this generation wrote; bytes that are no text are replaced.
-    pub(crate) last_output: Vec<String>,
 }
 
 /// A report that lacks its number and the last output.
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
-    pub(crate) service: ServiceName,
-    pub(crate) generation: u64,
-    pub(crate) at: String,
-    pub(crate) cause: String,
-    pub(crate) exit: Ended,
-    pub(crate) restarts: u64,
+    pub(crate) facts: Facts,
     /// The files that its output went to.
     pub(crate) logs: Vec<PathBuf>,
 }
@@ -60,20 +62,21 @@ pub(crate) struct Draft {
 impl Draft {
     /// To be called once all of its output is in the files.
     fn finish(self, number: u64) -> Report {
-        let Self { service, generation, at, cause, exit, restarts, logs } = self;
+        let Self { facts, logs } = self;
         let each = LINES / logs.len().max(1);
         let last =
-            |log: &PathBuf| supervisor_logs::last_of_generation(log, generation, each, BYTES / logs.len().max(1));
+            |log: &PathBuf| supervisor_logs::last_of_generation(log, facts.generation, each, BYTES / logs.len().max(1));
         let output: Vec<u8> = logs.iter().flat_map(|log| last(log).unwrap_or_default()).collect();
         let last_output = String::from_utf8_lossy(&output).lines().map(str::to_owned).collect();
-        Report { number, service, generation, at, cause, exit, restarts, last_output }
+        Report { number, facts, last_output }
     }
 
     /// The same end, told twice: by the control that died over it, and by the next. Clocks may have moved between.
     fn is(&self, report: &Report) -> bool {
         const APART_MS: u64 = 60_000;
         let at = |text: &str| crate::timestamp::parse(text).unwrap_or(0);
-        (self.generation, self.exit.pid) == (report.generation, report.exit.pid)
-            && at(&self.at).abs_diff(at(&report.at)) < APART_MS
+        let (here, there) = (&self.facts, &report.facts);
+        (here.generation, here.exit.pid) == (there.generation, there.exit.pid)
+            && at(&here.at).abs_diff(at(&there.at)) < APART_MS
     }
 }

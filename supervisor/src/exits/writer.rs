@@ -84,7 +84,7 @@ impl Shelf {
     }
 
     fn take(&mut self, draft: Draft) {
-        let service = draft.service.to_string();
+        let service = draft.facts.service.to_string();
         let numbers = self.numbers.entry(service.clone()).or_default();
         let told = numbers.iter().rev().filter_map(|number| self.files.newest(&service, *number));
         if told.take(2).any(|report| draft.is(&report)) {
@@ -111,18 +111,19 @@ impl Shelf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exits::Facts;
     use crate::journal::Ended;
 
     fn draft(generation: u64) -> Draft {
-        Draft {
+        let facts = Facts {
             service: ServiceName::new("web").unwrap(),
             generation,
             at: "2026-11-23T00:21:01.000Z".to_owned(),
             cause: "exited with code 1".to_owned(),
             exit: Ended { pid: Some(42), code: Some(1), ..Ended::default() },
             restarts: 0,
-            logs: Vec::new(),
-        }
+        };
+        Draft { facts, logs: Vec::new() }
     }
 
     fn shelf(dir: &Path, known: &[&str]) -> Shelf {
@@ -131,7 +132,7 @@ mod tests {
     }
 
     fn numbers(dir: &Path) -> Vec<u64> {
-        Files::new(dir).reports(&draft(1).service).iter().map(|report| report.number).collect()
+        Files::new(dir).reports(&draft(1).facts.service).iter().map(|report| report.number).collect()
     }
 
     #[test]
@@ -152,7 +153,8 @@ mod tests {
         shelf(dir.path(), &["web"]).take(draft(1));
         shelf(dir.path(), &["web"]).take(draft(1));
         assert_eq!(numbers(dir.path()), [1]);
-        let later = Draft { at: "2026-11-24T00:00:00.000Z".to_owned(), ..draft(1) };
+        let mut later = draft(1);
+        later.facts.at = "2026-11-24T00:00:00.000Z".to_owned();
         shelf(dir.path(), &["web"]).take(later);
         assert_eq!(numbers(dir.path()), [2, 1], "generations begin anew with each supervisor");
     }

@@ -13,8 +13,10 @@ const PIDS: usize = 10;
 /// Of the name of a check, this much, in bytes.
 const CHECK: usize = 128;
 
-/// How the cause of the first event of a supervisor begins.
+/// How the cause of the first event of a supervisor begins, and of its first control.
 pub(crate) const STARTED: &str = "started";
+/// How the cause of the first event of each further control begins.
+pub(crate) const TOOK_OVER: &str = "took over";
 
 /// A numbered event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +49,8 @@ pub(crate) enum Kind {
     Listener,
     /// A log could not be written, or can be again.
     Disk,
+    /// A limit was passed, or is kept again.
+    Limit,
     /// The supervisor as a whole.
     Supervisor,
     /// The role that decides.
@@ -60,7 +64,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Those that can be asked for.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::State,
         Self::Exit,
         Self::Probe,
@@ -69,6 +73,7 @@ impl Kind {
         Self::Rollout,
         Self::Listener,
         Self::Disk,
+        Self::Limit,
         Self::Supervisor,
         Self::Control,
         Self::Gap,
@@ -84,6 +89,7 @@ impl Kind {
             Self::Rollout => "rollout",
             Self::Listener => "listener",
             Self::Disk => "disk",
+            Self::Limit => "limit",
             Self::Supervisor => "supervisor",
             Self::Control => "control",
             Self::Gap => "gap",
@@ -123,11 +129,33 @@ pub(crate) struct Note {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<RolloutResultWord>")]
     pub(crate) result: Option<RolloutResult>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<PassedLimit>,
     /// How many events are missing, as far as that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lost: Option<u64>,
     /// In words, one line.
     pub(crate) cause: String,
+}
+
+/// A limit that was passed. In bytes, or in processes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct PassedLimit {
+    /// `None`: it was the machine's.
+    pub(crate) key: Option<LimitKey>,
+    /// What was used, as far as anybody counted.
+    pub(crate) used: Option<u64>,
+    /// What may be used.
+    pub(crate) most: Option<u64>,
+}
+
+/// As it stands below `limits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LimitKey {
+    Memory,
+    MemorySoft,
+    Pids,
 }
 
 /// How a run ended.
@@ -170,6 +198,7 @@ impl Note {
             passed: None,
             exit: None,
             result: None,
+            limit: None,
             lost: None,
             cause: one_line(cause, CAUSE),
         }

@@ -21,7 +21,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::oneshot;
 
-pub(crate) use entry::{Ended, Entry, Kind, Note, STARTED};
+pub(crate) use entry::{Ended, Entry, Kind, LimitKey, Note, PassedLimit, STARTED, TOOK_OVER};
 pub(crate) use files::Files;
 pub(crate) use query::{Filter, Page, Since};
 pub(crate) use shelf::{Line, Reader};

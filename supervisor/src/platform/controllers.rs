@@ -200,6 +200,20 @@ impl Group {
         Some(used.saturating_sub(self.entry("memory.stat", idle).unwrap_or(0)))
     }
 
+    /// The most that its processes have used, file pages included, in bytes.
+    pub(crate) fn peak(&self) -> Option<u64> {
+        let file = match self.version {
+            Version::One => "memory.max_usage_in_bytes",
+            Version::Two => "memory.peak",
+        };
+        self.read(file)?.trim().parse().ok()
+    }
+
+    /// How many forks were refused because there were too many processes.
+    pub(crate) fn forks_refused(&self) -> Option<u64> {
+        self.entry("pids.events", "max")
+    }
+
     /// How many of its processes were killed because memory was short.
     pub(crate) fn oom_kills(&self) -> Option<u64> {
         let file = match self.version {

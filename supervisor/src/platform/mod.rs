@@ -14,7 +14,7 @@ mod raw;
 mod usage;
 mod watches;
 
-pub(crate) use desktop::notification;
+pub(crate) use desktop::{desktop_session, notification};
 pub(crate) use hangup::{Hangups, listens};
 pub(crate) use memory::tree_memory;
 pub(crate) use oom::{machine_oom_kills, was_oom_killed};

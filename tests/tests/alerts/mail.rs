@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use e2e::{Stack, eventually};
 
+use super::authority::Authority;
 use super::post_office::{PostOffice, Wire};
 use super::{alert, setup};
 
@@ -19,7 +20,7 @@ fn stack(office: &PostOffice, keys: &str) -> Stack {
     let stack = setup(&format!("[[alerts]]\nname = 'mail'\nemail = {{ {mail}, {keys} }}\n"))
         .env("SSL_CERT_FILE", "@root/authority.pem")
         .prepare();
-    fs::write(stack.path("authority.pem"), &office.certificate).expect("the directory can be written");
+    fs::write(stack.path("authority.pem"), office.authority.pem()).expect("the directory can be written");
     stack.cli(&["start", "--no-wait"]).succeeded();
     stack
 }
@@ -71,7 +72,7 @@ fn a_server_that_does_not_encrypt_gets_neither_mail_nor_password() {
 #[test]
 fn a_server_whose_certificate_nobody_vouches_for_gets_nothing() {
     let mut impostor = PostOffice::start(Wire::StartTls);
-    impostor.certificate = PostOffice::start(Wire::StartTls).certificate;
+    impostor.authority = Authority::named("another");
     let stack = stack(&impostor, "user = 'me', password = 's3cret'");
     let error = error(&stack);
     assert!(error.to_lowercase().contains("certificate"), "{error}");

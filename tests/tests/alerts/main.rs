@@ -1,7 +1,10 @@
 //! Whom alerts reach, with what, and what becomes of them when whoever should hear them does not.
 //! Not here: what is worth an alert (unit tests of `alerts`).
 
+mod authority;
 mod delivery;
+mod https;
+mod limits;
 mod mail;
 mod post_office;
 mod programs;

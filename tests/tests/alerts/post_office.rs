@@ -5,11 +5,10 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use e2e::eventually;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::authority::{Authority, NEVER};
 
 /// How its connections are encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +32,7 @@ pub(crate) struct Mail {
 
 pub(crate) struct PostOffice {
     pub(crate) address: SocketAddr,
-    /// Trusting this, one trusts it.
-    pub(crate) certificate: String,
+    pub(crate) authority: Authority,
     mails: Arc<Mutex<Vec<Mail>>>,
     /// For the next recipients instead of a welcome.
     refusals: Arc<Mutex<Vec<&'static str>>>,
@@ -44,22 +42,14 @@ pub(crate) struct PostOffice {
 impl PostOffice {
     /// It lives as long as the test's process.
     pub(crate) fn start(wire: Wire) -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a key can be made");
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("the provider has them")
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key.into())
-            .expect("they belong together");
-        let config = Arc::new(config);
+        let authority = Authority::named("post");
+        let config = authority.server("localhost", NEVER);
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
         let mails = Arc::default();
         let refusals: Arc<Mutex<Vec<&'static str>>> = Arc::default();
         let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-        let office = Self { address, certificate: pem(made.cert.der()), mails, refusals, heard };
+        let office = Self { address, authority, mails, refusals, heard };
         let (mails, refusals, heard) = (office.mails.clone(), office.refusals.clone(), office.heard.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -88,13 +78,6 @@ impl PostOffice {
     pub(crate) fn wait(&self) -> Mail {
         eventually("a mail", || self.mails().into_iter().next())
     }
-}
-
-fn pem(certificate: &[u8]) -> String {
-    let text = STANDARD.encode(certificate);
-    let lines: String =
-        text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned() + "\n").collect();
-    format!("-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n")
 }
 
 struct Clerk {

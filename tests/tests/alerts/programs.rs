@@ -80,6 +80,26 @@ fn chat_servers_are_told_in_their_languages() {
 }
 
 #[test]
+fn check_names_what_keeps_an_alert_from_being_told() {
+    let alerts = "[[alerts]]\ncommand = ['./tell']\n[[alerts]]\ndesktop = true\n\
+                  [[alerts]]\nname = 'ops'\nslack = { env = 'HOOK' }\n[[alerts]]\nntfy = 'http://localhost'\n";
+    let stack = setup(alerts).env("PATH", "@root/stand-in").as_user(User::Ordinary).prepare();
+    let told = stack.cli(&["check"]).ended_with(1).stderr;
+    for part in [
+        "error: alert command cannot be told: ",
+        "/tell: No such file",
+        "error: alert desktop cannot be told: `notify-send` is not in PATH",
+        "error: alert ops cannot be told: secret of the alert: variable HOOK is not set",
+        "error: alert ntfy cannot be told: the address of ntfy ends with no topic",
+    ] {
+        assert!(told.contains(part), "{part:?} is missing:\n{told}");
+    }
+    let document: Value = serde_json::from_str(&stack.cli(&["check", "--json"]).stdout).expect("it is JSON");
+    assert_eq!(document["alerts"].as_object().map(serde_json::Map::len), Some(4), "{document:#}");
+    assert!(document["alerts"]["command"][0].as_str().is_some_and(|why| why.contains("/tell: ")), "{document:#}");
+}
+
+#[test]
 fn a_test_says_for_each_alert_whether_it_arrived() {
     let (well, sick) = (Receiver::start(), Receiver::start());
     sick.answer_next(&[401]);

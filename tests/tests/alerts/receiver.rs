@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use e2e::eventually;
 use serde_json::Value;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// How a request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,16 +49,33 @@ impl Receiver {
         Self::at("127.0.0.1:0")
     }
 
-    /// It lives as long as the test's process.
     pub(crate) fn at(address: &str) -> Self {
+        Self::listening(address, None)
+    }
+
+    pub(crate) fn encrypted(config: Arc<ServerConfig>) -> Self {
+        Self::listening("127.0.0.1:0", Some(config))
+    }
+
+    /// It lives as long as the test's process.
+    fn listening(address: &str, config: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind(address).expect("the loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
         let desk = Arc::new(Mutex::new(Desk::default()));
         let shared = Arc::clone(&desk);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let desk = Arc::clone(&shared);
-                std::thread::spawn(move || serve(stream, &desk));
+                let (desk, config) = (Arc::clone(&shared), config.clone());
+                std::thread::spawn(move || match config {
+                    None => serve(&stream, &stream, &desk),
+                    Some(config) => {
+                        let connection = ServerConnection::new(config).expect("the configuration is whole");
+                        let mut encrypted = StreamOwned::new(connection, &stream);
+                        serve(&mut encrypted, &stream, &desk);
+                        encrypted.conn.send_close_notify();
+                        let _gone = encrypted.flush();
+                    }
+                });
             }
         });
         Self { address, desk }
@@ -100,21 +118,21 @@ impl Receiver {
     }
 }
 
-fn serve(stream: TcpStream, desk: &Mutex<Desk>) {
-    let Some((path, headers, body)) = read(&stream) else { return };
+fn serve(mut client: impl Read + Write, stream: &TcpStream, desk: &Mutex<Desk>) {
+    let Some((path, headers, body)) = read(&mut client) else { return };
     let mut desk = desk.lock().expect("no test panics with it");
     let reply = desk.next.pop_front().or(desk.always).unwrap_or(Reply::Status(200));
     desk.posts.push(Post { path, headers, body, reply });
     match reply {
         Reply::Status(status) => {
             let answer = format!("HTTP/1.1 {status} Said\r\nContent-Length: 5\r\nConnection: close\r\n\r\nplain");
-            let _gone = (&stream).write_all(answer.as_bytes());
+            let _gone = client.write_all(answer.as_bytes());
         }
-        Reply::Silence => desk.silent.push(stream),
+        Reply::Silence => desk.silent.extend(stream.try_clone()),
     }
 }
 
-fn read(stream: &TcpStream) -> Option<(String, Vec<String>, Value)> {
+fn read(stream: impl Read) -> Option<(String, Vec<String>, Value)> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;

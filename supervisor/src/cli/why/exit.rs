@@ -8,7 +8,7 @@ use super::super::output::{clean, sanitised};
 use super::super::table::{Tone, painted};
 use super::super::terminal::Screen;
 use crate::client::ClientError;
-use crate::exits::{Files, Report};
+use crate::exits::{Facts, Files, Report};
 
 pub(super) fn one(place: &Place, screen: Screen, name: &str, number: u64) -> Result<Exit, Failure> {
     let reports = reports(place, name)?;
@@ -40,7 +40,7 @@ pub(super) fn reports(place: &Place, name: &str) -> Result<Vec<Report>, Failure>
 }
 
 fn page(report: &Report, colour: bool) -> String {
-    let Report { number, service, generation, at, cause, exit, restarts, last_output } = report;
+    let Report { number, facts: Facts { service, generation, at, cause, exit, restarts }, last_output } = report;
     let mut text = format!("{service}: end {number}, of generation {generation}\n{}\n\n", clean(cause));
     let ran = format!("{}, until {at}", short(exit.ran_ms));
     for (label, value) in [("ran", ran), ("process", details(exit)), ("restarts", format!("{restarts} before it"))] {

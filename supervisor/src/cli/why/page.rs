@@ -74,7 +74,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     }));
     facts.extend(report.last_exit_report.iter().map(|last| {
         let (number, name) = (last.number, &service.name);
-        ("last end", format!("{}; `supervisor why {name} --exit {number}` tells all of it", last.cause))
+        ("last end", format!("{}; `supervisor why {name} --exit {number}` tells all of it", last.facts.cause))
     }));
     if service.restarts > 0 {
         facts.push(("restarts", service.restarts.to_string()));

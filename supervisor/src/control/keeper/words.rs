@@ -58,6 +58,8 @@ impl Control {
             self.errand_exited(exited);
             return;
         }
+        let oom = self.out_of_memory(exited);
+        self.note_last_breaches(exited, oom);
         let exit = supervisor_core::ExitReport {
             pid: exited.pid,
             code: exited.code,
@@ -66,7 +68,7 @@ impl Control {
             at: Time(exited.at_ms),
             cpu: exited.cpu_us / 1000,
             max_rss: exited.max_rss,
-            oom: self.out_of_memory(exited),
+            oom,
             ..Default::default()
         };
         let last_words = self.runs.get(&exited.run).map(|run| run.last_words(exited.run));

@@ -219,6 +219,17 @@ pub(crate) fn program_of(base: &Path, argv0: &str, path: Option<&str>) -> io::Re
     found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("`{argv0}` is not in PATH ({path})")))
 }
 
+/// Why it cannot be run.
+pub(crate) fn not_executable(program: &Path) -> Option<String> {
+    let shown = program.display();
+    match program.metadata() {
+        Err(error) => Some(format!("{shown}: {error}")),
+        Ok(meta) if !meta.is_file() => Some(format!("{shown} is no file")),
+        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => Some(format!("{shown} is not executable")),
+        Ok(_) => None,
+    }
+}
+
 /// What `stat` tells of a file; `None` when it cannot.
 pub(crate) fn executable(path: &Path) -> Option<Executable> {
     Some(told(path, &path.metadata().ok()?))
@@ -321,5 +332,16 @@ mod tests {
         assert_eq!(secret_of("echo hush; exec >&-; sleep 0.05", long).unwrap(), "hush\n");
         let error = secret_of("echo hush; exit 3", long).unwrap_err().to_string();
         assert!(!error.contains("hush"), "{error}");
+    }
+
+    #[test]
+    fn a_program_without_the_mode_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("program");
+        std::fs::write(&path, "").unwrap();
+        assert!(not_executable(&path).unwrap().contains("not executable"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(not_executable(&path), None);
+        assert!(not_executable(dir.path()).is_some());
     }
 }

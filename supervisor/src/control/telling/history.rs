@@ -13,7 +13,7 @@ use crate::control::run_loop::Control;
 use crate::control::startup::MEMORY;
 use crate::control::telling::reports::Reports;
 use crate::exits::Writer;
-use crate::journal::{Ended, Journal, Kind, Note, STARTED};
+use crate::journal::{Ended, Journal, Kind, Note, PassedLimit, STARTED, TOOK_OVER};
 use crate::{rollouts, signals, timestamp};
 
 /// What is needed to tell news from what was told already.
@@ -38,7 +38,7 @@ impl History {
             self.journal.note(Note::new(timestamp::now(), Kind::Supervisor, &cause));
         }
         let pid = std::process::id();
-        let cause = if first { format!("started, pid {pid}") } else { format!("took over, pid {pid}") };
+        let cause = format!("{}, pid {pid}", if first { STARTED } else { TOOK_OVER });
         self.journal.note(Note::new(timestamp::now(), Kind::Control, &cause));
     }
 
@@ -84,6 +84,16 @@ impl History {
         let cause = trouble.map_or_else(|| "its log is written again".to_owned(), |why| format!("its log: {why}"));
         let note = Note::new(timestamp::now(), Kind::Disk, &cause).of(service, 0);
         self.journal.note(note.passed(trouble.is_none()));
+    }
+
+    pub(crate) fn limit_passed(&self, service: &ServiceName, generation: u64, passed: PassedLimit, cause: &str) {
+        let note = Note::new(timestamp::now(), Kind::Limit, cause).of(service, generation).passed(false);
+        self.journal.note(Note { limit: Some(passed), ..note });
+    }
+
+    pub(crate) fn within_limits(&self, service: &ServiceName) {
+        let note = Note::new(timestamp::now(), Kind::Limit, "keeps within its limits again").of(service, 0);
+        self.journal.note(note.passed(true));
     }
 
     pub(crate) fn listener(&self, service: &ServiceName, cause: &str) {

@@ -10,7 +10,7 @@ use crate::control::launch::prepare::{RunRecord, log_paths};
 use crate::control::run_loop::Control;
 use crate::control::startup::MEMORY;
 use crate::control::telling::history;
-use crate::exits::{Draft, Writer};
+use crate::exits::{Draft, Facts, Writer};
 
 /// What waits for its output.
 #[derive(Debug)]
@@ -78,14 +78,14 @@ impl Control {
     fn draft(&self, service: &ServiceName, exit: &ExitReport, cause: &str, logs: Vec<std::path::PathBuf>) -> Draft {
         let view = self.view.load();
         let restarts = view.services.iter().find(|one| one.name == *service).map_or(0, |one| one.restarts);
-        Draft {
+        let facts = Facts {
             service: service.clone(),
             generation: exit.generation,
             at: history::wall(exit.at),
             cause: cause.to_owned(),
             exit: history::ended(exit),
             restarts,
-            logs,
-        }
+        };
+        Draft { facts, logs }
     }
 }

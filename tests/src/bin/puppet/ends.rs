@@ -63,9 +63,8 @@ pub(crate) fn signal_self(mut args: Args) -> io::Result<()> {
 /// Holds that many megabytes, touched; with `--after FILE` not before that file is there.
 pub(crate) fn hog(mut args: Args) -> io::Result<()> {
     let megabytes = args.number::<usize>("megabytes");
-    while let Some(file) = args.option("after").as_ref()
-        && !std::path::Path::new(file).exists()
-    {
+    let after = args.option("after");
+    while after.as_ref().is_some_and(|file| !std::path::Path::new(file).exists()) {
         thread::sleep(Duration::from_millis(5));
     }
     let held = vec![1_u8; megabytes << 20];

@@ -1,33 +1,29 @@
 //! What runs use against what they may: looked at once a second where the kernel does not see to it by itself, and only
 //! while there is a limit to look at.
-//! Not here: what is done about too much (the core), and the kernel's own limits (`platform::controllers`).
+//! Not here: what is too much (`breaches`), what is done about it (the core), and the kernel's own limits
+//! (`platform::controllers`).
+
+mod breaches;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use supervisor_core::{Event, Excess, OutOfMemory};
+use supervisor_core::{Event, OutOfMemory, ServiceName};
 use supervisor_keeper::Exited;
 
 use super::run_loop::{Control, News};
 use super::tree;
 use crate::config::Limits;
-use crate::platform::controllers::{Confines, Controller};
+use crate::platform::controllers::{Confines, Controller, Group};
 use crate::platform::{self, groups, tree_memory};
 
-const LOOK: Duration = Duration::from_secs(1);
-/// So many looks in a row must find more than the soft limit: a short peak is no reason to replace anything.
-const SOFT_LOOKS: u32 = 3;
-const SIGKILL: i32 = 9;
+pub(crate) use breaches::Watch;
 
-/// What is needed from one look to the next.
-#[derive(Debug, Default)]
-pub(crate) struct Watch {
-    /// A look is under way, or due.
-    armed: bool,
-    /// Looks in a row that found more than the soft limit, by run.
-    over: BTreeMap<u64, u32>,
-}
+use breaches::Breach;
+
+const LOOK: Duration = Duration::from_secs(1);
+const SIGKILL: i32 = 9;
 
 /// A run that is looked at.
 #[derive(Debug)]
@@ -46,9 +42,14 @@ pub(crate) struct Finding {
     run: u64,
     /// In bytes.
     memory: Option<u64>,
+    /// Where the kernel does not see to it.
     processes: Option<u64>,
+    /// Forks that the kernel has refused, where it sees to it.
+    refused: Option<u64>,
     /// The kernel killed something of it.
     killed: bool,
+    /// The most memory that it has used, if something was killed, in bytes.
+    peak: Option<u64>,
 }
 
 impl Control {
@@ -89,30 +90,64 @@ impl Control {
     }
 
     pub(crate) fn looked(&mut self, findings: &[Finding]) {
-        self.watch.armed = false;
-        self.watch.over.retain(|run, _| findings.iter().any(|finding| finding.run == *run));
+        let of = |control: &Self, run: u64| {
+            control.of_run(run).map(|service| (service.spec.name.clone(), service.launch.limits))
+        };
+        let services = findings.iter().filter_map(|finding| Some(of(self, finding.run)?.0)).collect();
+        self.watch.begin(&findings.iter().map(|finding| finding.run).collect(), &services);
         for finding in findings {
-            let Some(limits) = self.of_run(finding.run).map(|service| service.launch.limits) else { continue };
-            if let Some(excess) = self.watch.judge(finding, &limits) {
-                self.happen(Event::Overran { run: finding.run, excess });
+            let Some((service, limits)) = of(self, finding.run) else { continue };
+            for breach in self.watch.judge(finding, &limits) {
+                self.note_breach(&service, finding.run, breach);
+                if let Some(excess) = breach.excess() {
+                    self.happen(Event::Overran { run: finding.run, excess });
+                }
             }
         }
+        self.note_calm();
         self.look_at_limits();
+    }
+
+    fn note_breach(&mut self, service: &ServiceName, run: u64, breach: Breach) {
+        let generation = self.runs.get(&run).map_or(0, |run| run.record.generation);
+        if self.watch.is_news(service, run, breach) {
+            self.history.limit_passed(service, generation, breach.passed(), &breach.in_words());
+        }
+    }
+
+    fn note_calm(&mut self) {
+        let limited = |service: &ServiceName| {
+            self.catalogue.current(service).is_some_and(|known| looked_at(&known.launch.limits))
+        };
+        for service in self.watch.calmed(limited) {
+            self.history.within_limits(&service);
+        }
+    }
+
+    /// A main process has ended, perhaps between two looks, or for want of memory.
+    pub(crate) fn note_last_breaches(&mut self, exited: &Exited, oom: Option<OutOfMemory>) {
+        let Some(service) = self.of_run(exited.run) else { return };
+        let (name, limits) = (service.spec.name.clone(), service.launch.limits);
+        let Some(run) = self.runs.get(&exited.run) else { return };
+        let group = |controller| run.record.confines.get(&controller);
+        let refused = group(Controller::Pids).and_then(Group::forks_refused);
+        let used = group(Controller::Memory).and_then(Group::peak).or(Some(exited.max_rss));
+        let killed = match oom {
+            Some(OutOfMemory::Limit) => Some(Breach::Killed { used, most: limits.memory }),
+            Some(OutOfMemory::Machine) => Some(Breach::Machine { used }),
+            Some(OutOfMemory::Unknown) | None => None,
+        };
+        let refusal = self.watch.refusal(exited.run, refused, &limits);
+        for breach in killed.into_iter().chain(refusal) {
+            self.note_breach(&name, exited.run, breach);
+        }
     }
 
     fn subject(&self, number: u64) -> Option<Subject> {
         let limits = self.of_run(number)?.launch.limits;
         let run = self.runs.get(&number)?;
-        let by_kernel = run.record.confines.contains_key(&Controller::Pids);
-        let looked_at = limits.memory.or(limits.memory_soft).or(limits.pids.filter(|_| !by_kernel));
-        let (confines, group) = (&run.record.confines, &run.record.group);
-        looked_at.and(run.pid).map(|pid| Subject {
-            run: number,
-            pid,
-            limits,
-            confines: confines.clone(),
-            group: group.clone(),
-        })
+        let (confines, group) = (run.record.confines.clone(), run.record.group.clone());
+        run.pid.filter(|_| looked_at(&limits)).map(|pid| Subject { run: number, pid, limits, confines, group })
     }
 
     /// What the configuration says now counts for what runs, too.
@@ -126,6 +161,7 @@ impl Control {
                 }
             }
         }
+        self.note_calm();
         self.look_at_limits();
     }
 
@@ -155,40 +191,9 @@ impl Control {
     }
 }
 
-impl Watch {
-    fn judge(&mut self, finding: &Finding, limits: &Limits) -> Option<Excess> {
-        let more = |used: Option<u64>, most: Option<u64>| used.zip(most).filter(|(used, most)| used > most);
-        if let Some((used, most)) = more(finding.memory, limits.memory) {
-            return Some(Excess::Hard(words("limits.memory", used, most)));
-        }
-        if finding.killed {
-            let most = limits.memory.map(size).unwrap_or_default();
-            return Some(Excess::Hard(format!("one of its processes was killed at `limits.memory` ({most})")));
-        }
-        if let Some((count, most)) = more(finding.processes, limits.pids) {
-            return Some(Excess::Hard(format!("has {count} processes, more than `limits.pids` ({most})")));
-        }
-        let Some((used, most)) = more(finding.memory, limits.memory_soft) else {
-            self.over.remove(&finding.run);
-            return None;
-        };
-        let looks = self.over.entry(finding.run).or_default();
-        *looks = looks.saturating_add(1);
-        (*looks >= SOFT_LOOKS).then(|| Excess::Soft(words("limits.memory_soft", used, most)))
-    }
-}
-
-fn words(key: &str, used: u64, most: u64) -> String {
-    format!("uses {} of memory, more than `{key}` ({})", size(used), size(most))
-}
-
-/// As the file says sizes: `80MiB`, `1536KiB`; what is measured, rounded up.
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_048_576 => format!("{}KiB", bytes.div_ceil(1 << 10)),
-        exact if exact % (1 << 30) == 0 => format!("{}GiB", exact >> 30),
-        bytes => format!("{}MiB", bytes.div_ceil(1 << 20)),
-    }
+/// Is there anything that can be passed?
+fn looked_at(limits: &Limits) -> bool {
+    limits.memory.or(limits.memory_soft).or(limits.pids).is_some()
 }
 
 fn findings(subjects: &[Subject], prefix: &str, keeper: i32) -> Vec<Finding> {
@@ -210,11 +215,14 @@ fn findings(subjects: &[Subject], prefix: &str, keeper: i32) -> Vec<Finding> {
         let least = [subject.limits.memory, subject.limits.memory_soft].into_iter().flatten().min();
         let used = |most: u64| memory.and_then(|group| group.memory()).unwrap_or_else(|| tree_memory(&members(), most));
         let counted = subject.limits.pids.filter(|_| !subject.confines.contains_key(&Controller::Pids));
+        let killed = memory.and_then(Group::oom_kills).is_some_and(|kills| kills > 0);
         Finding {
             run: subject.run,
             memory: least.map(used),
             processes: counted.map(|_| members().len() as u64),
-            killed: memory.and_then(|group| group.oom_kills()).is_some_and(|kills| kills > 0),
+            refused: subject.confines.get(&Controller::Pids).and_then(Group::forks_refused),
+            killed,
+            peak: memory.filter(|_| killed).and_then(Group::peak),
         }
     });
     found.collect()
@@ -254,7 +262,3 @@ fn trees(mains: &BTreeMap<i32, u64>, prefix: &str, keeper: i32) -> BTreeMap<u64,
     }
     trees
 }
-
-#[cfg(test)]
-#[path = "limits_tests.rs"]
-mod tests;
