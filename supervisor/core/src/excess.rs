@@ -2,6 +2,7 @@
 //! Not here: what it uses, and how much it may (the shell looks).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::command::Command;
 use crate::ending::KILLED_GONE_WITHIN;
@@ -9,6 +10,8 @@ use crate::event::Excess;
 use crate::fleet::Fleet;
 use crate::run::{Again, Ending, Force, Run, Stage};
 use crate::service::{Service, Turn};
+use crate::snapshot::RolloutResult;
+use crate::time::{Millis, Time};
 
 impl Fleet {
     pub(crate) fn overran(&mut self, number: u64, excess: &Excess, turn: &mut Turn) {
@@ -29,28 +32,37 @@ impl Fleet {
 }
 
 impl Service {
-    /// Another process, without a gap where two may run at once. Only the one that serves, and only one that has had the
-    /// time of a good run: what always uses too much must not be replaced again and again.
+    /// Another process, without a gap where two may run at once, and of several instances one after the other. Only one
+    /// that serves, and has had the time of a good run, as must whatever failed to replace one: what always uses too much
+    /// must not be replaced again and again.
     fn recycle(&mut self, number: u64, reason: &str, turn: &mut Turn) {
-        if !self.wanted() || self.rollout.is_some() {
+        let reset_after = self.spec.restart.reset_after;
+        if !self.wanted() || self.rollout.is_some() || self.rolled_back_since(turn.now, reset_after) {
             return;
         }
-        let (reset_after, overlap) = (self.spec.restart.reset_after, self.spec.rollout.overlap);
+        let (spec, several) = (Arc::clone(self.start_spec()), self.spec.instances > 1);
         let serves = |run: &Run| run.number == number && run.serves();
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.phase.run().is_some_and(serves)) else {
             return;
         };
+        let rolls = several || slot.may_overlap(&spec);
         let Some(run) = slot.phase.run_mut() else { return };
         if run.ready().is_none_or(|ready| turn.now.since(ready) < reset_after) {
             return;
         }
-        if overlap && run.spec.rollout.overlap {
+        if rolls {
             let instance = slot.instance;
             self.begin_rollout(reason, BTreeSet::from([instance]), turn);
         } else {
             run.end(Ending::Asked(Again::Restart), reason, turn);
         }
         self.touch();
+    }
+
+    /// The last rollout failed less than `span` ago.
+    fn rolled_back_since(&self, now: Time, span: Millis) -> bool {
+        let failed = self.last_rollout.as_ref().filter(|last| last.result == Some(RolloutResult::RolledBack));
+        failed.is_some_and(|last| now.since(last.asked.after(last.took.unwrap_or(0))) < span)
     }
 }
 

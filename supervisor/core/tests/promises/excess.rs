@@ -3,8 +3,8 @@
 
 use supervisor_core::{Event, Excess, OutOfMemory, State};
 
-use crate::desk::{Desk, code, running, service, signal};
-use crate::rollouts::{come_up, ready, rolled};
+use crate::desk::{Desk, code, running, service, signal, with};
+use crate::rollouts::{all_ready, come_up, ready, rolled, three};
 
 fn soft(desk: &mut Desk, own: &str) -> Vec<String> {
     let run = desk.runs[own];
@@ -58,6 +58,37 @@ fn what_always_uses_too_much_is_replaced_no_more_often_than_good_runs_are_long()
     assert_eq!(soft(&mut desk, "web"), [""; 0]);
     assert_eq!((desk.state("web"), desk.pass(1)), (State::Running, vec![]));
     assert_eq!(soft(&mut desk, "web"), ["stop web with 15"]);
+}
+
+#[test]
+fn what_cannot_be_replaced_is_not_tried_again_before_a_good_run_would_have_been_long_enough() {
+    let mut desk = ready(vec![rolled("web")]);
+    desk.pass(60_000);
+    desk.name("old", "web", 1);
+    assert_eq!(soft(&mut desk, "old"), ["spawn web"]);
+    desk.spawned("web");
+    assert_eq!(desk.exited("web", code(1)), ["release web"]);
+    for _ in 0..30 {
+        assert_eq!(soft(&mut desk, "old"), [""; 0]);
+        desk.pass(1_000);
+    }
+    assert_eq!(soft(&mut desk, "old"), ["spawn web"]);
+}
+
+#[test]
+fn of_several_instances_over_their_soft_limit_one_is_replaced_after_the_other() {
+    let mut desk = all_ready(with(three("web"), |spec| spec.rollout.overlap = false));
+    desk.pass(30_000);
+    for old in 1..=3 {
+        desk.name(&format!("old{old}"), "web", old);
+    }
+    let told = ["old1", "old2", "old3"].map(|old| soft(&mut desk, old).concat());
+    assert_eq!(told, ["stop web#1 with 15", "", ""]);
+    desk.exited("old1", code(0));
+    desk.spawned("web");
+    assert_eq!(soft(&mut desk, "old2"), [""; 0], "the first one does not serve yet");
+    desk.notified("web");
+    assert_eq!(soft(&mut desk, "old2"), ["stop web#2 with 15"]);
 }
 
 #[test]
