@@ -150,11 +150,11 @@ impl Service {
     fn is_behind(&self) -> bool {
         let revision = self.start_spec().revision;
         let newest = |slot: &Slot| slot.successor.as_deref().or(slot.phase.run()).map(|run| run.spec.revision);
-        let pending = |slot: &Slot| {
-            let rollout = self.rollout.as_ref().is_some_and(|rollout| rollout.pending.contains(&slot.instance));
-            rollout && slot.successor.is_none()
+        let replaced = |slot: &Slot| {
+            let pending = self.rollout.as_ref().is_some_and(|rollout| rollout.pending.contains(&slot.instance));
+            slot.successor.is_none() && (pending || slot.phase.run().is_some_and(Run::to_be_restarted))
         };
-        self.slots.iter().filter(|slot| !pending(slot)).filter_map(newest).any(|of| of != revision)
+        self.slots.iter().filter(|slot| !replaced(slot)).filter_map(newest).any(|of| of != revision)
     }
 
     /// The spec of a revision. Of one that nobody knows any more at least the end is known.

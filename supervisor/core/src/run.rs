@@ -175,6 +175,16 @@ impl Run {
         }
     }
 
+    /// It ends because another one is to follow it.
+    pub(crate) fn to_be_restarted(&self) -> bool {
+        match &self.stage {
+            Stage::Stopping { ending, .. } | Stage::Clearing { ending, .. } | Stage::Over { ending, .. } => {
+                *ending == Ending::Asked(Again::Restart)
+            }
+            Stage::Spawning { .. } | Stage::Starting { .. } | Stage::Ready { .. } | Stage::Draining { .. } => false,
+        }
+    }
+
     /// When the start slot that it holds is free again.
     pub(crate) fn slot_until(&self, span: Millis) -> Option<Time> {
         match &self.stage {

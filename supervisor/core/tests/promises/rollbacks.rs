@@ -322,6 +322,28 @@ fn a_new_control_knows_what_was_rolled_back() {
 }
 
 #[test]
+fn a_new_control_goes_on_with_a_rollout_that_stops_one_after_the_other() {
+    let exclusive = with(three("web"), |spec| spec.rollout.overlap = false);
+    let second = || newer(exclusive.clone());
+    let mut desk = all_ready(exclusive.clone());
+    desk.replan(vec![second()], &[("web", Change::Replace)]);
+    desk.name("old1", "web", 1);
+    desk.name("old2", "web", 2);
+    desk.name("old3", "web", 3);
+    desk.exited("old1", code(0));
+    desk.spawned("web");
+    assert_eq!(desk.notified("web"), ["stop web#2 with 15"]);
+    let (memory, new) = (desk.memory_kept("web"), desk.runs["web"]);
+    let runs = [new, desk.runs["old2"], desk.runs["old3"]];
+    assert_eq!(next_control(&mut desk, second(), memory, &runs), ["stop web#2 with 15"], "and nothing that was done");
+    assert_eq!(desk.exited("old2", code(0)), ["release web#2", "spawn web"]);
+    desk.spawned("web");
+    assert_eq!(desk.notified("web"), ["stop web#3 with 15"]);
+    let rollout = desk.see("web").rollout.clone().unwrap();
+    assert_eq!((rollout.number, rollout.result), (1, None));
+}
+
+#[test]
 fn where_the_new_spec_must_not_run_beside_the_old_one_that_is_stopped_first() {
     let mut desk = ready(vec![rolled("web")]);
     assert_eq!(desk.replan(vec![newer(notifying("web"))], &[("web", Change::Replace)]), ["stop web with 15"]);
