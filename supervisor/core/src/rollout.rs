@@ -283,10 +283,10 @@ impl Service {
 
     /// Every instance has been rolled.
     pub(crate) fn finish_rollout(&mut self, turn: &mut Turn) {
-        let alone = !self.start_spec().rollout.overlap;
         let done = self.rollout.as_ref().is_some_and(|rollout| {
-            // One that was stopped first is not there before it serves.
-            rollout.pending.is_empty() && (!alone || self.steady(rollout))
+            // The last one has taken over. One that was stopped first is not there before it serves.
+            let taken_over = rollout.facts.phase == RolloutPhase::Draining;
+            rollout.pending.is_empty() && (taken_over || self.steady(rollout))
         });
         if done && self.slots.iter().all(|slot| slot.successor.is_none()) {
             self.end_rollout(RolloutResult::Done, "", turn);

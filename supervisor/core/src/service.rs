@@ -169,6 +169,10 @@ impl Service {
         for slot in self.slots.iter_mut().filter(|slot| slot.instance >= instances) {
             slot.stop(turn);
         }
+        if let Some(rollout) = &mut self.rollout {
+            rollout.pending.retain(|instance| *instance < instances);
+            rollout.rolled.retain(|(instance, _)| *instance < instances);
+        }
         let wanted = self.wanted();
         self.planned()
             .filter(|slot| wanted && matches!(slot.phase, Phase::Stopped))

@@ -298,6 +298,37 @@ fn with_fewer_instances_the_last_ones_end_and_with_more_new_ones_start() {
 }
 
 #[test]
+fn a_rollout_waits_for_no_instance_that_is_not_wanted_any_more() {
+    let of = |instances| with(rolled("web"), |spec| spec.instances = instances);
+    let mut desk = all_ready(of(3));
+    desk.restart(&["web"]);
+    assert_eq!(desk.replan(vec![of(1)], &[("web", Change::Update)]), ["stop web#2 with 15", "stop web#3 with 15"]);
+    come_up(&mut desk, "web");
+    assert_eq!(desk.pass(2_000), ["drain web#1 with 12"]);
+    assert_eq!(desk.see("web").rollout.as_ref().unwrap().result, Some(RolloutResult::Done));
+}
+
+#[test]
+fn a_rollout_is_not_over_before_the_one_that_was_stopped_first_is_there_again() {
+    let mut desk = all_ready(with(three("web"), |spec| {
+        spec.instances = 2;
+        spec.rollout.overlap = false;
+    }));
+    let overlapping = with(three("web"), |spec| (spec.instances, spec.revision) = (2, 2));
+    let deeds = desk.replan(vec![overlapping], &[("web", Change::Replace)]);
+    assert_eq!(deeds, ["stop web#1 with 15"], "what runs must not have another beside it");
+    let result = |desk: &mut Desk| desk.see("web").rollout.as_ref().and_then(|rollout| rollout.result);
+    for old in 1..=2 {
+        desk.name("old", "web", old);
+        desk.exited("old", code(0));
+        desk.spawned("web");
+        assert_eq!(result(&mut desk), None);
+        desk.notified("web");
+    }
+    assert_eq!(result(&mut desk), Some(RolloutResult::Done));
+}
+
+#[test]
 fn instances_that_must_not_overlap_are_stopped_and_started_one_at_a_time() {
     let exclusive = |mut spec: ServiceSpec| {
         spec.rollout = RolloutPolicy { overlap: false, ..spec.rollout };
