@@ -73,8 +73,8 @@ pub struct Spawn {
     /// Hold duplicates of these under these names while the run lives and until `Drop`: index into `fds` is not
     /// meant; the frame carries them after the child's own.
     pub hold: Vec<String>,
-    /// The last descriptor is a control group (v2), in which the process is to begin. Where the kernel refuses that,
-    /// it begins where the keeper is.
+    /// The last descriptor is a control group (v2), in which the process is to begin. Where the kernel has no such call
+    /// the process joins it first of all; where it is refused that, too, it is where the keeper is.
     pub in_group: bool,
     /// So many descriptors, after those to hold and before the group, are `cgroup.procs` of further control groups: those
     /// that keep it within its limits. It joins them before anything else; where it cannot, there is no process.

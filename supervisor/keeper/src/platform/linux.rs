@@ -8,9 +8,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
 use nix::libc;
 use nix::sys::prctl;
-use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, setgroups, setresgid, setresuid};
+use nix::sys::stat::Mode;
+use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, setgroups, setresgid, setresuid, write};
 
 use crate::message::Step;
 
@@ -118,8 +120,9 @@ pub(crate) fn close_range(first: i32, last: i32) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-/// Forks; the child begins in the control group where one is given and we may put it there, else where we are. It is
-/// put there by being made there: moving it afterwards would wait for every processor.
+/// Forks; the child is in the control group where one is given and we may put it there, else where we are. It is put
+/// there by being made there: moving it afterwards would wait for every processor, and is what is left to do where the
+/// kernel has no such call (before 5.7), or a sandbox hides it.
 ///
 /// # Safety
 /// That of `fork`: this process has one thread.
@@ -139,12 +142,23 @@ pub(crate) unsafe fn fork_into(group: Option<BorrowedFd<'_>>) -> Result<ForkResu
                 return Ok(ForkResult::Parent { child: Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX)) });
             }
             Err(errno @ (Errno::EAGAIN | Errno::ENOMEM)) => return Err(errno),
-            // A kernel before 5.7, a sandbox that hides the call, a group that we may make but not fill.
             Err(_) => {}
         }
     }
     // SAFETY: as the caller promises.
-    unsafe { fork() }
+    let forked = unsafe { fork() }?;
+    if let (ForkResult::Child, Some(group)) = (forked, group) {
+        // It may be a group that we may make but not fill: control sees where the process is.
+        let _ = join(group);
+    }
+    Ok(forked)
+}
+
+/// This process moves to the control group.
+fn join(group: BorrowedFd<'_>) -> Result<(), Errno> {
+    let procs = openat(group, "cgroup.procs", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    // The kernel takes 0 for whoever writes it.
+    write(procs, b"0").map(drop)
 }
 
 /// Becomes the user for good and checks that the way back is closed.
