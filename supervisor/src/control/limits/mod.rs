@@ -1,16 +1,16 @@
 //! What runs use against what they may: looked at once a second where the kernel does not see to it by itself, and only
 //! while there is a limit to look at.
-//! Not here: what is too much (`breaches`), what is done about it (the core), and the kernel's own limits
-//! (`platform::controllers`).
+//! Not here: what is too much (`breaches`), what is done about it (the core), limits that the kernel keeps (`keeping`).
 
 mod breaches;
+mod ends;
+mod keeping;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use supervisor_core::{Event, OutOfMemory, ServiceName};
-use supervisor_keeper::Exited;
+use supervisor_core::{Event, ServiceName};
 
 use super::run_loop::{Control, News};
 use super::tree;
@@ -23,7 +23,6 @@ pub(crate) use breaches::Watch;
 use breaches::Breach;
 
 const LOOK: Duration = Duration::from_secs(1);
-const SIGKILL: i32 = 9;
 
 /// A run that is looked at.
 #[derive(Debug)]
@@ -124,70 +123,11 @@ impl Control {
         }
     }
 
-    /// A main process has ended, perhaps between two looks, or for want of memory.
-    pub(crate) fn note_last_breaches(&mut self, exited: &Exited, oom: Option<OutOfMemory>) {
-        let Some(service) = self.of_run(exited.run) else { return };
-        let (name, limits) = (service.spec.name.clone(), service.launch.limits);
-        let Some(run) = self.runs.get(&exited.run) else { return };
-        let group = |controller| run.record.confines.get(&controller);
-        let refused = group(Controller::Pids).and_then(Group::forks_refused);
-        let used = group(Controller::Memory).and_then(Group::peak).or(Some(exited.max_rss));
-        let killed = match oom {
-            Some(OutOfMemory::Limit) => Some(Breach::Killed { used, most: limits.memory }),
-            Some(OutOfMemory::Machine) => Some(Breach::Machine { used }),
-            Some(OutOfMemory::Unknown) | None => None,
-        };
-        let refusal = self.watch.refusal(exited.run, refused, &limits);
-        for breach in killed.into_iter().chain(refusal) {
-            self.note_breach(&name, exited.run, breach);
-        }
-    }
-
     fn subject(&self, number: u64) -> Option<Subject> {
         let limits = self.of_run(number)?.launch.limits;
         let run = self.runs.get(&number)?;
         let (confines, group) = (run.record.confines.clone(), run.record.group.clone());
         run.pid.filter(|_| looked_at(&limits)).map(|pid| Subject { run: number, pid, limits, confines, group })
-    }
-
-    /// What the configuration says now counts for what runs, too.
-    pub(crate) fn renew_limits(&mut self) {
-        for (number, run) in &self.runs {
-            let Some(service) = self.of_run(*number).filter(|_| run.pid.is_some()) else { continue };
-            for (controller, group) in &run.record.confines {
-                if let Err(error) = group.set(*controller, &service.launch.limits.most()) {
-                    let (service, limit) = (&run.record.service, controller.as_str());
-                    tracing::warn!(%service, limit, %error, "a limit cannot be changed while it runs");
-                }
-            }
-        }
-        self.note_calm();
-        self.look_at_limits();
-    }
-
-    /// Whether the end of a main process looks like one for want of memory.
-    pub(crate) fn out_of_memory(&self, exited: &Exited) -> Option<OutOfMemory> {
-        let run = self.runs.get(&exited.run)?;
-        let counted = run.record.confines.get(&Controller::Memory);
-        if let Some(group) = counted.filter(|group| group.oom_kills().is_some_and(|kills| kills > 0)) {
-            return Some(if group.was_at_memory_limit() { OutOfMemory::Limit } else { OutOfMemory::Machine });
-        }
-        if exited.signal != Some(SIGKILL) || counted.is_some_and(|group| group.oom_kills().is_some()) {
-            return None;
-        }
-        // What the machine as a whole has not done, it has not done to this one.
-        let (before, now) = (run.record.oom_kills?, platform::machine_oom_kills()?);
-        if now == before {
-            return None;
-        }
-        let view = self.view.load();
-        let runs = || view.services.iter().flat_map(|service| &service.generations).map(|one| &one.run);
-        let began = runs().find(|one| one.run == exited.run).map_or(0, |one| one.started.0);
-        match platform::was_oom_killed(exited.pid, began.saturating_mul(1000)) {
-            Some(true) => Some(OutOfMemory::Machine),
-            Some(false) => None,
-            None => Some(OutOfMemory::Unknown),
-        }
     }
 }
 
