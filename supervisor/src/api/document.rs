@@ -7,10 +7,12 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use supervisor_core::{HealthStatus, Kind, Role, RolloutPhase, RolloutResult, ServiceName, State};
+use supervisor_core::{HealthStatus, Kind, OutOfMemory, Role, RolloutPhase, RolloutResult, ServiceName, State};
 
 use super::policy::{DependencyDocument, RestartDocument};
-use super::words::{HealthWord, KindWord, Name, RoleWord, RolloutPhaseWord, RolloutResultWord, StateWord};
+use super::words::{
+    HealthWord, KindWord, Name, OutOfMemoryWord, RoleWord, RolloutPhaseWord, RolloutResultWord, StateWord,
+};
 use crate::config::Diagnostic;
 
 /// Grows when a field changes its meaning or goes away; new fields do not count.
@@ -222,6 +224,10 @@ pub(crate) struct ExitDocument {
     pub(crate) cpu_ms: u64,
     pub(crate) max_rss_bytes: u64,
     pub(crate) leftovers: Vec<i32>,
+    /// Whether the kernel killed it, or a part of it, for want of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<OutOfMemoryWord>")]
+    pub(crate) oom: Option<OutOfMemory>,
 }
 
 /// A check of the live run whose last try failed.

@@ -261,6 +261,7 @@ fn exited(view: &View, exit: &ExitReport) -> ExitDocument {
         cpu_ms: exit.cpu,
         max_rss_bytes: exit.max_rss,
         leftovers: exit.leftovers.clone(),
+        oom: exit.oom,
     }
 }
 

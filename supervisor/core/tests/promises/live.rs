@@ -1,6 +1,8 @@
 //! Promises about liveness: checks and watchdog of a ready run.
 //! Not here: readiness.
 
+use proptest::collection::vec;
+use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use supervisor_core::{Liveness, Sign, State};
 
 use crate::desk::{check, code, desk, must_give, running, service, signal, watched, with};
@@ -71,6 +73,30 @@ fn a_success_in_between_begins_the_count_anew() {
     }
     assert_eq!(desk.state("web"), State::Running);
     assert_eq!(desk.see("web").failing.len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn a_check_that_flaps_changes_the_state_only_by_so_many_failures_in_a_row(answers in vec(any::<bool>(), 0..200)) {
+        let mut desk = running(vec![watched("web")]);
+        let (mut row, mut replaced) = (0, 0);
+        for passes in answers {
+            prop_assert_eq!(desk.pass(1_000), ["probe web 0"]);
+            row = if passes { 0 } else { row + 1 };
+            let deeds = if passes { desk.passed("web", 0) } else { desk.failed("web", 0) };
+            if row < 3 {
+                prop_assert!(deeds.is_empty(), "{deeds:?}");
+                prop_assert_eq!(desk.state("web"), State::Running);
+                continue;
+            }
+            prop_assert_eq!(desk.state("web"), State::Unhealthy);
+            (row, replaced) = (0, replaced + 1);
+            desk.exited("web", code(0));
+            desk.pass(60_000);
+            desk.spawned("web");
+            prop_assert_eq!((desk.state("web"), desk.see("web").restarts), (State::Running, replaced));
+        }
+    }
 }
 
 #[test]

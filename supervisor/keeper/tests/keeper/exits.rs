@@ -6,6 +6,8 @@ use std::fs;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use supervisor_keeper::{Notice, Reply, Request, Spawn};
 
 use crate::rig::{Control, Rig, line_in, lives, wait_for};
@@ -65,6 +67,34 @@ fn two_thousand_orphans_leave_no_zombie() {
     let children = format!("/proc/{0}/task/{0}/children", rig.pid());
     let children = fs::read_to_string(children).unwrap();
     assert_eq!(children.split_whitespace().collect::<Vec<_>>(), [control.pid.to_string()]);
+}
+
+#[test]
+fn a_thousand_runs_that_die_in_the_same_instant_are_each_told_once_and_leave_no_zombie() {
+    const RUNS: u64 = 1_000;
+    let rig = Rig::start();
+    let mut control = rig.control();
+    let mut sleep = |run| control.run(rig.script(run, "exec sleep 1000"), &rig.path("out"));
+    let pids: Vec<i32> = (0..RUNS).map(&mut sleep).collect();
+    // It finds all of them dead at once.
+    rig.signal(Signal::SIGSTOP);
+    pids.iter().for_each(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap());
+    wait_for("all to be dead", || pids.iter().all(|pid| !lives(*pid)).then_some(()));
+    rig.signal(Signal::SIGCONT);
+    let mut told = BTreeMap::new();
+    while told.len() < pids.len() {
+        let exited = control.until("an exit", |notice| match notice {
+            Notice::Exited(exited) => Some(exited),
+            _ => None,
+        });
+        assert_eq!(exited.signal, Some(libc::SIGKILL));
+        assert_eq!(told.insert(exited.run, exited.pid), None, "told once");
+    }
+    assert!(told.into_values().eq(pids), "each run by its own process");
+    let children = format!("/proc/{0}/task/{0}/children", rig.pid());
+    let children = fs::read_to_string(children).unwrap();
+    assert_eq!(children.split_whitespace().collect::<Vec<_>>(), [control.pid.to_string()]);
+    assert_eq!(control.lull(), []);
 }
 
 #[test]

@@ -1,0 +1,74 @@
+//! A machine that is short of something: descriptors, processes, memory. What fails is tried again, and nothing leaks.
+//! Not here: refusals that concern one step of a launch (`refusals`), a full disk (`logs`).
+
+use std::fs;
+
+use e2e::{Setup, Signal, Tracer, eventually, is_root, send, skip};
+
+/// Which role is refused what, and with which error.
+const SHORTAGES: [(Role, &str, &str); 9] = [
+    (Role::Keeper, "pipe2", "ENFILE"),
+    (Role::Keeper, "clone,clone3", "ENOMEM"),
+    (Role::Keeper, "clone,clone3", "EAGAIN"),
+    (Role::Control, "pipe2", "ENFILE"),
+    (Role::Control, "pipe2", "ENOMEM"),
+    (Role::Control, "socket", "ENFILE"),
+    (Role::Control, "socket", "ENOMEM"),
+    (Role::Control, "mkdir,mkdirat", "ENOSPC"),
+    (Role::Control, "openat", "ENFILE"),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    Keeper,
+    Control,
+}
+
+fn open_files(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().count()
+}
+
+#[test]
+fn whatever_the_machine_is_short_of_is_asked_for_again_and_nothing_leaks() {
+    if !(is_root() && Tracer::works()) {
+        let name = "whatever_the_machine_is_short_of_is_asked_for_again_and_nothing_leaks";
+        return skip(name, "system calls can be made to fail by root with strace only");
+    }
+    let port = e2e::free_port();
+    let stack = Setup::of(&format!(
+        "[services.t]\ncommand = './puppet ready-after 0'\nready = {{ notify = true }}\nport = {port}\n\
+         rollout.handoff = 'socket'\nrestart = {{ delay = '20ms', max_delay = '50ms' }}\n\
+         [services.other]\ncommand = './puppet wait'"
+    ))
+    .start();
+    let (keeper, control, other) = (stack.keeper(), stack.control(), stack.pid("other"));
+    let again = |what: &str| {
+        let old = stack.pid("t");
+        send(old, Signal::SIGKILL);
+        stack.wait_until("t", what, |service| service.state() == "running" && service.pid() != Some(old))
+    };
+    // What is made once, and kept, is there then.
+    again("up again");
+    let (of_keeper, of_control) = (open_files(keeper), open_files(control));
+    for (role, call, error) in SHORTAGES {
+        let pid = match role {
+            Role::Keeper => keeper,
+            Role::Control => control,
+        };
+        let short = Tracer::of(pid, &format!("{call}:error={error}:when=1..20"));
+        let service = again(&format!("up again although {role:?} met {error} from {call}"));
+        drop(short);
+        stack.note(&format!("{role:?} {call} {error}: {} restarts", service.restarts()));
+        assert_eq!((stack.keeper(), stack.control()), (keeper, control), "{role:?} {call} {error}");
+        assert_eq!(stack.service("other").pid(), Some(other), "{role:?} {call} {error}");
+        eventually(&format!("{role:?} to have no more open than before {error} from {call}"), || {
+            (open_files(keeper) <= of_keeper && open_files(control) <= of_control).then_some(())
+        });
+    }
+    let log = fs::read_to_string(stack.path("logs/supervisor.log")).expect("it is there");
+    assert!(!log.contains("panicked"), "{log}");
+    let told = stack.cli(&["events", "t", "--kind", "exit", "-n", "1000"]).stdout;
+    for part in ["ENFILE", "ENOMEM", "EAGAIN"] {
+        assert!(told.contains(part), "{part} was never met:\n{told}");
+    }
+}
