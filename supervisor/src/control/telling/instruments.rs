@@ -193,8 +193,10 @@ impl Control {
         let ready = |one: &ServiceSnapshot, run: u64| {
             one.generations.iter().any(|of| of.run.run == run && of.run.ready.is_some())
         };
-        for now in after {
-            let old = before.iter().find(|old| old.name == now.name);
+        for (place, now) in after.iter().enumerate() {
+            // Mostly they stand where they stood: searching for each would take its time with hundreds of them.
+            let same_place = before.get(place).filter(|old| old.name == now.name);
+            let old = same_place.or_else(|| before.iter().find(|old| old.name == now.name));
             if old.is_some_and(|old| Arc::ptr_eq(old, now)) {
                 continue;
             }
