@@ -61,6 +61,7 @@ fn at_its_hard_limit_of_memory_a_service_is_killed_by_the_kernel_and_that_is_tol
     stack.wait_for("t", "backoff");
     let why = stack.cli(&["why", "t"]).ended_with(1).stdout;
     assert!(why.contains("killed by SIGKILL") && why.contains("out of memory, at its own limit"), "{why}");
+    assert!(why.contains("limit        one of its processes was killed at `limits.memory` (32MiB)"), "{why}");
     let told = stack.cli(&["events", "t", "--kind", "limit"]).succeeded().stdout;
     assert!(told.contains("was killed at `limits.memory` (32MiB); it had used 32MiB"), "{told}");
     stack.wait_for("other", "running");

@@ -95,6 +95,8 @@ fn a_service_that_cannot_die_hinders_nobody_and_ends_when_it_can() {
     stack.post("/api/v1/services/stuck/stop");
     let told = stack.wait_until("stuck", "said not to die", |service| service.cause().contains("will not die"));
     assert_eq!((told.state(), told.pid()), ("stopping", Some(pid)), "{:#}", told.0);
+    let why = stack.cli(&["why", "stuck"]).stdout;
+    assert!(why.contains("will not die") && why.contains("it waits within the kernel"), "{why}");
     let ended = |stack: &Stack| stack.cli(&["events", "stuck", "--kind", "exit,state", "-n", "100"]).stdout;
     let (before, events) = (ticks(control), ended(&stack));
     holds_for(Duration::from_secs(2), "the API answers", || {

@@ -11,6 +11,11 @@ pub(super) fn advice(report: &Report) -> Option<String> {
     let service = &report.service;
     let (name, file) = (&service.name, report.file.display());
     let cause = service.cause.as_str();
+    if cause.contains("will not die") {
+        return Some(
+            "it waits within the kernel, mostly for a disk that does not answer, and ends when that does".to_owned(),
+        );
+    }
     match service.state {
         State::Running | State::Rolling | State::Completed if report.binary_changed => {
             Some(format!("`supervisor restart {name}` runs the new binary"))

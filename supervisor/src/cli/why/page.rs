@@ -57,6 +57,10 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         let when = ago(&note.at, report.now_ms).map(|span| format!(", {span} ago")).unwrap_or_default();
         facts.push(("check", format!("{}: {}{when}", note.check.as_deref().unwrap_or_default(), note.cause)));
     }
+    if let Some(Entry { note, .. }) = &report.passed_limit {
+        let when = ago(&note.at, report.now_ms).map(|span| format!(", {span} ago")).unwrap_or_default();
+        facts.push(("limit", format!("{}{when}", note.cause)));
+    }
     facts.extend(report.dependencies.iter().filter(|dependency| !dependency.holds).map(blocker));
     facts.extend(report.held_ports.iter().map(|port| ("port", holder(port))));
     facts.extend(service.status_text.iter().map(|status| ("it says", status.clone())));
