@@ -20,6 +20,9 @@ pub(super) const OLDEST_MS: i64 = 24 * 3_600_000;
 /// Between two tries of a letter, at most so long.
 pub(super) const LONGEST_WAIT_MS: i64 = 3_600_000;
 
+/// A log is well once it could be written for so long.
+const LOG_GOOD_MS: i64 = 10_000;
+
 /// Everything that must survive this control.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ledger {
@@ -100,13 +103,14 @@ impl Ledger {
         Effect::Something
     }
 
-    /// Another control knows nothing of limits that were passed before, and soon tells of those that still are.
+    /// Another control knows nothing of limits that were passed and logs that could not be written, and soon tells of
+    /// those of which that still holds.
     fn begin_anew(&mut self, note: &Note, at_ms: i64) -> Effect {
         let begins = note.cause.starts_with(STARTED) || note.cause.starts_with(TOOK_OVER);
         if note.kind != Kind::Control || !begins {
             return Effect::Nothing;
         }
-        for trouble in self.troubles.iter_mut().filter(|one| one.area == Area::Limits) {
+        for trouble in self.troubles.iter_mut().filter(|one| matches!(one.area, Area::Limits | Area::Log)) {
             trouble.well_since_ms = trouble.well_since_ms.or(Some(at_ms));
         }
         Effect::Something
@@ -314,7 +318,8 @@ impl Trouble {
         let good = match self.area {
             Area::Limits if ill.contains(&self.service) => return None,
             Area::Runs | Area::Limits => scene.good_ms(&self.service),
-            Area::Log | Area::Nothing => 0,
+            Area::Log => LOG_GOOD_MS,
+            Area::Nothing => 0,
         };
         self.well_since_ms.map(|since| since.saturating_add(good))
     }

@@ -220,7 +220,9 @@ fn a_log_that_is_written_again_has_recovered_whatever_the_service_does() {
     story.passes(MINUTE);
     assert_eq!(story.told(), ["web disk"]);
     story.happens(note(Kind::Disk, "web").passed(true));
-    story.passes(0);
+    story.passes(9_999);
+    assert_eq!(story.told(), [""; 0]);
+    story.passes(1);
     assert_eq!(story.told(), ["web recovered"]);
 }
 
@@ -244,19 +246,29 @@ fn a_limit_that_is_kept_again_has_recovered_once_that_lasts_and_the_service_is_w
 
 #[test]
 fn what_another_control_does_not_tell_again_is_over() {
-    for (kind, cause, told) in [
-        (Kind::Control, "took over, pid 7", vec!["web recovered"]),
-        (Kind::Control, "started, pid 7", vec!["web recovered"]),
-        (Kind::Control, "resumed after 7s", vec![]),
-        (Kind::Supervisor, "started version 1", vec![]),
-    ] {
-        let mut story = Story::of(&[Occasion::Limit, Occasion::Recovered]);
-        story.happens(note(Kind::Limit, "web").passed(false));
-        assert_eq!(story.told(), ["web limit"]);
-        story.happens(Note::new(String::new(), kind, cause));
-        story.passes(MINUTE);
-        assert_eq!(story.told(), told, "{cause}");
+    for (trouble, begins) in [(Kind::Limit, "web limit"), (Kind::Disk, "web disk")] {
+        for (kind, cause, told) in [
+            (Kind::Control, "took over, pid 7", vec!["web recovered"]),
+            (Kind::Control, "started, pid 7", vec!["web recovered"]),
+            (Kind::Control, "resumed after 7s", vec![]),
+            (Kind::Supervisor, "started version 1", vec![]),
+        ] {
+            let mut story = Story::of(&[Occasion::Limit, Occasion::Disk, Occasion::Recovered]);
+            story.happens(note(trouble, "web").passed(false));
+            assert_eq!(story.told(), [begins]);
+            story.happens(Note::new(String::new(), kind, cause));
+            story.passes(5_000);
+            assert_eq!(story.told(), [""; 0], "there is time to tell it again");
+            story.passes(MINUTE);
+            assert_eq!(story.told(), told, "{begins}, {cause}");
+        }
     }
+    let mut story = Story::of(&[Occasion::Disk, Occasion::Recovered]);
+    story.happens(note(Kind::Disk, "web").passed(false));
+    story.happens(Note::new(String::new(), Kind::Control, "took over, pid 7"));
+    story.happens(note(Kind::Disk, "web").passed(false));
+    story.passes(MINUTE);
+    assert_eq!(story.told(), ["web disk"], "it is so still");
 }
 
 #[test]
