@@ -1,5 +1,5 @@
-//! What a held listener and rollouts cost the clients of a service:
-//! `cargo build --release --workspace --bins && cargo bench -p e2e --bench rollouts`.
+//! What a held listener and rollouts cost the clients of a service, in about three minutes:
+//! `cargo build --release --workspace --bins && cargo bench -p e2e --bench rollouts` (`-- --quick`: does it work at all).
 //! Baseline in the same run: the same service, started by hand on a port of its own.
 //! Not here: correctness; `tests/rollouts.rs` counts what is lost.
 #![expect(clippy::print_stdout, reason = "a bench is read")]
@@ -8,94 +8,160 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::{Setup, free_port};
+use e2e::{Setup, Stack, free_port};
 use load::{Crowd, Kind, Load, Report};
 
-/// Of each measurement.
-const SPAN: Duration = Duration::from_secs(8);
+/// Longer than a frame of a browser takes, no request may wait at 1,000 requests a second.
+const LONGEST_MS: f64 = 12.0;
 
 fn main() {
-    let (bare_port, held_port) = (free_port(), free_port());
-    let mut bare = Bare::start(bare_port);
-    let stack = Setup::of(&format!(
-        "[services.web]\ncommand = [\"./exemplar\"]\nport = {held_port}\n[services.web.ready]\nnotify = true\n\
-         [services.web.rollout]\nhandoff = \"socket\"\ndrain_signal = \"USR2\"\nbake = \"0s\"\n"
-    ))
-    .start();
+    let quick = std::env::args().any(|word| word == "--quick");
+    let (span, long) = if quick { (1, 2) } else { (8, 60) };
+    let (span, long) = (Duration::from_secs(span), Duration::from_secs(long));
+    let bare = Bare::start(free_port());
+    let held = Held::start(free_port());
     println!("| load | service | requests/s | p50 ms | p99 ms | p99.9 ms | longest ms | lost |");
-    println!("|---|---|---|---|---|---|---|---|");
-    for (name, crowd) in loads() {
-        let steady = |port: u16| measured(port, crowd, || std::thread::sleep(SPAN));
-        let bare = row(name, "bare", &mut steady(bare_port), None);
-        row(name, "under the supervisor", &mut steady(held_port), Some(bare));
+    println!("|---|---|--:|--:|--:|--:|--:|--:|");
+    let (mut told, mut aims) = (Vec::new(), Vec::new());
+    for (name, crowd, pace) in loads() {
+        let alone = row(name, "bare", measured(bare.port, &[crowd], || std::thread::sleep(span)));
+        let steady = row(name, "held, steady", measured(held.port, &[crowd], || std::thread::sleep(span)));
         let mut times = Vec::new();
-        let mut report = measured(held_port, crowd, || {
-            let began = Instant::now();
-            while began.elapsed() < SPAN {
-                let asked = Instant::now();
-                stack.cli(&["restart", "web"]).succeeded();
-                times.push(asked.elapsed());
-            }
-        });
-        row(name, "during rollouts", &mut report, Some(bare));
-        times.sort_unstable();
-        let median = times[times.len() / 2].as_secs_f64() * 1e3;
-        println!(
-            "{name}: {} rollouts, from the command until the old one was gone: median {median:.0} ms",
-            times.len()
-        );
+        let rolling = measured(held.port, &[crowd], || times = held.roll_for(span));
+        let rolling = row(name, "held, rollouts", rolling);
+        told.push(format!("{name}: {}", rollouts(&mut times)));
+        aims.push((format!("{name}: requests/s, held beside bare"), steady.rate / alone.rate, Aim::AtLeast(0.9)));
+        aims.push((format!("{name}: p99, rollouts beside steady"), rolling.p99 / steady.p99, Aim::AtMost(1.5)));
+        if pace == Pace::Given {
+            aims.push((format!("{name}: longest in rollouts, ms"), rolling.longest, Aim::AtMost(LONGEST_MS)));
+        }
     }
-    bare.stop();
+    let name = "both, 2,000/s";
+    let crowds = [Kind::KeepAlive, Kind::Fresh].map(|kind| crowd(kind, 21, 20));
+    let steady = row(name, "held, steady", measured(held.port, &crowds, || std::thread::sleep(span)));
+    let mut times = Vec::new();
+    let rolling = row(name, "held, rollouts", measured(held.port, &crowds, || times = held.roll_for(long)));
+    told.push(format!("{name}: {}", rollouts(&mut times)));
+    aims.push((
+        format!("{name}, {} s: p99, rollouts beside steady", long.as_secs()),
+        rolling.p99 / steady.p99,
+        Aim::AtMost(3.0),
+    ));
+    aims.push((format!("{name}, {} s: lost", long.as_secs()), rolling.lost, Aim::AtMost(0.0)));
+    println!("\nRollouts, from the command until the old generation was gone:\n\n- {}\n", told.join("\n- "));
+    println!("| measure | figure | aim | met |\n|---|--:|--:|---|");
+    aims.iter().for_each(|(name, figure, aim)| println!("| {name} | {figure:.2} | {} |", aim.judged(*figure)));
 }
 
-/// As fast as they can, and 1,000 requests a second.
-fn loads() -> [(&'static str, Crowd); 3] {
-    let crowd = |kind, clients, pause| Crowd { kind, clients, pause: Duration::from_millis(pause) };
+/// Whether clients ask as fast as they can.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Full,
+    Given,
+}
+
+fn loads() -> [(&'static str, Crowd, Pace); 3] {
     [
-        ("keep-alive, full speed", crowd(Kind::KeepAlive, 16, 0)),
-        ("keep-alive, 1,000/s", crowd(Kind::KeepAlive, 20, 20)),
-        ("new connections, 1,000/s", crowd(Kind::Fresh, 20, 20)),
+        ("keep-alive, full speed", crowd(Kind::KeepAlive, 16, 0), Pace::Full),
+        ("keep-alive, 1,000/s", crowd(Kind::KeepAlive, 21, 20), Pace::Given),
+        ("new connections, 1,000/s", crowd(Kind::Fresh, 21, 20), Pace::Given),
     ]
 }
 
-fn measured(port: u16, crowd: Crowd, meanwhile: impl FnOnce()) -> (Report, Duration) {
+fn crowd(kind: Kind, clients: usize, pause: u64) -> Crowd {
+    Crowd { kind, clients, pause: Duration::from_millis(pause) }
+}
+
+enum Aim {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Aim {
+    fn judged(&self, figure: f64) -> String {
+        let (sign, aim, met) = match *self {
+            Self::AtLeast(aim) => ('≥', aim, figure >= aim),
+            Self::AtMost(aim) => ('≤', aim, figure <= aim),
+        };
+        format!("{sign} {aim} | {}", if met { "yes" } else { "no" })
+    }
+}
+
+fn measured(port: u16, crowds: &[Crowd], meanwhile: impl FnOnce()) -> (Report, Duration) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let (began, load) = (Instant::now(), Load::start(address, &[crowd]));
+    let (began, load) = (Instant::now(), Load::start(address, crowds));
     meanwhile();
     let report = load.stop();
     (report, began.elapsed())
 }
 
-/// Prints a line, with the ratios to the baseline, and gives requests per second and p99.
-fn row(load: &str, service: &str, (report, took): &mut (Report, Duration), bare: Option<(f64, f64)>) -> (f64, f64) {
-    let lost = report.failed();
-    #[expect(clippy::cast_precision_loss, reason = "there are not so many answers")]
-    let rate = report.answered() as f64 / took.as_secs_f64();
-    let tally = report.kinds.values_mut().next().expect("one kind asked");
-    let [p50, p99, p999, longest] = [0.5, 0.99, 0.999, 1.0].map(|share| tally.quantile(share).as_secs_f64() * 1e3);
-    let ratio = |now: f64, then: Option<f64>| then.map(|then| format!(" ({:.2}x)", now / then)).unwrap_or_default();
-    println!(
-        "| {load} | {service} | {rate:.0}{} | {p50:.2} | {p99:.2}{} | {p999:.2} | {longest:.2} | {lost} |",
-        ratio(rate, bare.map(|bare| bare.0)),
-        ratio(p99, bare.map(|bare| bare.1)),
-    );
-    (rate, p99)
+/// A line of the table.
+struct Row {
+    rate: f64,
+    p99: f64,
+    longest: f64,
+    lost: f64,
 }
 
-/// The service without a supervisor.
-struct Bare(Child);
+#[expect(clippy::cast_precision_loss, reason = "there are not so many answers")]
+fn row(load: &str, service: &str, (report, took): (Report, Duration)) -> Row {
+    let (rate, lost) = (report.answered() as f64 / took.as_secs_f64(), report.failed());
+    let mut all = report.whole();
+    let [p50, p99, p999, longest] = [0.5, 0.99, 0.999, 1.0].map(|share| all.quantile(share).as_secs_f64() * 1e3);
+    println!("| {load} | {service} | {rate:.0} | {p50:.2} | {p99:.2} | {p999:.2} | {longest:.2} | {lost} |");
+    Row { rate, p99, longest, lost: lost as f64 }
+}
+
+fn rollouts(times: &mut [Duration]) -> String {
+    times.sort_unstable();
+    let at = |share: usize| times[(times.len() - 1) * share / 100].as_millis();
+    format!("{} rollouts, median {} ms, longest {} ms", times.len(), at(50), at(100))
+}
+
+/// The service without a supervisor; it ends with us.
+struct Bare {
+    child: Child,
+    port: u16,
+}
 
 impl Bare {
     fn start(port: u16) -> Self {
         let program = e2e::exemplar();
         let child = Command::new(program).env("EXEMPLAR_PORT", port.to_string()).stdout(Stdio::null()).spawn();
-        let bare = Self(child.expect("the program is there"));
+        let bare = Self { child: child.expect("the program is there"), port };
         e2e::eventually("it to listen", || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok());
         bare
     }
+}
 
-    fn stop(&mut self) {
-        self.0.kill().expect("it is our child");
-        self.0.wait().expect("it is our child");
+impl Drop for Bare {
+    fn drop(&mut self) {
+        self.child.kill().expect("it is our child");
+        self.child.wait().expect("it is our child");
+    }
+}
+
+/// The service on a held listener.
+struct Held {
+    stack: Stack,
+    port: u16,
+}
+
+impl Held {
+    fn start(port: u16) -> Self {
+        let stack = Setup::of(&format!(
+            "[services.web]\ncommand = [\"./exemplar\"]\nport = {port}\n[services.web.ready]\nnotify = true\n\
+             [services.web.rollout]\nhandoff = \"socket\"\ndrain_signal = \"USR2\"\nbake = \"0s\"\n"
+        ));
+        Self { stack: stack.start(), port }
+    }
+
+    /// One rollout after the other, and how long each took.
+    fn roll_for(&self, span: Duration) -> Vec<Duration> {
+        let (began, mut times) = (Instant::now(), Vec::new());
+        while began.elapsed() < span {
+            times.push(self.stack.cli(&["restart", "web"]).succeeded().took);
+        }
+        times
     }
 }

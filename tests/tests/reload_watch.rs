@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Cell, Setup, Stack, User, eventually, holds_for, skip};
+use e2e::{Cell, Setup, Stack, User, eventually, free_port, holds_for, skip};
 
 const ONE: &str = "[services.a]\ncommand = './puppet wait'\nenv = { LEVEL = 'first' }\n";
 
@@ -211,4 +211,38 @@ fn unwatched() -> Option<Vec<String>> {
     let words = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"].map(str::to_owned);
     let works = Command::new(&words[0]).args(&words[1..]).arg("true").status();
     works.is_ok_and(|status| status.success()).then(|| words.to_vec())
+}
+
+/// A service that takes a held listener, and ends at once where its level is bad.
+fn handed(port: u16, level: &str) -> String {
+    format!(
+        "[services.a]\ncommand = 'test \"$LEVEL\" = bad && exit 7; exec ./exemplar'\nshell = true\nport = {port}\n\
+         env = {{ LEVEL = '{level}' }}\nready = {{ notify = true }}\n\
+         rollout = {{ handoff = 'socket', drain_signal = 'USR2', bake = '1500ms' }}\n"
+    )
+}
+
+#[test]
+fn a_reload_that_comes_after_the_watch_waits_for_what_that_began() {
+    let port = free_port();
+    let stack = Setup::of(&handed(port, "first")).start();
+    let text = fs::read_to_string(stack.path("supervisor.toml")).unwrap();
+    fs::write(stack.path("supervisor.toml"), text.replace("'first'", "'second'")).unwrap();
+    stack.wait_until("a", "a successor", |service| service.0["rollout"]["phase"] == "baking");
+    let joined = stack.cli(&["reload"]).succeeded();
+    assert!(joined.stdout.contains("1 -> 2"), "{}{}", joined.stdout, joined.stderr);
+    assert_eq!(stack.service("a").0["rollout"]["result"], "done");
+}
+
+#[test]
+fn a_reload_that_comes_after_the_watch_fails_when_that_was_rolled_back() {
+    let port = free_port();
+    let stack = Setup::of(&handed(port, "first")).start();
+    let text = fs::read_to_string(stack.path("supervisor.toml")).unwrap();
+    fs::write(stack.path("supervisor.toml"), text.replace("'first'", "'bad'")).unwrap();
+    stack.wait_until("a", "the way back", |service| service.0["rollout"]["result"] == "rolled-back");
+    let joined = stack.cli(&["reload"]).ended_with(1);
+    assert!(joined.stderr.contains("rolled back: generation 2: exited with code 7"), "{}", joined.stderr);
+    fs::write(stack.path("supervisor.toml"), &text).unwrap();
+    eventually("the first configuration again", || (stack.cli(&["reload"]).code == 0).then_some(()));
 }

@@ -11,6 +11,7 @@ mod exec;
 mod failure;
 mod follow;
 mod foreground;
+mod joining;
 mod list;
 mod live;
 mod locate;

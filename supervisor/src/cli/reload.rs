@@ -8,6 +8,7 @@ use supervisor_core::ServiceName;
 
 use super::args::{Global, Reload};
 use super::failure::{Exit, Failure};
+use super::joining::join;
 use super::locate::{self, Place};
 use super::output::clean;
 use super::progress::{Ending, Verdict, Watch};
@@ -40,7 +41,7 @@ pub(crate) fn reload(global: &Global, screen: Screen, reload: &Reload) -> Result
         ReloadResult::Unchanged => {
             show(screen, &document, None);
             screen.tell("the files say what is in force already; nothing was done\n");
-            return Ok(Exit::Done);
+            return if reload.dry_run { Ok(Exit::Done) } else { join(&place.client, screen, &reload.wait) };
         }
         ReloadResult::Applied => {
             let revision = document.revision.unwrap_or_default();

@@ -38,6 +38,20 @@ impl Before {
         }
     }
 
+    /// As if the command had been given before the rollouts that `joined` are in the middle of, or have failed in.
+    pub(crate) fn joining(status: &StatusDocument, joined: &BTreeSet<ServiceName>) -> Self {
+        let mut before = Self::of(status);
+        for service in status.services.iter().filter(|service| joined.contains(&service.name)) {
+            let current = service.rollout.as_ref().filter(|rollout| !is_settled(service, rollout));
+            let earlier = current.map_or(service.generation.saturating_sub(1), |rollout| rollout.from);
+            before.generations.insert(service.name.clone(), earlier);
+            if let Some(rollout) = current {
+                before.rollouts.insert(service.name.clone(), rollout.number.saturating_sub(1));
+            }
+        }
+        before
+    }
+
     /// The newest generation then.
     pub(crate) fn generation(&self, service: &ServiceDocument) -> u64 {
         self.generations.get(&service.name).copied().unwrap_or(0)
@@ -48,6 +62,12 @@ impl Before {
         let before = self.rollouts.get(&service.name).copied().unwrap_or(0);
         service.rollout.as_ref().filter(|rollout| rollout.number > before)
     }
+}
+
+/// Nothing of it is left to be done or mended.
+pub(crate) fn is_settled(service: &ServiceDocument, rollout: &RolloutDocument) -> bool {
+    let failed = rollout.result == Some(RolloutResult::RolledBack) && service.revision != service.wanted_revision;
+    rollout.phase == RolloutPhase::Over && !failed
 }
 
 /// Tells each phase once.

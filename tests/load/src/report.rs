@@ -63,6 +63,15 @@ impl Tally {
         *self.failures.entry(failure).or_default() += 1;
     }
 
+    fn add(&mut self, other: Self) {
+        self.took.extend(other.took);
+        self.sent_anew += other.sent_anew;
+        self.seen_off += other.seen_off;
+        for (failure, count) in other.failures {
+            *self.failures.entry(failure).or_default() += count;
+        }
+    }
+
     /// All that was lost.
     #[must_use]
     pub fn failed(&self) -> usize {
@@ -90,13 +99,15 @@ pub struct Report {
 
 impl Report {
     pub(crate) fn add(&mut self, kind: Kind, tally: Tally) {
-        let all = self.kinds.entry(kind).or_default();
-        all.took.extend(tally.took);
-        all.sent_anew += tally.sent_anew;
-        all.seen_off += tally.seen_off;
-        for (failure, count) in tally.failures {
-            *all.failures.entry(failure).or_default() += count;
-        }
+        self.kinds.entry(kind).or_default().add(tally);
+    }
+
+    /// That of all kinds together.
+    #[must_use]
+    pub fn whole(&self) -> Tally {
+        let mut whole = Tally::default();
+        self.kinds.values().for_each(|tally| whole.add(tally.clone()));
+        whole
     }
 
     /// Answers to all.
