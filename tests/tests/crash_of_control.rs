@@ -228,3 +228,16 @@ fn a_removed_socket_is_made_again() {
     eventually("the socket to be there again", || stack.socket().exists().then_some(()));
     assert_eq!(stack.service("t").pid(), Some(pid));
 }
+
+#[test]
+fn a_secrets_command_ends_with_the_control_that_waits_for_it() {
+    let command = "command = ['/bin/sh', '-c', 'echo $$ >> pids; exec sleep 1000']";
+    let stack = Setup::of(&format!("[services.t]\ncommand = './puppet wait'\nsecrets = {{ T = {{ {command} }} }}"));
+    let stack = stack.start_no_wait();
+    let pids = || std::fs::read_to_string(stack.path("pids")).unwrap_or_default();
+    let first = eventually("the command to run", || pids().lines().next().and_then(|line| line.parse().ok()));
+    assert!(alive(first));
+    stack.kill_control();
+    eventually("it to be gone", || (!alive(first)).then_some(()));
+    eventually("another control to ask again", || (pids().lines().count() > 1).then_some(()));
+}

@@ -33,13 +33,14 @@ fn named(text: &str) -> BTreeSet<String> {
     words.filter(|name| name.starts_with("supervisor_")).map(str::to_owned).collect()
 }
 
-/// With a limit, a check, and an end, so that every family has a sample.
+/// With a limit, a check, and an end, so that every family has a sample; and with one to which nothing ever happened.
 fn stack() -> Stack {
     let port = e2e::free_port();
     let stack = Setup::of(&format!(
         "[services.t]\ncommand = './puppet listen'\nport = {port}\nready = {{ tcp = true }}\n\
          limits = {{ memory = '1GiB', memory_soft = '900MiB' }}\n\
-         [services.crash]\ncommand = ['sh', '-c', 'exit 7']\nrestart = {{ delay = '20s' }}"
+         [services.crash]\ncommand = ['sh', '-c', 'exit 7']\nrestart = {{ delay = '20s' }}\n\
+         [services.idle]\ncommand = './puppet wait'\nautostart = false"
     ))
     .start_no_wait();
     stack.wait_for("t", "running");
@@ -95,12 +96,38 @@ fn the_dashboard_is_one() {
     }
 }
 
+/// Prometheus sees no increase in a counter that was not there before its first step.
 #[test]
-fn prometheus_takes_the_rules() {
-    let Some(mut promtool) = promtool("prometheus_takes_the_rules") else { return };
-    let done = promtool.args(["check", "rules"]).arg(docs("rules.yml")).output().expect("it runs");
+fn what_a_rule_sees_increase_is_there_before_it_does() {
+    let stack = stack();
+    let text = scraped(&stack);
+    let rules = read("rules.yml");
+    let increasing: Vec<&str> =
+        rules.split("increase(").skip(1).filter_map(|rest| rest.split(['{', '[']).next()).collect();
+    assert!(increasing.len() >= 4, "{increasing:?}");
+    for name in increasing {
+        let at_zero = |line: &&str| line.starts_with(&format!("{name}{{service=\"idle\"")) && line.ends_with(" 0");
+        let found = text.lines().filter(at_zero).count();
+        assert_eq!(found, if name.contains("rollouts") { 4 } else { 1 }, "{name} of what never ran\n{text}");
+    }
+}
+
+fn accepts(mut promtool: Command, words: [&str; 2], file: &str) {
+    let done = promtool.args(words).arg(docs(file)).output().expect("it runs");
     let told = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success() && told.contains("SUCCESS"), "{told}");
+}
+
+#[test]
+fn prometheus_takes_the_rules() {
+    let Some(promtool) = promtool("prometheus_takes_the_rules") else { return };
+    accepts(promtool, ["check", "rules"], "rules.yml");
+}
+
+#[test]
+fn the_rules_alert_for_what_they_promise_and_for_nothing_else() {
+    let Some(promtool) = promtool("the_rules_alert_for_what_they_promise_and_for_nothing_else") else { return };
+    accepts(promtool, ["test", "rules"], "rules.test.yml");
 }
 
 #[test]

@@ -153,7 +153,10 @@ impl Scrape {
                 sum.dropped_lines += stats.dropped_lines;
             }
         }
-        let tallies = instruments.tallies(|name| view.facts.contains_key(name));
+        let mut tallies = instruments.tallies(|name| view.facts.contains_key(name));
+        for name in view.facts.keys() {
+            tallies.entry(name.clone()).or_default();
+        }
         let limits = view.stack.services.iter().map(|one| (one.spec.name.clone(), one.launch.limits)).collect();
         Self { now, view, sample, tallies, logs, limits }
     }
@@ -235,9 +238,9 @@ impl Scrape {
         let help = "Its rollouts, by what came of them";
         let mut family = encoder.encode_descriptor("service_rollouts", help, None, MetricType::Counter)?;
         for (name, tally) in &self.tallies {
-            for (result, count) in &tally.rollouts.results {
+            for (result, count) in tally.rollouts.by_result() {
                 let labels = [("service", name.as_str()), ("result", result)];
-                put(MetricType::Counter, family.encode_family(&labels)?, &Whole(*count))?;
+                put(MetricType::Counter, family.encode_family(&labels)?, &Whole(count))?;
             }
         }
         let help = "Time from the request for a rollout until the new generation served";

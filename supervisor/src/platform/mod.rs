@@ -21,6 +21,6 @@ pub(crate) use oom::{machine_oom_kills, was_oom_killed};
 pub(crate) use pipes::{output_pipe, pass_credentials, peek, take};
 pub(crate) use port_holder::{Holder, port_holder};
 pub(crate) use processes::{environment_of, keep_to_ourselves, process, processes, slept_ms};
-pub(crate) use raw::{control_channel, readable, terminal_size};
+pub(crate) use raw::{control_channel, ends_with_us, readable, terminal_size};
 pub(crate) use usage::beside;
 pub(crate) use watches::{Names, Spots, Watches};

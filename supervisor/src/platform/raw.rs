@@ -36,3 +36,22 @@ pub(crate) fn terminal_size(fd: impl std::os::fd::AsFd) -> Option<(usize, usize)
     let answer = unsafe { nix::libc::ioctl(fd.as_fd().as_raw_fd(), nix::libc::TIOCGWINSZ, &raw mut size) };
     (answer == 0 && size.ws_col > 0).then(|| (usize::from(size.ws_col), usize::from(size.ws_row)))
 }
+
+/// What `command` makes ends with the thread that makes it, which must wait for it. What it starts itself does not.
+/// Elsewhere than on Linux it goes on by itself.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "only the child itself can ask to be ended with its parent")]
+pub(crate) fn ends_with_us(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let us = nix::unistd::Pid::this();
+    let ask = move || {
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        // Whoever died before that is not told of any more.
+        if nix::unistd::getppid() == us { Ok(()) } else { Err(nix::errno::Errno::ESRCH.into()) }
+    };
+    // SAFETY: between `fork` and `exec` this makes two system calls, and takes no lock and no memory.
+    unsafe { command.pre_exec(ask) };
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn ends_with_us(_: &mut std::process::Command) {}

@@ -22,6 +22,7 @@ use supervisor_core::ServiceSpec;
 
 use crate::config::{InheritEnv, Launch, SecretSource};
 use crate::control::api::view::Executable;
+use crate::platform;
 
 /// A secret's command has this long.
 const SECRET_TIMEOUT: Duration = Duration::from_secs(10);
@@ -104,14 +105,11 @@ fn read_secret_file(path: &Path) -> io::Result<String> {
 
 fn secret_of_command(argv: &[String], cwd: &Path, timeout: Duration) -> io::Result<String> {
     use std::os::unix::process::CommandExt;
-    let mut child = Command::new(&argv[0])
-        .args(&argv[1..])
-        .current_dir(cwd)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()?;
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).current_dir(cwd).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    platform::ends_with_us(&mut command);
+    let mut child = command.spawn()?;
     let deadline = Instant::now() + timeout;
     let text = read_until(&mut child, deadline, timeout).and_then(|text| {
         // What closes its output need not end.

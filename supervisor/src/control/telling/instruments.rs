@@ -51,7 +51,7 @@ pub(crate) struct Tally {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Rollouts {
     /// One that had done well and was taken back later counts for both.
-    pub(crate) results: BTreeMap<&'static str, u64>,
+    results: BTreeMap<&'static str, u64>,
     /// Of those that have done well, from the request on.
     pub(crate) sum_ms: u64,
     /// As those of `Tries`, with `ROLLOUT_BUCKETS_MS`.
@@ -115,7 +115,16 @@ impl Tally {
     }
 }
 
+const RESULTS: [RolloutResult; 4] =
+    [RolloutResult::Done, RolloutResult::RolledBack, RolloutResult::Superseded, RolloutResult::Abandoned];
+
 impl Rollouts {
+    /// How often each result came, also those that never did: a counter must be there before its first step, or that is
+    /// none to whoever looks for an increase.
+    pub(crate) fn by_result(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        RESULTS.into_iter().map(word).map(|word| (word, self.results.get(word).copied().unwrap_or_default()))
+    }
+
     /// It may be told several times what has come of one.
     fn told(&mut self, rollout: &RolloutSnapshot) {
         let Some(result) = rollout.result.filter(|result| self.last != Some((rollout.number, *result))) else { return };
