@@ -231,7 +231,7 @@ fn a_removed_socket_is_made_again() {
 
 #[test]
 fn a_secrets_command_ends_with_the_control_that_waits_for_it() {
-    let command = "command = ['/bin/sh', '-c', 'echo $$ >> pids; exec sleep 1000']";
+    let command = "command = ['/bin/sh', '-c', 'echo $$$$ >> pids; exec sleep 1000']";
     let stack = Setup::of(&format!("[services.t]\ncommand = './puppet wait'\nsecrets = {{ T = {{ {command} }} }}"));
     let stack = stack.start_no_wait();
     let pids = || std::fs::read_to_string(stack.path("pids")).unwrap_or_default();

@@ -69,13 +69,13 @@ const KEYS: &[Key] = &[
 
     key("supervisor", Table, "", "the supervisor itself"),
     key("supervisor.name", Text, "", "the stack's name; by default that of the directory"),
-    key("supervisor.runtime_dir", Text, "\"auto\"", "where sockets are"),
-    key("supervisor.state_dir", Text, "\"auto\"", "where lock, token and state are"),
+    key("supervisor.runtime_dir", Text, "\"auto\"", "where sockets and the token are"),
+    key("supervisor.state_dir", Text, "\"auto\"", "where the lock, the journal of events and reports of ends are"),
     key("supervisor.auto_reload", Flag, "true", "reload when this file, an included one or an env file changes"),
     key("supervisor.shutdown_timeout", Duration, "\"30s\"", "how long stopping everything may take"),
     key("supervisor.max_parallel_starts", Count, "0", "how many services may be starting at once; 0: twice the cores"),
 
-    key("http", Table, "", "health, status, metrics, API and dashboard over TCP"),
+    key("http", Table, "", "health, status, metrics and API over TCP"),
     key("http.listen", Scalar, "\"auto\"", "an address, a port of 127.0.0.1, `off`, or `auto`: 9700 or the next free up to 9719"),
     key("http.open", Choices(&["health", "status", "metrics"]), "[\"health\", \"status\", \"metrics\"]", "what may be read without the token"),
     key("http.allowed_hosts", Texts, "[]", "host names, besides those of loopback, under which it answers"),

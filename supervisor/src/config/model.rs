@@ -21,9 +21,9 @@ pub(crate) struct Stack {
     pub(crate) file: PathBuf,
     /// `[supervisor] name`, or the name of the directory.
     pub(crate) name: String,
-    /// Sockets; absolute. Not made yet.
+    /// Sockets, token; absolute. Not made yet.
     pub(crate) runtime_dir: PathBuf,
-    /// Lock, token, stack cookie; absolute. Not made yet.
+    /// Lock, stack cookie, journal, reports of ends; absolute. Not made yet.
     pub(crate) state_dir: PathBuf,
     /// Changed files are reloaded unasked.
     pub(crate) auto_reload: bool,
