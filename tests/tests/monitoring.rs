@@ -79,6 +79,20 @@ fn rules_and_dashboard_name_only_what_is_exported() {
 }
 
 #[test]
+fn the_document_names_every_metric_and_no_other() {
+    let stack = stack();
+    let exported: BTreeSet<String> = scraped(&stack)
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE supervisor_")?.split_whitespace().next().map(str::to_owned))
+        .collect();
+    let page = std::fs::read_to_string(docs("../metrics.md")).expect("it is there");
+    let column = page.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(2));
+    let named: BTreeSet<String> =
+        column.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    assert_eq!(named, exported);
+}
+
+#[test]
 fn the_dashboard_is_one() {
     let board: serde_json::Value = serde_json::from_str(&read("dashboard.json")).expect("JSON");
     let panels = board["panels"].as_array().expect("panels");
