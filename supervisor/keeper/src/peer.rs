@@ -8,8 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::channel::{Channel, Filled, Frame};
 use crate::codec::Message;
 use crate::message::{MAX_FDS, Notice, Reply, Request};
+use crate::platform;
 
-/// File descriptors on their way to or from the keeper. The kernel refuses an ordinary user's near a thousand.
+/// File descriptors that may be on their way to or from the keeper. The kernel refuses an ordinary user's near a thousand.
 const MAX_IN_FLIGHT: usize = 2 * MAX_FDS;
 
 /// What the keeper says.
@@ -28,8 +29,15 @@ pub struct Peer {
     channel: Channel,
     /// Requests that wait until fewer descriptors are in flight.
     held_back: VecDeque<Waiting>,
-    /// Request id to number of descriptors that it, or its answer, carries.
-    in_flight: BTreeMap<u64, usize>,
+    /// Request id to number of descriptors that it carries, as far as the keeper may not have read it, or that its
+    /// answer will.
+    in_flight: BTreeMap<u64, Flight>,
+}
+
+#[derive(Clone, Copy)]
+enum Flight {
+    Request(usize),
+    Answer(usize),
 }
 
 struct Waiting {
@@ -37,7 +45,7 @@ struct Waiting {
     operation: u8,
     body: Vec<u8>,
     fds: Vec<OwnedFd>,
-    weight: usize,
+    fetched: usize,
 }
 
 impl Peer {
@@ -56,13 +64,12 @@ impl Peer {
     /// `InvalidInput` when a request is too long or has too many descriptors.
     pub fn queue(&mut self, id: u64, request: &Request, fds: Vec<OwnedFd>) -> io::Result<()> {
         let fetched = if let Request::Fetch { names } = request { names.len() } else { 0 };
-        let weight = fds.len() + fetched;
         let body = request.encode();
-        if weight > MAX_FDS || body.len() > crate::channel::MAX_BODY {
+        if fds.len() + fetched > MAX_FDS || body.len() > crate::channel::MAX_BODY {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let operation = request.operation();
-        self.held_back.push_back(Waiting { id, operation, body, fds, weight });
+        self.held_back.push_back(Waiting { id, operation, body, fds, fetched });
         Ok(())
     }
 
@@ -72,25 +79,48 @@ impl Peer {
     /// Those of `sendmsg`; the keeper is gone then.
     pub fn flush(&mut self) -> io::Result<()> {
         while let Some(next) = self.held_back.front() {
-            let flying: usize = self.in_flight.values().sum();
-            if next.weight > 0 && flying + next.weight > MAX_IN_FLIGHT {
-                break;
+            let weight = next.fds.len() + next.fetched;
+            if weight > 0 && self.flying() + weight > MAX_IN_FLIGHT {
+                self.channel.flush()?;
+                self.see_what_was_read();
+                if self.flying() + weight > MAX_IN_FLIGHT {
+                    return Ok(());
+                }
             }
             let Some(next) = self.held_back.pop_front() else {
                 break;
             };
-            if next.weight > 0 {
-                self.in_flight.insert(next.id, next.weight);
+            let given = next.fds.len();
+            if weight > 0 {
+                let flight = if given > 0 { Flight::Request(given) } else { Flight::Answer(next.fetched) };
+                self.in_flight.insert(next.id, flight);
             }
             self.channel.queue(next.operation, next.id, &next.body, next.fds)?;
         }
         self.channel.flush()
     }
 
-    /// Something waits for the socket to become writable. To be asked anew after `flush` and `receive`.
+    fn flying(&self) -> usize {
+        self.in_flight
+            .values()
+            .map(|flight| match flight {
+                Flight::Request(count) | Flight::Answer(count) => *count,
+            })
+            .sum()
+    }
+
+    /// A launch may take its time, but what the keeper has read of it is in flight no more.
+    fn see_what_was_read(&mut self) {
+        if platform::all_read(self.channel.as_fd()) && !self.channel.wants_write() {
+            self.in_flight.retain(|_, flight| matches!(flight, Flight::Answer(_)));
+        }
+    }
+
+    /// Something waits for the socket to become writable, or to be read by the keeper. To be asked anew after `flush` and
+    /// `receive`.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        self.channel.wants_write()
+        self.channel.wants_write() || !self.held_back.is_empty()
     }
 
     /// The next thing that the keeper said; `None` when it has said nothing more.
@@ -141,6 +171,41 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::{Channel, Filled, Incoming, MAX_IN_FLIGHT, Message, Peer, Reply, Request};
+
+    /// As the keeper does.
+    #[cfg(target_os = "linux")]
+    fn read_all(keeper: &mut Channel) -> usize {
+        let mut read = 0;
+        while keeper.fill().unwrap() == Filled::Some {
+            while keeper.next_frame().unwrap().is_some() {
+                read += 1;
+            }
+        }
+        read
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_the_keeper_has_read_holds_nothing_back_though_its_answer_takes_long() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let mut peer = Peer::new(left.into()).unwrap();
+        let mut keeper = Channel::new(right.into()).unwrap();
+        let file = File::open("/dev/null").unwrap();
+        let mut read = 0;
+        for id in 0..30 {
+            let fds = (0..8).map(|_| file.try_clone().unwrap().into()).collect();
+            let names = (0..8).map(|name| format!("{name}")).collect();
+            peer.queue(id, &Request::Hold { names }, fds).unwrap();
+        }
+        peer.queue(30, &Request::Acknowledge { up_to: 1 }, vec![]).unwrap();
+        while peer.wants_write() {
+            peer.flush().unwrap();
+            assert!(peer.flying() <= MAX_IN_FLIGHT);
+            read += read_all(&mut keeper);
+        }
+        read += read_all(&mut keeper);
+        assert_eq!(read, 31, "nothing was answered");
+    }
 
     #[test]
     fn no_more_descriptors_are_under_way_than_the_kernel_allows_an_ordinary_user() {

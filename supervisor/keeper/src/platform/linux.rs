@@ -34,6 +34,15 @@ const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 pub(crate) fn close_on_exec(_received: &[OwnedFd]) {}
 
+/// The other end of this socket has read all that was written to it.
+pub(crate) fn all_read(socket: BorrowedFd<'_>) -> bool {
+    let mut unread: libc::c_int = 0;
+    // SAFETY: the kernel writes one int. `SIOCOUTQ` of unix(7) has the number of `TIOCOUTQ`.
+    #[expect(unsafe_code, reason = "nix has no wrapper for it")]
+    let told = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut unread) };
+    told == 0 && unread == 0
+}
+
 /// From now on orphans of the whole tree become children of this process.
 pub(crate) fn become_reaper() {
     // Without it (before Linux 3.4) orphans go to init, and are not ours to see.

@@ -20,6 +20,10 @@ pub(crate) fn close_on_exec(received: &[OwnedFd]) {
     }
 }
 
+pub(crate) fn all_read(_socket: BorrowedFd<'_>) -> bool {
+    false
+}
+
 pub(crate) fn become_reaper() {}
 
 pub(crate) fn outlive_children() -> Option<i32> {
