@@ -163,6 +163,14 @@ pub enum OutOfMemory {
     Unknown,
 }
 
+impl ExitReport {
+    /// How it ended, or why we ended it.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        crate::words::exit(self)
+    }
+}
+
 impl OutOfMemory {
     /// As causes tell it.
     #[must_use]

@@ -115,7 +115,7 @@ impl History {
     /// What an earlier control recorded with the keeper, but may not have come to write. The journal knows.
     pub(crate) fn ended_before(&self, service: &ServiceName, exit: &ExitReport) {
         if exit.pid != 0 {
-            self.journal.note(end(service, exit, &in_words(exit)));
+            self.journal.note(end(service, exit, &exit.in_words()));
         }
     }
 
@@ -190,18 +190,6 @@ pub(crate) fn ended(exit: &ExitReport) -> Ended {
         max_rss_bytes: exit.max_rss,
         leftovers: exit.leftovers.clone(),
         oom: exit.oom,
-    }
-}
-
-pub(crate) fn in_words(exit: &ExitReport) -> String {
-    match (&exit.reason, exit.code, exit.signal) {
-        (Some(reason), _, _) => reason.clone(),
-        (None, Some(code), _) => format!("exited with code {code}"),
-        (None, None, Some(signal)) => {
-            let core = if exit.core_dumped { ", core dumped" } else { "" };
-            format!("killed by SIG{}{core}", signals::name(signal))
-        }
-        (None, None, None) => "ended, nobody saw how".to_owned(),
     }
 }
 

@@ -62,7 +62,7 @@ impl Control {
             let service = key.strip_prefix(MEMORY).and_then(|name| ServiceName::new(name).ok());
             let (Some(service), Ok(memory)) = (service, serde_json::from_slice::<Memory>(value)) else { continue };
             for exit in memory.slots.iter().filter_map(|slot| slot.last_exit.as_ref()).filter(|exit| exit.pid != 0) {
-                let cause = history::in_words(exit);
+                let cause = exit.in_words();
                 if let Some((run, logs)) = runs(&service, exit.generation) {
                     let draft = self.draft(&service, exit, &cause, logs);
                     self.history.reports.drafts.insert(run, draft);
