@@ -7,6 +7,10 @@ use supervisor_core::ServiceName;
 
 use crate::config::{Service, Stack};
 
+/// Of so many configurations the keeper keeps what is only there to be gone back to. Each may be 4 MiB long, and it keeps 64
+/// MiB of everything.
+const KEPT: usize = 8;
+
 /// The services of the configuration in force, and earlier ones of which something lives.
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
@@ -42,12 +46,18 @@ impl Catalogue {
     }
 
     /// Lets go of earlier ones that nobody needs any more. The one before the current one stays: what is new may fail
-    /// when all that was before is gone, and is then taken back.
+    /// when all that was before is gone, and is then taken back. But of a few configurations only: in a large fleet each
+    /// service may have changed in another one.
     pub(crate) fn prune(&mut self, needed: impl Fn(&ServiceName, u64) -> bool) {
         let last: BTreeMap<ServiceName, u64> = self.earlier.keys().cloned().collect();
         let before =
             |name: &ServiceName, revision| self.current.contains_key(name) && last.get(name) == Some(&revision);
-        self.earlier.retain(|(name, revision), _| needed(name, *revision) || before(name, *revision));
+        let lasts = self.earlier.iter().filter(|((name, revision), _)| before(name, *revision));
+        let numbers: BTreeSet<u64> = lasts.map(|(_, (_, number))| *number).collect();
+        let newest: BTreeSet<u64> = numbers.into_iter().rev().take(KEPT).collect();
+        self.earlier.retain(|(name, revision), (_, number)| {
+            needed(name, *revision) || (newest.contains(number) && before(name, *revision))
+        });
     }
 
     /// Configurations that the keeper has for nothing; it is to be told.
@@ -93,6 +103,25 @@ mod tests {
             service.spec.revision = *revision;
         }
         stack
+    }
+
+    #[test]
+    fn services_changed_one_by_one_keep_no_configuration_each() {
+        let names: Vec<String> = (0..20).map(|number| format!("s{number:02}")).collect();
+        let mut services: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+        let mut catalogue = Catalogue::default();
+        catalogue.put_in_force(&stack(&services), 0);
+        let mut dropped = Vec::new();
+        for changed in 0..20 {
+            let before = changed as u64 + 1;
+            services[changed].1 = before + 1;
+            catalogue.put_in_force(&stack(&services), before);
+            catalogue.prune(|name, revision| name.as_str() == "s00" && revision == 1);
+            dropped.extend(catalogue.needless());
+        }
+        assert_eq!(dropped, [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        let known = |name: &str| catalogue.of(&ServiceName::new(name).unwrap(), 1).is_some();
+        assert!(known("s00") && known("s19") && !known("s05"), "what is needed, and the last few");
     }
 
     #[test]
