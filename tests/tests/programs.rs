@@ -68,6 +68,27 @@ fn a_crash_is_followed_by_the_same_file_and_a_restart_by_the_one_at_the_path() {
 }
 
 #[test]
+fn a_restart_that_fails_before_its_program_is_reached_is_followed_by_one_of_the_same_file() {
+    let port = free_port();
+    let stack = Setup::of(&format!(
+        "[services.t]\ncommand = ['./program']\ncwd = 'work'\nport = {port}\nautostart = false\n\
+         ready = {{ notify = true }}\nrollout = {{ handoff = 'socket', drain_signal = 'USR2' }}\n"
+    ))
+    .start();
+    let work = stack.path("work");
+    std::fs::create_dir(&work).unwrap();
+    let first = install(&stack);
+    stack.cli(&["start", "t"]).succeeded();
+    std::fs::remove_dir(&work).unwrap();
+    send(stack.pid("t"), Signal::SIGKILL);
+    stack.wait_until("t", "a start that failed", |t| t.cause().contains("chdir"));
+    assert_ne!(install(&stack), first);
+    std::fs::create_dir(&work).unwrap();
+    stack.wait_until("t", "the next one", |t| t.state() == "running");
+    assert_eq!(runs(stack.pid("t")), first, "nobody asked for the other file");
+}
+
+#[test]
 fn case_25_a_new_file_that_fails_soon_is_followed_by_the_one_before_even_when_control_was_killed() {
     for killed in ["nobody", "control"] {
         let (stack, good) = stack(User::Current);

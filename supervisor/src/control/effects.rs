@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::keeper::link::Purpose;
 use super::launch::prepare::{self, Order, Prepared, held_name, record_key};
+use super::launch::workshop::Turn;
 use super::probe::{self, Target};
 use super::run::Run;
 use super::run_loop::{Control, News};
@@ -26,8 +27,10 @@ const SIGKILL: i32 = 9;
 impl Control {
     pub(crate) fn carry_out_all(&mut self, commands: Vec<Command>) {
         for command in commands {
-            if let Some(command) = self.workshop.admit(command) {
-                self.carry_out(command);
+            match self.workshop.admit(command) {
+                Turn::Now(command) => self.carry_out(command),
+                Turn::Later => {}
+                Turn::Never { run } => self.stuck(run),
             }
         }
     }
@@ -89,9 +92,11 @@ impl Control {
         }
     }
 
-    /// Asks the keeper for something whose failure changes nothing. A broken channel shows when it is read.
+    /// Asks the keeper for something whose answer nobody waits for. A broken channel shows when it is read.
     pub(crate) fn ask_keeper(&mut self, what: &'static str, request: &Request) {
-        if let Err(error) = self.link.send(Purpose::Note(what), request, Vec::new()) {
+        let keeps = matches!(request, Request::Put { .. });
+        let purpose = if keeps { Purpose::Keep(what) } else { Purpose::Note(what) };
+        if let Err(error) = self.link.send(purpose, request, Vec::new()) {
             tracing::error!(what, %error, "cannot ask the keeper");
         }
     }
@@ -124,21 +129,39 @@ impl Control {
         };
         let (places, news) = (self.places.clone(), self.news.0.clone());
         // Begun here, not in the task: that runs when the loop waits next, and another core may have nothing to do.
-        let work = tokio::task::spawn_blocking(move || prepare::prepare(&order, &places));
+        let mut work = tokio::task::spawn_blocking(move || prepare::prepare(&order, &places));
         self.tasks.spawn(async move {
-            let result = match tokio::time::timeout(PREPARE_TIMEOUT, work).await {
-                Ok(Ok(result)) => result,
-                Ok(Err(error)) => Err(Failure::Launch { message: format!("internal error: {error}") }),
-                Err(_) => Err(Failure::Launch { message: format!("not prepared within {PREPARE_TIMEOUT:?}") }),
-            };
             // Nobody listens any more only when control ends.
-            let _ = news.send(News::Prepared { run, result: Box::new(result) }).await;
+            let result = match tokio::time::timeout(PREPARE_TIMEOUT, &mut work).await {
+                Ok(result) => result,
+                Err(_) => {
+                    let _ = news.send(News::Overdue { run }).await;
+                    work.await
+                }
+            };
+            let internal = |error| Err(Failure::Launch { message: format!("internal error: {error}") });
+            let _ = news.send(News::Prepared { run, result: Box::new(result.unwrap_or_else(internal)) }).await;
             Ok(())
         });
     }
 
+    /// It counts as failed; what comes of it yet is thrown away.
+    pub(crate) fn overdue(&mut self, run: u64) {
+        let waited = self.workshop.give_up(run);
+        let failure = Failure::Launch { message: format!("not prepared within {PREPARE_TIMEOUT:?}") };
+        self.happen(Event::SpawnFailed { run, failure });
+        waited.into_iter().for_each(|run| self.stuck(run));
+    }
+
+    fn stuck(&mut self, run: u64) {
+        let message = "an earlier start of it still hangs, on a file system or a name service".to_owned();
+        self.happen(Event::SpawnFailed { run, failure: Failure::Launch { message } });
+    }
+
     pub(crate) fn prepared(&mut self, run: u64, result: Result<Prepared, Failure>) {
-        self.hand_over(run, result);
+        if !self.workshop.is_overdue(run) {
+            self.hand_over(run, result);
+        }
         let next = self.workshop.dismiss(run);
         self.carry_out_all(next.into_iter().collect());
     }
@@ -154,10 +177,11 @@ impl Control {
         let service = prepared.record.service.clone();
         self.listeners.entry(service.clone()).or_default().append(&mut prepared.new_listeners);
         self.guard_listeners(&service);
+        let mut new = Run::fresh(run, &mut prepared, &self.places);
         if let Some(program) = prepared.new_program.take() {
             self.programs.add(&service, prepared.record.revision, program);
+            new.opened_program = true;
         }
-        let new = Run::fresh(run, &mut prepared, &self.places);
         self.runs.insert(run, new);
         let request = Request::Spawn(Box::new(prepared.spawn));
         if let Err(error) = self.link.send(Purpose::Spawn(run), &request, prepared.fds) {
@@ -171,9 +195,12 @@ impl Control {
 
     /// There is no process. The listeners that were to be held with it are held all the same: the next try counts on it.
     fn unborn(&mut self, run: u64, failure: Failure) {
-        let of = self.runs.get(&run).map(|run| (run.record.service.clone(), run.record.revision));
-        if let Some((service, revision)) = of {
-            self.forget_unborn_program(&service, revision);
+        let of = self.runs.get(&run).map(|run| (run.record.service.clone(), run.record.revision, run.opened_program));
+        if let Some((service, revision, opened_program)) = of {
+            // One that was held before stays: the next try is to find the same bytes.
+            if opened_program {
+                self.forget_unborn_program(&service, revision);
+            }
             for listener in self.listeners.get(&service).cloned().unwrap_or_default() {
                 self.hold_listener(&service, &listener);
             }

@@ -40,6 +40,8 @@ pub(crate) struct Run {
     pub(crate) listening: Vec<tokio::task::AbortHandle>,
     /// Output pipes that the pump has not drained to the end.
     pub(crate) undrained: usize,
+    /// Its start was the first of this program, which was not held before.
+    pub(crate) opened_program: bool,
 }
 
 impl Run {
@@ -61,6 +63,7 @@ impl Run {
             seeks_line: Arc::default(),
             listening: Vec::new(),
             undrained: 0,
+            opened_program: false,
         }
     }
 

@@ -56,6 +56,10 @@ pub(crate) enum News {
         run: u64,
         result: Box<Result<Prepared, Failure>>,
     },
+    /// Its preparation hangs.
+    Overdue {
+        run: u64,
+    },
     Probed {
         run: u64,
         check: supervisor_core::CheckId,
@@ -314,8 +318,7 @@ impl Control {
     fn take_in(&mut self, told: Told) {
         let Told { event, source } = told;
         self.happen(event);
-        self.link.flush();
-        drop(source);
+        self.link.let_go_once_written(source);
     }
 
     /// Tells the core, and does what it says.
@@ -328,6 +331,7 @@ impl Control {
     pub(crate) fn learn(&mut self, news: News) {
         match news {
             News::Prepared { run, result } => self.prepared(run, *result),
+            News::Overdue { run } => self.overdue(run),
             News::Probed { run, check, began, outcome } => {
                 self.note_probe(run, check, &outcome);
                 self.happen(Event::Probed { run, check, began, outcome });

@@ -76,6 +76,9 @@ async fn fetch(link: &mut Link, names: &[String], inventory: &mut Inventory) -> 
                 inventory.held.extend(names.into_iter().zip(fds));
                 return Ok(());
             }
+            Heard::Reply { purpose: Purpose::Fetch, reply: Reply::Failed { errno }, .. } => {
+                return Err(io::Error::from_raw_os_error(errno));
+            }
             Heard::Reply { .. } => {}
             Heard::Closed => return Err(keeper_gone()),
         }

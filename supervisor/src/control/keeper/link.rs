@@ -9,6 +9,8 @@ use supervisor_keeper::{Incoming, Notice, Peer, Reply, Request};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
+use crate::control::signs::notify::Source;
+
 /// What a request was for, so that its answer finds its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -19,8 +21,10 @@ pub(crate) enum Purpose {
     ListOrphans,
     Fetch,
     Finish,
-    /// Nobody waits; a failure is worth a line of log.
+    /// Nobody waits; a failure changes nothing.
     Note(&'static str),
+    /// Nobody waits; after a failure the next control lacks something.
+    Keep(&'static str),
 }
 
 /// What came from the keeper.
@@ -45,6 +49,8 @@ pub(crate) struct Link {
     readiness: UnixStream,
     next_id: u64,
     pending: BTreeMap<u64, Purpose>,
+    /// Let go of once all that is queued has been written.
+    sources: Vec<Source>,
 }
 
 impl Link {
@@ -52,15 +58,16 @@ impl Link {
         let readiness = std::os::unix::net::UnixStream::from(socket.try_clone()?);
         readiness.set_nonblocking(true)?;
         let readiness = UnixStream::from_std(readiness)?;
-        Ok(Self { peer: Peer::new(socket)?, readiness, next_id: 1, pending: BTreeMap::new() })
+        Ok(Self { peer: Peer::new(socket)?, readiness, next_id: 1, pending: BTreeMap::new(), sources: Vec::new() })
     }
 
     /// Queues a request; it is on its way with the next `flush`, or as soon as `next` is waited for.
     pub(crate) fn send(&mut self, purpose: Purpose, request: &Request, fds: Vec<OwnedFd>) -> io::Result<()> {
         let id = self.next_id;
         self.next_id += 1;
+        self.peer.queue(id, request, fds)?;
         self.pending.insert(id, purpose);
-        self.peer.queue(id, request, fds)
+        Ok(())
     }
 
     /// Queues that every notice up to `seq` has been dealt with.
@@ -71,7 +78,16 @@ impl Link {
     /// Sends what is queued, as far as the socket takes it.
     pub(crate) fn flush(&mut self) {
         // A keeper that is gone shows itself as `Closed`, after all that it said.
-        let _ = self.peer.flush();
+        if self.peer.flush().is_ok() && !self.peer.wants_write() {
+            self.sources.clear();
+        }
+    }
+
+    /// What was told stays where it stands until all that follows from it, and is queued now, has been written: what
+    /// the socket has taken reaches the keeper even if we die.
+    pub(crate) fn let_go_once_written(&mut self, source: Source) {
+        self.sources.push(source);
+        self.flush();
     }
 
     /// The next message. Cancel safe.

@@ -87,13 +87,18 @@ impl Control {
             (Purpose::Note(what), Reply::Failed { errno }) => {
                 tracing::debug!(what, errno, "the keeper could not");
             }
+            (Purpose::Keep(what), Reply::Failed { errno }) => {
+                let error = io::Error::from_raw_os_error(errno);
+                tracing::warn!(%error, "the keeper could not {what}: after a death of control it will be missing");
+            }
             (
                 Purpose::Spawn(_)
                 | Purpose::Helper(_)
                 | Purpose::ListOrphans
                 | Purpose::Fetch
                 | Purpose::Finish
-                | Purpose::Note(_),
+                | Purpose::Note(_)
+                | Purpose::Keep(_),
                 Reply::Done
                 | Reply::Failed { .. }
                 | Reply::Spawned { .. }

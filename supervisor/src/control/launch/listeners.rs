@@ -18,7 +18,7 @@ use crate::control::keeper::link::Purpose;
 use crate::control::launch::hangup::Guard;
 use crate::control::launch::prepare::Order;
 use crate::control::run_loop::Control;
-use crate::platform;
+use crate::platform::{self, Holder};
 
 /// Clients wait in a queue this long while nobody accepts; the kernel caps it at `net.core.somaxconn`.
 pub(crate) const BACKLOG: i32 = 4096;
@@ -66,7 +66,7 @@ impl Control {
         let held = listener
             .fd
             .try_clone()
-            .and_then(|fd| self.link.send(Purpose::Note("hold a listener"), &Request::Hold { names }, vec![fd]));
+            .and_then(|fd| self.link.send(Purpose::Keep("hold a listener"), &Request::Hold { names }, vec![fd]));
         if let Err(error) = held {
             tracing::warn!(%service, %error, "a listener will not outlive this control");
         }
@@ -142,19 +142,24 @@ pub(super) fn listeners(order: &Order) -> Result<Vec<Arc<Listener>>, Failure> {
 
 /// As `bound`. What we have just closed, the keeper may hold for a moment yet.
 fn settled(address: SocketAddr) -> Result<OwnedFd, Failure> {
+    let in_use =
+        |tried: &io::Result<OwnedFd>| tried.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+    let mut tried = bound(address);
+    // All processes are looked at for it: once now, and once more at the end.
+    let stranger = |holder: &Holder| holder.pid != nix::unistd::getppid().as_raw();
+    if in_use(&tried)
+        && let Some(holder) = platform::port_holder(address).filter(stranger)
+    {
+        return Err(held_by(address, Some(&holder)));
+    }
     for _ in 0..TRIES {
-        match bound(address) {
-            Ok(fd) => return Ok(fd),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if platform::port_holder(address).is_some_and(|holder| holder.pid != nix::unistd::getppid().as_raw()) {
-                    return Err(busy(address, &error));
-                }
-            }
-            Err(error) => return Err(busy(address, &error)),
+        if !in_use(&tried) {
+            break;
         }
         std::thread::sleep(PAUSE);
+        tried = bound(address);
     }
-    bound(address).map_err(|error| busy(address, &error))
+    tried.map_err(|error| busy(address, &error))
 }
 
 /// A bound TCP socket, not listening. `SO_REUSEADDR` lets it follow an earlier one at once; `SO_REUSEPORT` would let
@@ -175,11 +180,15 @@ fn bound(address: SocketAddr) -> io::Result<OwnedFd> {
 }
 
 fn busy(address: SocketAddr, error: &io::Error) -> Failure {
-    let port = address.port();
     if error.kind() != io::ErrorKind::AddrInUse {
         return Failure::Launch { message: format!("cannot listen on {address}: {error}") };
     }
-    let message = match platform::port_holder(address) {
+    held_by(address, platform::port_holder(address).as_ref())
+}
+
+fn held_by(address: SocketAddr, holder: Option<&Holder>) -> Failure {
+    let port = address.port();
+    let message = match holder {
         Some(holder) => format!("port {port} is held by pid {} ({})", holder.pid, holder.command),
         None => format!("port {port} is held by another process"),
     };

@@ -172,7 +172,7 @@ impl Control {
         self.drop_programs(names);
     }
 
-    /// No process came of it.
+    /// It was opened for a start that no process came of: nobody has seen it, and the next try looks at its path again.
     pub(crate) fn forget_unborn_program(&mut self, service: &ServiceName, revision: u64) {
         let of_it = |run: &crate::control::run::Run| run.record.service == *service && run.record.revision == revision;
         if !self.runs.values().any(|run| run.pid.is_some() && of_it(run)) {

@@ -24,8 +24,8 @@ const MAX_MESSAGE: usize = 4096;
 const MAX_STATUS: usize = 256;
 /// After a message, whatever it is, the next one waits this long, so that a flood costs little.
 pub(crate) const PAUSE: Duration = Duration::from_millis(5);
-/// More than wait in a socket: Linux takes `net.unix.max_dgram_qlen` (10) and one more.
-const MAX_LAST_WORDS: usize = 16;
+/// More than wait in a socket: Linux takes `net.unix.max_dgram_qlen` (10, and 512 where systemd runs) and one more.
+const MAX_LAST_WORDS: usize = 1024;
 
 /// Whose messages count.
 #[derive(Debug, Clone)]
