@@ -2,8 +2,9 @@
 //! Not here: refusals that concern one step of a launch (`refusals`), a full disk (`logs`).
 
 use std::fs;
+use std::time::Duration;
 
-use e2e::{Setup, Signal, Tracer, eventually, is_root, send, skip};
+use e2e::{Setup, Signal, Tracer, eventually, holds_for, is_root, send, skip};
 
 /// Which role is refused what, and with which error.
 const SHORTAGES: [(Role, &str, &str); 9] = [
@@ -70,5 +71,39 @@ fn whatever_the_machine_is_short_of_is_asked_for_again_and_nothing_leaks() {
     let told = stack.cli(&["events", "t", "--kind", "exit", "-n", "1000"]).stdout;
     for part in ["ENFILE", "ENOMEM", "EAGAIN"] {
         assert!(told.contains(part), "{part} was never met:\n{told}");
+    }
+}
+
+#[test]
+fn a_check_that_cannot_be_tried_is_held_against_nobody() {
+    if !(is_root() && Tracer::works()) {
+        let name = "a_check_that_cannot_be_tried_is_held_against_nobody";
+        return skip(name, "system calls can be made to fail by root with strace only");
+    }
+    let port = e2e::free_port();
+    // More than one: a call that strace lets go of in the middle fails as none ever does.
+    let live = "interval = '50ms', failures = 3";
+    let stack = Setup::of(&format!(
+        "[services.command]\ncommand = './puppet wait'\nlive = {{ command = ['true'], {live} }}\n\
+         [services.tcp]\ncommand = './puppet listen'\nport = {port}\nlive = {{ tcp = true, {live} }}\nready.tcp = true"
+    ))
+    .start();
+    let told = |service: &str| stack.cli(&["events", service, "--kind", "probe", "-n", "500"]).stdout;
+    for (service, pid, inject) in [
+        ("command", stack.keeper(), "clone,clone3:error=EAGAIN"),
+        ("command", stack.control(), "pipe2:error=EMFILE"),
+        ("tcp", stack.control(), "socket:error=ENFILE"),
+    ] {
+        let before = told(service).lines().count();
+        let short = Tracer::of(pid, inject);
+        let bad = |told: &str| told.lines().skip(before).any(|line| line.contains("probe bad"));
+        eventually(&format!("{service} to be untried: {inject}"), || bad(&told(service)).then_some(()));
+        holds_for(Duration::from_millis(500), "nobody is replaced", || stack.service(service).restarts() == 0);
+        drop(short);
+        let good = |told: &str| told.lines().last().is_some_and(|line| line.contains("probe ok"));
+        eventually(&format!("{service} to be tried again after {inject}"), || good(&told(service)).then_some(()));
+    }
+    for service in ["command", "tcp"] {
+        assert_eq!(stack.service(service).restarts(), 0, "{}", told(service));
     }
 }

@@ -206,7 +206,7 @@ impl Gates {
             ProbeOutcome::Passed => {
                 self.checks.remove(place);
             }
-            ProbeOutcome::Failed(answer) => {
+            ProbeOutcome::Failed(answer) | ProbeOutcome::Untried(answer) => {
                 let tries = &mut self.checks[place];
                 tries.answer = Some(answer);
                 tries.next = Next::Due(now.after(tries.pause));
@@ -330,6 +330,7 @@ impl Vitals {
                 tries.failures = tries.failures.saturating_add(1);
                 tries.answer = Some(answer);
             }
+            ProbeOutcome::Untried(_) => {}
         }
     }
 

@@ -148,6 +148,8 @@ pub enum ProbeOutcome {
     Passed,
     /// It did not; the text says what was seen, in one line.
     Failed(String),
+    /// It could not be tried, as the machine is short of something. That says nothing of the service.
+    Untried(String),
 }
 
 /// Why no process came to be, or could not be kept.

@@ -67,7 +67,7 @@ pub(super) async fn run(
     };
     match outcome {
         ProbeOutcome::Passed => Ok(()),
-        ProbeOutcome::Failed(how) => Err(Failure::later(told(&how, &output))),
+        ProbeOutcome::Failed(how) | ProbeOutcome::Untried(how) => Err(Failure::later(told(&how, &output))),
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) enum News {
     },
     HelperReady {
         id: u64,
-        result: Result<Box<(supervisor_keeper::Spawn, OwnedFd)>, String>,
+        result: Result<Box<(supervisor_keeper::Spawn, OwnedFd)>, ProbeOutcome>,
         output: Option<OwnedFd>,
     },
     Sorted {

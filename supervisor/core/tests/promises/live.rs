@@ -3,7 +3,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
-use supervisor_core::{Liveness, Sign, State};
+use supervisor_core::{Liveness, ProbeOutcome, Sign, State};
 
 use crate::desk::{check, code, desk, must_give, running, service, signal, watched, with};
 
@@ -97,6 +97,22 @@ proptest! {
             prop_assert_eq!((desk.state("web"), desk.see("web").restarts), (State::Running, replaced));
         }
     }
+}
+
+#[test]
+fn a_check_that_cannot_be_tried_is_tried_again_and_is_no_failure() {
+    let mut desk = running(vec![watched("web")]);
+    for _ in 0..2 {
+        desk.pass(1_000);
+        desk.failed("web", 0);
+    }
+    for _ in 0..20 {
+        assert_eq!(desk.pass(1_000), ["probe web 0"]);
+        assert_eq!(desk.probed("web", 0, desk.now, ProbeOutcome::Untried("fork (EAGAIN)".to_owned())), [""; 0]);
+    }
+    assert_eq!(desk.state("web"), State::Running);
+    desk.pass(1_000);
+    assert_eq!(desk.failed("web", 0), ["stop web with 15"], "what was seen before still counts");
 }
 
 #[test]

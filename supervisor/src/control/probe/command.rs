@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::config::{Launch, Probe, ProbeHow};
 use crate::control::keeper::link::Purpose;
 use crate::control::launch;
+use crate::control::probe::is_shortage;
 use crate::control::run_loop::{Control, News};
 use crate::control::signs::notify::printable;
 use crate::control::tree::COOKIE;
@@ -58,7 +59,7 @@ impl Control {
                 .and_then(|spawn| Ok((spawn, nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?)));
             let (result, output) = match made {
                 Ok((spawn, (read, write))) => (Ok((spawn, write)), Some(read)),
-                Err(error) => (Err(error.to_string()), None),
+                Err(error) => (Err(not_begun(&error)), None),
             };
             let result = result.map(|(spawn, write)| Box::new((spawn, write)));
             let _ = news.blocking_send(News::HelperReady { id, result, output });
@@ -69,16 +70,16 @@ impl Control {
     pub(crate) fn helper_ready(
         &mut self,
         id: u64,
-        result: Result<Box<(Spawn, OwnedFd)>, String>,
+        result: Result<Box<(Spawn, OwnedFd)>, ProbeOutcome>,
         output: Option<OwnedFd>,
     ) {
         let began = result.and_then(|both| {
             let (spawn, write) = *both;
-            let read = output.ok_or("its output has no end")?;
-            self.begin_helper(id, spawn, write, read).map_err(|error| error.to_string())
+            let read = output.ok_or_else(|| ProbeOutcome::Failed("its output has no end".to_owned()))?;
+            self.begin_helper(id, spawn, write, read).map_err(|error| not_begun(&error))
         });
-        if let Err(message) = began {
-            self.helper_done(id, ProbeOutcome::Failed(message));
+        if let Err(outcome) = began {
+            self.helper_done(id, outcome);
         }
     }
 
@@ -98,7 +99,7 @@ impl Control {
             let (outcome, output) = collect(reader, receiver).await;
             let outcome = match outcome {
                 ProbeOutcome::Failed(how) => ProbeOutcome::Failed(told(&how, &output)),
-                ProbeOutcome::Passed => ProbeOutcome::Passed,
+                other @ (ProbeOutcome::Passed | ProbeOutcome::Untried(_)) => other,
             };
             let _ = news.send(News::Probed { run, check, began, outcome }).await;
             Ok(())
@@ -108,7 +109,9 @@ impl Control {
 
     pub(crate) fn helper_failed(&mut self, id: u64, step: &str, errno: i32) {
         let errno = Errno::from_raw(errno);
-        self.helper_done(id, ProbeOutcome::Failed(format!("{step} ({errno:?}): {}", errno.desc())));
+        let seen = format!("{step} ({errno:?}): {}", errno.desc());
+        let short = is_shortage(errno) || errno == Errno::EAGAIN;
+        self.helper_done(id, if short { ProbeOutcome::Untried(seen) } else { ProbeOutcome::Failed(seen) });
     }
 
     pub(crate) fn helper_exited(&mut self, exited: &Exited) {
@@ -128,9 +131,17 @@ impl Control {
             }
             None => {
                 let Helper { run, check, began, .. } = helper;
+                self.note_probe(run, check, &outcome);
                 self.happen(supervisor_core::Event::Probed { run, check, began, outcome });
             }
         }
+    }
+}
+
+fn not_begun(error: &io::Error) -> ProbeOutcome {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(errno) if is_shortage(errno) => ProbeOutcome::Untried(error.to_string()),
+        Some(_) | None => ProbeOutcome::Failed(error.to_string()),
     }
 }
 

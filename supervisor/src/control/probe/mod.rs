@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
+use nix::errno::Errno;
 use supervisor_core::ProbeOutcome;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -56,14 +57,14 @@ pub(crate) async fn attempt(how: &ProbeHow, target: Target, timeout: Duration) -
             tokio::time::timeout(timeout, http(request, target)).await
         }
         (ProbeHow::Tcp, Target::Port(address)) => {
-            let connect = async { TcpStream::connect(address).await.map(drop).map_err(|error| plain(&error)) };
+            let connect = async { TcpStream::connect(address).await.map(drop).map_err(|error| unreached(&error)) };
             tokio::time::timeout(timeout, connect).await
         }
-        (ProbeHow::Tcp | ProbeHow::Command(_), _) => Ok(Err("this check cannot be tried here".to_owned())),
+        (ProbeHow::Tcp | ProbeHow::Command(_), _) => Ok(Err(failed("this check cannot be tried here"))),
     };
     match outcome {
         Ok(Ok(())) => ProbeOutcome::Passed,
-        Ok(Err(seen)) => ProbeOutcome::Failed(printable(&seen, MAX_TOLD)),
+        Ok(Err(outcome)) => outcome,
         Err(_) => ProbeOutcome::Failed(format!("no answer within {} ms", timeout.as_millis())),
     }
 }
@@ -75,15 +76,15 @@ struct Ask<'a> {
     host: Option<&'a str>,
 }
 
-async fn http(ask: Ask<'_>, target: Target) -> Result<(), String> {
+async fn http(ask: Ask<'_>, target: Target) -> Result<(), ProbeOutcome> {
     match target {
         Target::Port(address) => {
-            let stream = TcpStream::connect(address).await.map_err(|error| plain(&error))?;
-            exchange(ask, TokioIo::new(stream), &address.to_string()).await
+            let stream = TcpStream::connect(address).await.map_err(|error| unreached(&error))?;
+            exchange(ask, TokioIo::new(stream), &address.to_string()).await.map_err(failed)
         }
         Target::Socket(path) => {
-            let stream = UnixStream::connect(path).await.map_err(|error| plain(&error))?;
-            exchange(ask, TokioIo::new(stream), "localhost").await
+            let stream = UnixStream::connect(path).await.map_err(|error| unreached(&error))?;
+            exchange(ask, TokioIo::new(stream), "localhost").await.map_err(failed)
         }
     }
 }
@@ -122,6 +123,19 @@ async fn exchange(ask: Ask<'_>, io: impl Read + Write + Unpin, authority: &str) 
     }
 }
 
-fn plain(error: &io::Error) -> String {
-    if error.kind() == io::ErrorKind::ConnectionRefused { "connection refused".to_owned() } else { error.to_string() }
+fn failed(seen: impl AsRef<str>) -> ProbeOutcome {
+    ProbeOutcome::Failed(printable(seen.as_ref(), MAX_TOLD))
+}
+
+fn unreached(error: &io::Error) -> ProbeOutcome {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ECONNREFUSED) => failed("connection refused"),
+        Some(errno) if is_shortage(errno) => ProbeOutcome::Untried(error.to_string()),
+        Some(_) | None => failed(error.to_string()),
+    }
+}
+
+/// What is short is ours or the machine's. (`EAGAIN` is not among them: a full queue of a service says so, too.)
+fn is_shortage(errno: Errno) -> bool {
+    [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::ENOBUFS].contains(&errno)
 }

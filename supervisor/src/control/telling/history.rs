@@ -123,7 +123,7 @@ impl History {
     pub(crate) fn probed(&mut self, run: &Run, number: u64, service: &Service, id: CheckId, outcome: &ProbeOutcome) {
         let (passed, answer) = match outcome {
             ProbeOutcome::Passed => (true, "passed"),
-            ProbeOutcome::Failed(seen) => (false, seen.as_str()),
+            ProbeOutcome::Failed(seen) | ProbeOutcome::Untried(seen) => (false, seen.as_str()),
         };
         if self.answers.insert((number, id), passed) == Some(passed) {
             return;

@@ -111,7 +111,7 @@ impl Tally {
         let tries = self.probes.entry(kind(&self.probes, check)).or_default();
         tries.buckets[bucket(&PROBE_BUCKETS_MS, took_ms)] += 1;
         tries.sum_ms = tries.sum_ms.saturating_add(took_ms);
-        tries.failed += u64::from(*outcome != ProbeOutcome::Passed);
+        tries.failed += u64::from(matches!(outcome, ProbeOutcome::Failed(_)));
     }
 }
 
