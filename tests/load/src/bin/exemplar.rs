@@ -39,6 +39,7 @@ fn main() -> ExitCode {
             .route("/", get(|| async { "ok" }))
             .route("/generation", get(move || async move { generation }))
             .route("/slow/{ms}", get(slow))
+            .route("/much/{mib}", get(much))
             .route("/length", post(|body: Bytes| async move { body.len().to_string() }))
             .route("/events", get(events))
             .route("/socket", get(socket)))
@@ -55,4 +56,8 @@ fn leave() {
 async fn slow(Path(ms): Path<u64>) -> &'static str {
     tokio::time::sleep(Duration::from_millis(ms)).await;
     "done"
+}
+
+async fn much(Path(mib): Path<usize>) -> Vec<u8> {
+    vec![b'm'; mib << 20]
 }
