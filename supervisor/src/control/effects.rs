@@ -17,8 +17,6 @@ use super::probe::{self, Target};
 use super::run::Run;
 use super::run_loop::{Control, News};
 use crate::config::{Handoff, ProbeHow, Service};
-use crate::platform::controllers::Group;
-use crate::platform::groups;
 
 /// Making ready for a start may take this long: a dead disk or name service is a failed start, no hanging one.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -159,8 +157,10 @@ impl Control {
     }
 
     pub(crate) fn prepared(&mut self, run: u64, result: Result<Prepared, Failure>) {
-        if !self.workshop.is_overdue(run) {
-            self.hand_over(run, result);
+        match result {
+            Ok(late) if self.workshop.is_overdue(run) => late.record.remove_places(),
+            Err(_) if self.workshop.is_overdue(run) => {}
+            result => self.hand_over(run, result),
         }
         let next = self.workshop.dismiss(run);
         self.carry_out_all(next.into_iter().collect());
@@ -269,11 +269,7 @@ impl Control {
         self.history.forget(number);
         let Some(run) = self.runs.get_mut(&number) else { return };
         run.listening.drain(..).for_each(|listening| listening.abort());
-        for path in run.record.notify.iter().chain(&run.record.probe) {
-            let _ = std::fs::remove_file(path);
-        }
-        run.record.group.iter().for_each(|group| groups::remove(group));
-        run.record.confines.values().for_each(Group::remove);
+        run.record.remove_places();
         for index in 0..run.undrained {
             // The pump may say so on any thread, even on this one, which must not wait for itself.
             let (done, drained) = oneshot::channel();

@@ -6,6 +6,7 @@ pub(crate) mod hangup;
 pub(crate) mod listeners;
 pub(crate) mod prepare;
 pub(crate) mod programs;
+mod sockets;
 pub(crate) mod workshop;
 
 use std::collections::BTreeMap;

@@ -1,13 +1,11 @@
 //! Everything that must exist before the keeper can make a process: listeners, pipes, sockets, environment.
-//! Runs on a blocking thread; what it made is dropped, and so closed, when anything fails.
+//! Runs on a blocking thread; what it made is removed, or dropped and so closed, when anything fails.
 //! Not here: the decision to start, and the start itself.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use supervisor_core::{Failure, ServiceName, ServiceSpec};
 use supervisor_keeper::Spawn;
 
-use crate::config::{Handoff, Launch, ProbeHow};
+use crate::config::Launch;
 use crate::control::api::view::Executable;
 use crate::control::launch::listeners::{Listener, listener_name, listeners};
 use crate::control::launch::programs;
-use crate::control::launch::{self, Identity};
+use crate::control::launch::{self, Identity, sockets};
 use crate::control::run::Ends;
 use crate::platform;
 use crate::platform::controllers::{Confines, Controllers, Group, Version};
@@ -118,8 +116,28 @@ pub(crate) fn log_paths(launch: &Launch) -> Vec<PathBuf> {
     }
 }
 
+impl RunRecord {
+    /// What the run has in the file system besides its logs.
+    pub(crate) fn remove_places(&self) {
+        for path in self.notify.iter().chain(&self.probe) {
+            let _ = std::fs::remove_file(path);
+        }
+        self.group.iter().for_each(|group| groups::remove(group));
+        self.confines.values().for_each(Group::remove);
+    }
+}
+
 /// Makes everything that `order` needs.
 pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failure> {
+    let prepared = make(order, places);
+    if prepared.is_err() {
+        sockets::remove(&places.runtime_dir, order.run);
+        places.groups.iter().for_each(|groups| groups::remove(&groups.of_run(order.run)));
+    }
+    prepared
+}
+
+fn make(order: &Order, places: &Places) -> Result<Prepared, Failure> {
     let launch = &*order.launch;
     let mut env = launch::environment(launch, order.generation).map_err(step("environment"))?;
     let argv: Vec<String> = launch.command.iter().map(|part| part.render(order.generation)).collect();
@@ -130,6 +148,8 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
         (Err(error), None) => return Err(step("exec")(error)),
     };
     let identity = launch::identity(launch).map_err(step("user"))?;
+    let image = Image::of(order, &program);
+    // From here on clients may connect: all that can hang is behind us.
     let new_listeners = listeners(order)?;
     let mut child = ChildFds::default();
     let outputs = outputs(launch, identity.as_ref(), &mut child).map_err(step("output pipe"))?;
@@ -140,19 +160,19 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
         child.add(listener.fd.as_fd()).map_err(step("listener"))?;
         names.push(listener.name.as_str());
     }
-    let probe = probe_listener(order, places).map_err(step("probe socket"))?;
+    let probe = sockets::probe_listener(order, places).map_err(step("probe socket"))?;
     if let Some((_, socket)) = &probe {
         child.add(socket.as_fd()).map_err(step("probe socket"))?;
         names.push("supervisor-probe");
     }
     // The program's own descriptor takes what number is left.
     let newline = newline_pipe(launch, identity.as_ref(), &mut child).map_err(step("readiness pipe"))?;
-    let image = Image::of(order, &program, &mut child).map_err(step("exec"))?;
+    let path = image.path(&program, &mut child).map_err(step("exec"))?;
     if !names.is_empty() {
         env.insert("LISTEN_FDS".to_owned(), names.len().to_string());
         env.insert("LISTEN_FDNAMES".to_owned(), names.join(":"));
     }
-    let notify = notify_socket(order, places, identity.as_ref()).map_err(step("notify socket"))?;
+    let notify = sockets::notify_socket(order, places, identity.as_ref()).map_err(step("notify socket"))?;
     if let Some((path, _)) = &notify {
         env.insert("NOTIFY_SOCKET".to_owned(), path.display().to_string());
     }
@@ -183,8 +203,8 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
     let listens = !names.is_empty();
     let ends = Ends { outputs, notify: notify.map(|(_, socket)| socket), newline };
     let made = Made { ends, new_listeners, new_program: image.new };
-    let spawn = spawn_message(order, &image.path, &argv, &env, identity.as_ref(), &record, listens);
-    let prepared = spawn.and_then(|spawn| finish(order, spawn, child, record, made).map_err(step("file descriptors")));
+    let spawn = spawn_message(order, &path, &argv, &env, identity.as_ref(), &record, listens);
+    let prepared = spawn.and_then(|spawn| finish(order, spawn, child, record, made));
     if prepared.is_err() {
         confines.values().for_each(Group::remove);
     }
@@ -193,29 +213,36 @@ pub(crate) fn prepare(order: &Order, places: &Places) -> Result<Prepared, Failur
 
 /// The program of a run.
 struct Image {
-    /// By which the keeper finds it.
-    path: PathBuf,
     executable: Option<Executable>,
     /// It was not held before.
     new: Option<Arc<OwnedFd>>,
+    /// Its path does not lead to it.
+    moved: Option<Arc<OwnedFd>>,
 }
 
 impl Image {
-    /// By its path, as long as that leads to the file that is held, else by a descriptor, which `exec` closes.
-    fn of(order: &Order, path: &Path, child: &mut ChildFds) -> io::Result<Self> {
+    fn of(order: &Order, path: &Path) -> Self {
         let (program, new) = match &order.program {
             Some(program) => (Arc::clone(program), None),
             None => match programs::open(path).map(Arc::new) {
                 Ok(program) => (Arc::clone(&program), Some(program)),
                 // Its start will say what is wrong.
-                Err(_) => return Ok(Self { path: path.to_owned(), executable: None, new: None }),
+                Err(_) => return Self { executable: None, new: None, moved: None },
             },
         };
-        let mut by = path.to_owned();
-        if programs::has_moved(&program, path) {
-            by = PathBuf::from(format!("{}{}", supervisor_keeper::BY_DESCRIPTOR, child.add(&*program)?));
+        let executable = launch::executable_of(&program, path);
+        let moved = programs::has_moved(&program, path).then_some(program);
+        Self { executable, new, moved }
+    }
+
+    /// By which the keeper finds it: its path, as long as that leads there, else a descriptor, which `exec` closes.
+    fn path(&self, path: &Path, child: &mut ChildFds) -> io::Result<PathBuf> {
+        match &self.moved {
+            Some(program) => {
+                Ok(PathBuf::from(format!("{}{}", supervisor_keeper::BY_DESCRIPTOR, child.add(&**program)?)))
+            }
+            None => Ok(path.to_owned()),
         }
-        Ok(Self { path: by, executable: launch::executable_of(&program, path), new })
     }
 }
 
@@ -277,7 +304,14 @@ struct Made {
     new_program: Option<Arc<OwnedFd>>,
 }
 
-fn finish(order: &Order, mut spawn: Spawn, child: ChildFds, record: RunRecord, made: Made) -> io::Result<Prepared> {
+fn finish(
+    order: &Order,
+    mut spawn: Spawn,
+    child: ChildFds,
+    record: RunRecord,
+    made: Made,
+) -> Result<Prepared, Failure> {
+    let duplicate = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(step("file descriptors"));
     let Made { ends, new_listeners, new_program } = made;
     let mut fds = child.fds;
     spawn.fds = child.numbers;
@@ -286,22 +320,22 @@ fn finish(order: &Order, mut spawn: Spawn, child: ChildFds, record: RunRecord, m
     let newline = ends.newline.iter().map(|pipe| ("newline", pipe.as_fd()));
     for (what, fd) in outputs.chain(notify).chain(newline) {
         spawn.hold.push(held_name(order.run, what));
-        fds.push(fd.try_clone_to_owned()?);
+        fds.push(duplicate(fd)?);
     }
     for listener in &new_listeners {
         spawn.hold.push(listener_name(&order.launch.name, &listener.name));
-        fds.push(listener.fd.try_clone()?);
+        fds.push(duplicate(listener.fd.as_fd())?);
     }
     if let Some(program) = &new_program {
         spawn.hold.push(programs::held_name(&order.launch.name, order.spec.revision));
-        fds.push(program.try_clone()?);
+        fds.push(duplicate(program.as_fd())?);
     }
     spawn.join = u32::try_from(child.join.len()).unwrap_or(u32::MAX);
     fds.extend(child.join);
     // Last, so that nothing but its limits can fail after it. Without one, sessions and cookies have to do.
     let group = record.group.as_deref().and_then(|group| groups::make(group).ok());
     for (controller, group) in record.confines.iter().filter(|(_, group)| group.version == Version::Two) {
-        group.set(*controller, &order.launch.limits.most())?;
+        group.set(*controller, &order.launch.limits.most()).map_err(step("limits"))?;
     }
     spawn.in_group = group.is_some();
     fds.extend(group);
@@ -343,53 +377,10 @@ fn newline_pipe(launch: &Launch, identity: Option<&Identity>, child: &mut ChildF
     Ok(Some(read))
 }
 
-fn probe_listener(order: &Order, places: &Places) -> io::Result<Option<(PathBuf, UnixListener)>> {
-    let http = order.launch.probes.values().any(|probe| match probe.how {
-        ProbeHow::Http { .. } => true,
-        ProbeHow::Tcp | ProbeHow::Command(_) => false,
-    });
-    if order.launch.handoff != Handoff::Socket || !http {
-        return Ok(None);
-    }
-    let path = socket_path(&places.runtime_dir, "probe", order)?;
-    let listener = UnixListener::bind(&path)?;
-    listener.set_nonblocking(true)?;
-    Ok(Some((path, listener)))
-}
-
-fn notify_socket(
-    order: &Order,
-    places: &Places,
-    identity: Option<&Identity>,
-) -> io::Result<Option<(PathBuf, UnixDatagram)>> {
-    if !order.launch.notify {
-        return Ok(None);
-    }
-    let path = socket_path(&places.runtime_dir, "notify", order)?;
-    let socket = UnixDatagram::bind(&path)?;
-    socket.set_nonblocking(true)?;
-    platform::pass_credentials(&socket)?;
-    if let Some(identity) = identity {
-        // The one thing in the runtime directory that another user must reach: the way there may be passed, not read.
-        nix::unistd::chown(&path, Some(identity.uid.into()), Some(identity.gid.into()))?;
-        for dir in [places.runtime_dir.join("notify"), places.runtime_dir.clone()] {
-            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711))?;
-        }
-    }
-    Ok(Some((path, socket)))
-}
-
-fn socket_path(runtime_dir: &Path, kind: &str, order: &Order) -> io::Result<PathBuf> {
-    use std::os::unix::fs::DirBuilderExt;
-    let dir = runtime_dir.join(kind);
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-    let path = dir.join(order.run.to_string());
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(path),
-    }
-}
-
 fn step(what: &'static str) -> impl Fn(io::Error) -> Failure {
     move |error| Failure::Launch { message: format!("{what}: {error}") }
 }
+
+#[cfg(test)]
+#[path = "prepare_tests.rs"]
+mod tests;
