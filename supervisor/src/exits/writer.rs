@@ -86,8 +86,8 @@ impl Shelf {
     fn take(&mut self, draft: Draft) {
         let service = draft.facts.service.to_string();
         let numbers = self.numbers.entry(service.clone()).or_default();
-        let told = numbers.iter().rev().filter_map(|number| self.files.newest(&service, *number));
-        if told.take(2).any(|report| draft.is(&report)) {
+        let mut told = numbers.iter().rev().filter_map(|number| self.files.newest(&service, *number));
+        if told.any(|report| draft.is(&report)) {
             return;
         }
         let report = draft.finish(numbers.last().map_or(1, |last| last + 1));
@@ -157,6 +157,16 @@ mod tests {
         later.facts.at = "2026-11-24T00:00:00.000Z".to_owned();
         shelf(dir.path(), &["web"]).take(later);
         assert_eq!(numbers(dir.path()), [2, 1], "generations begin anew with each supervisor");
+    }
+
+    #[test]
+    fn a_new_control_that_tells_the_last_ends_of_all_instances_again_adds_none() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..3 {
+            let mut shelf = shelf(dir.path(), &["web"]);
+            (1..=5).for_each(|generation| shelf.take(draft(generation)));
+        }
+        assert_eq!(numbers(dir.path()), [5, 4, 3, 2, 1]);
     }
 
     #[test]
