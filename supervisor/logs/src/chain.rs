@@ -7,8 +7,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use flate2::read::MultiGzDecoder;
 
-use crate::archives::{Archive, Form, Place};
-use crate::compress::{open_archive, origin};
+use crate::archives::{Archive, Form, Place, open_archive};
+use crate::compress::origin;
 use crate::recorder::written;
 
 /// How often to look again when files were renamed while we looked.

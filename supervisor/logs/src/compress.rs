@@ -1,4 +1,4 @@
-//! The thread that compresses archives, off the way of the bytes.
+//! The thread that compresses archives and lets go of deleted ones, off the way of the bytes.
 //! Not here: deciding when a file becomes an archive.
 
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +13,7 @@ use flate2::read::MultiGzDecoder;
 use flate2::{Compression as Level, GzBuilder};
 use nix::fcntl::OFlag;
 
-use crate::archives::{Archive, Form, remove};
+use crate::archives::{Archive, Form, open_archive, remove};
 use crate::log::describe;
 use crate::registry::{Shared, Trouble, lock};
 use crate::settings::Compression;
@@ -21,6 +21,8 @@ use crate::settings::Compression;
 /// Starts the comment in the header of our archives; the inode of the original follows. A reader that is in the
 /// middle of the original finds its place by it.
 const ORIGIN: &str = "supervisor inode ";
+/// So many deleted files may wait to be closed.
+const MAX_DELETED: usize = 16;
 
 /// A handle to the thread, which is started when there is something to do.
 #[derive(Clone, Default)]
@@ -39,7 +41,14 @@ struct Inner {
 struct Queue {
     /// Each log at most once.
     logs: Vec<Arc<Shared>>,
+    /// Deleted files, to be closed.
+    deleted: Vec<File>,
     started: bool,
+}
+
+enum Task {
+    Compress(Arc<Shared>),
+    Close(Vec<File>),
 }
 
 impl Compressor {
@@ -49,6 +58,19 @@ impl Compressor {
         if !queue.logs.iter().any(|queued| Arc::ptr_eq(queued, log)) {
             queue.logs.push(Arc::clone(log));
         }
+        self.wake(&mut queue);
+    }
+
+    /// Closes deleted files, which frees their blocks; beyond a few that wait, at once.
+    pub(crate) fn close(&self, files: Vec<File>) {
+        let mut queue = lock(&self.inner.queue);
+        if !files.is_empty() && queue.deleted.len() < MAX_DELETED {
+            queue.deleted.extend(files);
+            self.wake(&mut queue);
+        }
+    }
+
+    fn wake(&self, queue: &mut Queue) {
         if !queue.started {
             let inner = Arc::clone(&self.inner);
             let thread = thread::Builder::new().name("log-compress".to_owned());
@@ -67,7 +89,14 @@ impl Compressor {
 
 impl Inner {
     fn run(&self) {
-        while let Some(log) = self.next() {
+        while let Some(task) = self.next() {
+            let log = match task {
+                Task::Compress(log) => log,
+                Task::Close(files) => {
+                    drop(files);
+                    continue;
+                }
+            };
             match self.compress_all(&log) {
                 Ok(()) => log.counters.well(Trouble::Compressing),
                 // The originals stay, and the next rotation tries again.
@@ -76,11 +105,16 @@ impl Inner {
         }
     }
 
-    fn next(&self) -> Option<Arc<Shared>> {
+    fn next(&self) -> Option<Task> {
         let queue = lock(&self.queue);
-        let idle = |queue: &mut Queue| queue.logs.is_empty() && !self.stop.load(Ordering::Relaxed);
+        let idle =
+            |queue: &mut Queue| queue.logs.is_empty() && queue.deleted.is_empty() && !self.stop.load(Ordering::Relaxed);
         let mut queue = self.filled.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner);
-        (!self.stop.load(Ordering::Relaxed)).then(|| queue.logs.remove(0))
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let deleted = std::mem::take(&mut queue.deleted);
+        Some(if deleted.is_empty() { Task::Compress(queue.logs.remove(0)) } else { Task::Close(deleted) })
     }
 
     /// The oldest first, as it is the one that is needed least.
@@ -153,16 +187,6 @@ fn number_of(log: &Shared, inode: u64) -> io::Result<Option<u32>> {
     let archives = log.place.list()?;
     let original = archives.iter().find(|archive| archive.form == Form::Plain && archive.inode == inode);
     Ok(original.map(|archive| archive.number))
-}
-
-/// Opens an archive without following links or waiting for anyone.
-pub(crate) fn open_archive(path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    Ok(file)
 }
 
 /// The inode of the file that this archive was made of, if we made it.

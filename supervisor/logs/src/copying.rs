@@ -17,7 +17,7 @@ use crate::settings::OnFull;
 use crate::upkeep::Upkeep;
 
 /// At most this much is moved at once. The writer waits meanwhile, as the kernel locks the pipe.
-const CHUNK: u64 = 128 << 10;
+const CHUNK: u64 = 64 << 10;
 /// After this much it is the next pipe's turn.
 const QUANTUM: u64 = 1 << 20;
 /// As much as can be looked at; control gives pipes this capacity.

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::compress::open_archive;
+use crate::archives::open_archive;
 
 /// Bytes of one entry in the file: five numbers and a check, little-endian.
 pub(crate) const ENTRY: usize = 48;

@@ -100,14 +100,10 @@ fn check(found: &fs::Metadata) -> Result<(), Refusal> {
 
 /// The steps of a rotation. Whichever is the last before a kill, every byte has a name that readers look for, and
 /// the next start or rotation finds its way.
-pub(crate) fn next_file(shared: &Shared, keep: u32) -> io::Result<Live> {
+pub(crate) fn next_file(shared: &Shared, keep: u32) -> io::Result<(Live, Vec<File>)> {
     let place = &shared.place;
     let _names = lock(&shared.names);
-    if keep == 0 {
-        place.prune(0)?;
-    } else {
-        place.shift(keep)?;
-    }
+    let deleted = if keep == 0 { place.prune(0).map(|()| Vec::new()) } else { place.shift(keep) }?;
     let fresh = place.fresh();
     remove(&fresh)?;
     let file = options().create_new(true).open(&fresh)?;
@@ -115,5 +111,6 @@ pub(crate) fn next_file(shared: &Shared, keep: u32) -> io::Result<Live> {
         fs::rename(place.live(), place.archive(1, Form::Plain))?;
     }
     fs::rename(&fresh, place.live())?;
-    Ok(Live { inode: file.metadata()?.ino(), file, end: 0, ends_line: Some(true), modified: 0 })
+    let live = Live { inode: file.metadata()?.ino(), file, end: 0, ends_line: Some(true), modified: 0 };
+    Ok((live, deleted))
 }

@@ -231,9 +231,10 @@ impl Log {
         let settings = self.shared.settings();
         let end = self.live.as_ref().map_or(0, |live| live.end);
         match next_file(&self.shared, settings.keep) {
-            Ok(live) => {
+            Ok((live, deleted)) => {
                 self.recorder.rotated(live.inode, end);
                 self.live = Some(live);
+                compressor.close(deleted);
                 upkeep.rotated(if settings.keep > 0 { end } else { 0 });
                 self.next_rotation = None;
                 self.shared.counters.rotations.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,101 @@
+//! What the processes of a run do: write lines, or read them in one of the ways.
+//! Not here: starting them (`run`).
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+
+use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
+use nix::sys::resource::UsageWho;
+use supervisor_logs::{Compression, Feed, Pump, Settings};
+
+use crate::LINE;
+use crate::measure::cpu;
+
+/// Writes lines to its standard output, in pieces of `chunk` bytes.
+pub(crate) fn write(chunk: usize, bytes: usize) -> io::Result<()> {
+    let line = [[b'x'; LINE - 1].as_slice(), b"\n"].concat();
+    let text = line.repeat(chunk.div_ceil(LINE) + 1);
+    let mut out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let (mut at, mut left) = (0, bytes);
+    while left > 0 {
+        let size = chunk.min(left);
+        out.write_all(&text[at..at + size])?;
+        at = (at + size) % LINE;
+        left -= size;
+    }
+    Ok(())
+}
+
+/// Moves its pipes to logs, then prints the CPU seconds that it took.
+pub(crate) fn drain(way: &str, services: usize, path: &Path) -> io::Result<()> {
+    let before = cpu(UsageWho::RUSAGE_SELF)?;
+    match way {
+        "cat" => cat(path)?,
+        "splice" => bare(path)?,
+        "rotated" => pump(services, path, 10 << 20, Compression::None)?,
+        "gzipped" => pump(services, path, 10 << 20, Compression::Gzip)?,
+        _ => pump(services, path, 0, Compression::None)?,
+    }
+    println!("{}", cpu(UsageWho::RUSAGE_SELF)? - before);
+    Ok(())
+}
+
+/// From here on bytes are taken.
+fn is_up() -> io::Result<()> {
+    let mut out = io::stdout();
+    out.write_all(b" ")?;
+    out.flush()
+}
+
+fn cat(path: &Path) -> io::Result<()> {
+    let mut input = PipeReader::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let mut buffer = vec![0; 128 << 10];
+    is_up()?;
+    loop {
+        match input.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => file.write_all(&buffer[..count])?,
+        }
+    }
+}
+
+fn bare(path: &Path) -> io::Result<()> {
+    let file = File::create(path)?;
+    is_up()?;
+    while splice(io::stdin(), None, &file, None, 128 << 10, SpliceFFlags::empty())? > 0 {}
+    Ok(())
+}
+
+/// Until its standard input ends.
+fn pump(services: usize, path: &Path, max_size: u64, compression: Compression) -> io::Result<()> {
+    let pump = Pump::new();
+    let settings = Settings { max_size, keep: 5, compression, ..Settings::default() };
+    for (service, id) in (0..services).zip(1..) {
+        let path: PathBuf = path.with_extension(format!("{service}.log"));
+        pump.attach(Feed { id, pipe: pipe(&path, service)?, path, generation: id, settings: settings.clone() });
+    }
+    is_up()?;
+    io::stdin().read_to_end(&mut Vec::new())?;
+    for id in (1..).take(services) {
+        let (done, over) = sync_channel(1);
+        pump.finish(
+            id,
+            Box::new(move || {
+                let _ = done.send(());
+            }),
+        );
+        over.recv().map_err(io::Error::other)?;
+    }
+    pump.shutdown();
+    Ok(())
+}
+
+fn pipe(path: &Path, service: usize) -> io::Result<OwnedFd> {
+    let pipe = OpenOptions::new().read(true).open(path.with_file_name(format!("{service}.pipe")))?;
+    fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(256 << 10))?;
+    Ok(pipe.into())
+}
