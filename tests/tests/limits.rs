@@ -211,7 +211,9 @@ fn a_changed_limit_counts_for_what_runs() {
     let most = file_of_run(&stack, "pids.max").expect("it has a group");
     assert_eq!(std::fs::read_to_string(&most).expect("it is there").trim(), "100");
     change(&stack, "pids = 100", "pids = 50");
-    assert_eq!(std::fs::read_to_string(&most).expect("it is there").trim(), "50");
+    eventually("the kernel to know it", || {
+        (std::fs::read_to_string(&most).expect("it is there").trim() == "50").then_some(())
+    });
     assert_eq!(stack.pid("t"), pid);
 }
 

@@ -43,6 +43,7 @@ impl Control {
                 self.ask_keeper("stop", &request);
             }
             Command::Kill { run } => {
+                self.runs.entry(run).and_modify(|run| run.killed = true);
                 let request = Request::Signal { run, signal: SIGKILL, and_continue: false, group: true };
                 self.ask_keeper("kill", &request);
                 self.kill_group(run);
@@ -216,7 +217,7 @@ impl Control {
         }
         self.happen(Event::Spawned { run, pid });
         self.listen(run);
-        self.look_at_limits_of(run);
+        self.begin_limits(run);
     }
 
     pub(crate) fn not_spawned(&mut self, run: u64, step: &str, errno: i32) {

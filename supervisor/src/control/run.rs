@@ -12,6 +12,7 @@ use supervisor_core::Event;
 use super::launch::prepare::{Places, Prepared, RunRecord};
 use super::run_loop::Control;
 use super::signs::notify;
+use crate::platform::controllers::Most;
 
 /// Our ends of what a run was given, as long as nobody reads them.
 #[derive(Debug, Default)]
@@ -38,6 +39,10 @@ pub(crate) struct Run {
     pub(crate) seeks_line: Arc<AtomicBool>,
     /// Ends the tasks that read what it says by itself.
     pub(crate) listening: Vec<tokio::task::AbortHandle>,
+    /// The limits that the kernel is known to keep, where it keeps any.
+    pub(crate) kept: Option<Most>,
+    /// We have killed it.
+    pub(crate) killed: bool,
     /// Output pipes that the pump has not drained to the end.
     pub(crate) undrained: usize,
     /// Its start was the first of this program, which was not held before.
@@ -62,6 +67,8 @@ impl Run {
             heard: None,
             seeks_line: Arc::default(),
             listening: Vec::new(),
+            kept: None,
+            killed: false,
             undrained: 0,
             opened_program: false,
         }

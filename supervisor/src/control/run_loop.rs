@@ -26,7 +26,7 @@ use super::launch::listeners::Listener;
 use super::launch::prepare::{Places, Prepared};
 use super::launch::programs::Programs;
 use super::launch::workshop::Workshop;
-use super::limits::{Finding, Watch};
+use super::limits::{Finding, Renewed, Watch};
 use super::probe::command::Helper;
 use super::reload::catalogue::Catalogue;
 use super::reload::in_force::InForce;
@@ -92,6 +92,12 @@ pub(crate) enum News {
     /// It is time to look at what runs use.
     LookDue,
     Looked(Vec<Finding>),
+    /// Looking at one of these runs takes too long.
+    LookHangs(BTreeSet<u64>),
+    /// It does not hang any more.
+    LookWentOn(BTreeSet<u64>),
+    /// The kernel knows the limits of what runs.
+    LimitsRenewed(Vec<Renewed>),
     SocketRemoved,
     LogTrouble,
     /// Something happened to a file of the configuration.
@@ -343,6 +349,9 @@ impl Control {
             News::Reopened { service, name, times } => self.reopened_listener(&service, &name, times),
             News::LookDue => self.look(),
             News::Looked(findings) => self.looked(&findings),
+            News::LookHangs(runs) => self.look_hangs(runs),
+            News::LookWentOn(runs) => self.look_went_on(&runs),
+            News::LimitsRenewed(renewed) => self.limits_renewed(renewed),
             News::SocketRemoved => self.reopen_socket(),
             News::LogTrouble => self.see_log_trouble(),
             News::FilesTouched => self.files_touched(),

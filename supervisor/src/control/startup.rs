@@ -146,7 +146,7 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     control.note_recorded_ends(&inventory);
     control.recover_reports(&inventory);
     control.take_over(runs, listeners, &commands);
-    control.renew_limits();
+    control.take_over_limits();
     control.carry_out_all(commands);
     control.hear_early(notices);
     match Haste::recorded(&inventory.records) {

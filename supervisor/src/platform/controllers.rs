@@ -232,7 +232,8 @@ impl Group {
                 let peak = number("memory.max_usage_in_bytes").unwrap_or(0);
                 number("memory.limit_in_bytes").is_some_and(|limit| peak >= limit - limit / 16)
             }
-            Version::Two => self.entry("memory.events", "max").is_some_and(|hits| hits > 0),
+            // Not `max`: file pages that are given up again count there, too.
+            Version::Two => self.entry("memory.events", "oom").is_some_and(|hits| hits > 0),
         }
     }
 

@@ -113,6 +113,18 @@ pub(crate) fn run_of(pid: i32, cookie: &str) -> Option<u64> {
     place_in_stack(pid, stack)?.strip_prefix(keeper)?.strip_prefix('.')?.parse().ok()
 }
 
+/// Whether a process is in this group of version 2 or below it, as far as anyone can tell.
+pub(crate) fn holds(group: &Path, pid: i32) -> Option<bool> {
+    Some(shows(&place_of(&places(pid)?, "")?, group))
+}
+
+/// A place begins at the root of the hierarchy as we see it, a group's path at that of the files: they end alike.
+fn shows(place: &str, group: &Path) -> bool {
+    let own: Vec<_> = group.iter().skip(group.iter().count().saturating_sub(2)).collect();
+    let place: Vec<_> = Path::new(place).iter().collect();
+    place.windows(2).any(|pair| pair == own)
+}
+
 /// Makes a group, and gives the handle by which a process can begin in it.
 pub(crate) fn make(group: &Path) -> io::Result<OwnedFd> {
     std::fs::create_dir(group)?;
@@ -267,6 +279,16 @@ mod tests {
         let places = "5:cpu,cpuacct:/a\n4:memory:/b:c\n1:name=systemd:/d\n0::/e\n";
         let found = ["cpu", "cpuacct", "memory", "pids", ""].map(|controller| place_of(places, controller));
         assert_eq!(found, [Some("/a"), Some("/a"), Some("/b:c"), None, Some("/e")].map(|one| one.map(str::to_owned)));
+    }
+
+    #[test]
+    fn a_run_is_in_its_group_or_in_what_it_made_below_it() {
+        let group = Path::new("/sys/fs/cgroup/system.slice/supervisor-5/a.7");
+        assert!(shows("/system.slice/supervisor-5/a.7", group));
+        assert!(shows("/supervisor-5/a.7/inner/most", group), "in a namespace");
+        for elsewhere in ["/system.slice", "/supervisor-5/a.77", "/supervisor-6/a.7", "/a.7", "/"] {
+            assert!(!shows(elsewhere, group), "{elsewhere}");
+        }
     }
 
     #[test]

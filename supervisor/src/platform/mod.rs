@@ -17,7 +17,7 @@ mod watches;
 pub(crate) use desktop::{desktop_session, notification};
 pub(crate) use hangup::{Hangups, listens};
 pub(crate) use memory::tree_memory;
-pub(crate) use oom::{machine_oom_kills, was_oom_killed};
+pub(crate) use oom::{KernelLog, machine_oom_kills};
 pub(crate) use pipes::{output_pipe, pass_credentials, peek, take};
 pub(crate) use port_holder::{Holder, port_holder};
 pub(crate) use processes::{environment_of, keep_to_ourselves, process, processes, slept_ms};

@@ -1,6 +1,8 @@
 //! What the kernel tells of processes that it killed because memory was short, where no control group tells.
 //! Not here: control groups (`controllers`).
 
+use std::collections::VecDeque;
+
 /// How many processes this machine has killed because memory was short (`oom_kill` of `/proc/vmstat`, since Linux 4.13).
 #[cfg(target_os = "linux")]
 pub(crate) fn machine_oom_kills() -> Option<u64> {
@@ -8,42 +10,74 @@ pub(crate) fn machine_oom_kills() -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
 }
 
-/// Whether the kernel's own log says that it killed this process because memory was short, not before `since_us`
-/// (monotonic). `None` where we may not read that log, or processes have other numbers in it.
+/// The kernel's own log, as far as it tells of processes that were killed because memory was short. It is long, so it is
+/// read once, and then only what is new.
+#[derive(Debug, Default)]
+pub(crate) struct KernelLog {
+    /// Where it has been read to.
+    file: Option<std::fs::File>,
+    /// Processes, and when they were killed (monotonic, in microseconds), the oldest first.
+    killed: VecDeque<(i32, u64)>,
+}
+
 #[cfg(target_os = "linux")]
-pub(crate) fn was_oom_killed(pid: i32, since_us: u64) -> Option<bool> {
-    use std::io::Read;
-    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-    /// The number of the first process namespace (`linux/proc_ns.h`): the one that the kernel's log speaks of.
-    const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
-    /// More lines than the kernel's buffer holds.
-    const LINES: usize = 100_000;
-    if std::fs::metadata("/proc/self/ns/pid").ok()?.ino() != FIRST_PID_NAMESPACE {
-        return None;
+impl KernelLog {
+    /// Whether it says that the kernel has killed this process, not before `since_us` (monotonic). `None` where we may not
+    /// read it, or processes have other numbers in it.
+    pub(crate) fn tells_of(&mut self, pid: i32, since_us: u64) -> Option<bool> {
+        if self.file.is_none() {
+            self.file = Some(Self::open()?);
+        }
+        self.read_on();
+        Some(self.killed.iter().any(|(killed, at)| *killed == pid && *at >= since_us))
     }
-    let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
-    let mut log = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking).open("/dev/kmsg").ok()?;
-    // One record for each read; none is longer.
-    let mut record = [0; 8192];
-    for _ in 0..LINES {
-        match log.read(&mut record) {
-            Ok(length) if tells_of(&String::from_utf8_lossy(&record[..length]), pid, since_us) => return Some(true),
-            Ok(_) => {}
-            // Overwritten while we read: the next one is there.
-            Err(error) if error.raw_os_error() == Some(nix::libc::EPIPE) => {}
-            Err(_) => break,
+
+    fn open() -> Option<std::fs::File> {
+        use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+        /// The number of the first process namespace (`linux/proc_ns.h`): the one that the kernel's log speaks of.
+        const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+        if std::fs::metadata("/proc/self/ns/pid").ok()?.ino() != FIRST_PID_NAMESPACE {
+            return None;
+        }
+        let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
+        std::fs::OpenOptions::new().read(true).custom_flags(nonblocking).open("/dev/kmsg").ok()
+    }
+
+    fn read_on(&mut self) {
+        use std::io::Read;
+        /// More lines than the kernel's buffer holds.
+        const LINES: usize = 100_000;
+        // One record for each read; none is longer.
+        let mut record = [0; 8192];
+        for _ in 0..LINES {
+            let Some(read) = self.file.as_mut().map(|file| file.read(&mut record)) else { return };
+            match read {
+                Ok(0) => return,
+                Ok(length) => self.take_in(&String::from_utf8_lossy(&record[..length])),
+                // Overwritten while we read: the next one is there.
+                Err(error) if error.raw_os_error() == Some(nix::libc::EPIPE) => {}
+                Err(_) => return,
+            }
         }
     }
-    Some(false)
+
+    fn take_in(&mut self, record: &str) {
+        /// A kernel that kills more at once has other troubles.
+        const MOST: usize = 1000;
+        if let Some(killed) = killed(record) {
+            self.killed.push_back(killed);
+            let many = self.killed.len().saturating_sub(MOST);
+            self.killed.drain(..many);
+        }
+    }
 }
 
 /// `LEVEL,NUMBER,MICROSECONDS,FLAGS;… Killed process 42 (name) …` (Documentation/ABI/testing/dev-kmsg).
 #[cfg(target_os = "linux")]
-fn tells_of(record: &str, pid: i32, since_us: u64) -> bool {
-    let Some((head, text)) = record.split_once(';') else { return false };
-    let at: Option<u64> = head.split(',').nth(2).and_then(|at| at.parse().ok());
-    let killed = text.split_once("Killed process ").and_then(|(_, rest)| rest.split([' ', ',']).next());
-    at.is_some_and(|at| at >= since_us) && killed.and_then(|killed| killed.parse().ok()) == Some(pid)
+fn killed(record: &str) -> Option<(i32, u64)> {
+    let (head, text) = record.split_once(';')?;
+    let pid = text.split_once("Killed process ")?.1.split([' ', ',']).next()?;
+    Some((pid.parse().ok()?, head.split(',').nth(2)?.parse().ok()?))
 }
 
 /// Elsewhere nobody tells.
@@ -52,10 +86,12 @@ pub(crate) fn machine_oom_kills() -> Option<u64> {
     None
 }
 
-/// See `machine_oom_kills`.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn was_oom_killed(_pid: i32, _since_us: u64) -> Option<bool> {
-    None
+impl KernelLog {
+    /// See `machine_oom_kills`.
+    pub(crate) fn tells_of(&mut self, _pid: i32, _since_us: u64) -> Option<bool> {
+        None
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -63,12 +99,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_kernels_word_about_this_process_in_its_time_counts() {
+    fn only_the_kernels_word_about_a_killed_process_counts() {
         let record = "3,1043,5000,-;Memory cgroup out of memory: Killed process 420 (puppet) total-vm:1kB, UID:0\n";
-        assert!(tells_of(record, 420, 4000));
-        assert!(!tells_of(record, 42, 4000), "another process");
-        assert!(!tells_of(record, 420, 6000), "long before");
-        assert!(!tells_of("6,1,5000,-;usb 1-1: new device number 420\n", 420, 0));
+        assert_eq!(killed(record), Some((420, 5000)));
+        assert_eq!(killed("6,1,5000,-;usb 1-1: new device number 420\n"), None);
+        assert_eq!(killed("Killed process 420 (puppet)"), None);
+    }
+
+    #[test]
+    fn what_was_read_once_is_known_from_then_on_and_means_no_other_process_of_that_number() {
+        let mut log = KernelLog { file: Some(std::fs::File::open("/dev/null").unwrap()), ..KernelLog::default() };
+        log.take_in("3,1043,5000,-;Out of memory: Killed process 420 (puppet) total-vm:1kB\n");
+        for _ in 0..2 {
+            assert_eq!(log.tells_of(420, 4000), Some(true));
+        }
+        assert_eq!(log.tells_of(42, 4000), Some(false));
+        assert_eq!(log.tells_of(420, 6000), Some(false), "long before");
+        (0..2000).for_each(|pid| log.take_in(&format!("3,1,7000,-;Out of memory: Killed process {pid} (x)")));
+        assert_eq!(log.killed.len(), 1000);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use supervisor_core::{Excess, ServiceName};
 use super::Finding;
 use crate::config::Limits;
 use crate::journal::{LimitKey, PassedLimit};
+use crate::platform::KernelLog;
 
 /// So many looks in a row must find the same: a short peak is no reason to replace anything, and a short rest no end.
 const LOOKS: u32 = 3;
@@ -85,6 +86,15 @@ impl Breach {
 pub(crate) struct Watch {
     /// A look is under way, or due.
     pub(super) armed: bool,
+    /// So many looks hang.
+    pub(super) hanging: usize,
+    /// Runs that are left out, because looking at them may hang.
+    pub(super) left_out: BTreeSet<u64>,
+    /// Runs of which the kernel is being told what they may use now.
+    pub(super) renewing: BTreeSet<u64>,
+    /// That has changed since.
+    pub(super) renew_again: bool,
+    pub(super) kernel_log: KernelLog,
     /// Looks in a row that found more than the soft limit, by run.
     over: BTreeMap<u64, u32>,
     /// Forks of a run that were refused by the last look.

@@ -32,13 +32,13 @@ impl Control {
     }
 
     /// Whether the end of a main process looks like one for want of memory.
-    pub(crate) fn out_of_memory(&self, exited: &Exited) -> Option<OutOfMemory> {
+    pub(crate) fn out_of_memory(&mut self, exited: &Exited) -> Option<OutOfMemory> {
         let run = self.runs.get(&exited.run)?;
         let counted = run.record.confines.get(&Controller::Memory);
         if let Some(group) = counted.filter(|group| group.oom_kills().is_some_and(|kills| kills > 0)) {
             return Some(if group.was_at_memory_limit() { OutOfMemory::Limit } else { OutOfMemory::Machine });
         }
-        if exited.signal != Some(SIGKILL) || counted.is_some_and(|group| group.oom_kills().is_some()) {
+        if exited.signal != Some(SIGKILL) || run.killed || counted.is_some_and(|group| group.oom_kills().is_some()) {
             return None;
         }
         // What the machine as a whole has not done, it has not done to this one.
@@ -49,7 +49,7 @@ impl Control {
         let view = self.view.load();
         let runs = || view.services.iter().flat_map(|service| &service.generations).map(|one| &one.run);
         let began = runs().find(|one| one.run == exited.run).map_or(0, |one| one.started.0);
-        match platform::was_oom_killed(exited.pid, began.saturating_mul(1000)) {
+        match self.watch.kernel_log.tells_of(exited.pid, began.saturating_mul(1000)) {
             Some(true) => Some(OutOfMemory::Machine),
             Some(false) => None,
             None => Some(OutOfMemory::Unknown),

@@ -4,13 +4,15 @@
 
 mod breaches;
 mod ends;
+mod hanging;
 mod keeping;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use supervisor_core::{Event, ServiceName};
+use tokio::sync::watch;
 
 use super::run_loop::{Control, News};
 use super::tree;
@@ -19,10 +21,15 @@ use crate::platform::controllers::{Confines, Controller, Group};
 use crate::platform::{self, groups, tree_memory};
 
 pub(crate) use breaches::Watch;
+pub(crate) use keeping::Renewed;
 
 use breaches::Breach;
 
 const LOOK: Duration = Duration::from_secs(1);
+/// A look takes milliseconds. One that takes this long hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So many looks may hang; each keeps one of the threads that may block.
+const MOST_HANGING: usize = 3;
 
 /// A run that is looked at.
 #[derive(Debug)]
@@ -45,7 +52,7 @@ pub(crate) struct Finding {
     processes: Option<u64>,
     /// Forks that the kernel has refused, where it sees to it.
     refused: Option<u64>,
-    /// The kernel killed something of it.
+    /// The kernel killed something of it, at its limit of memory.
     killed: bool,
     /// The most memory that it has used, if something was killed, in bytes.
     peak: Option<u64>,
@@ -67,7 +74,7 @@ impl Control {
     }
 
     fn arm(&mut self) {
-        if std::mem::replace(&mut self.watch.armed, true) {
+        if self.watch.hanging >= MOST_HANGING || std::mem::replace(&mut self.watch.armed, true) {
             return;
         }
         let news = self.news.0.clone();
@@ -78,19 +85,20 @@ impl Control {
         });
     }
 
-    /// On a blocking thread, and never on two: the kernel may let a reader wait for a process that hangs.
+    /// On a blocking thread: the kernel may let a reader wait for a process that hangs.
     pub(crate) fn look(&mut self) {
         let subjects: Vec<Subject> = self.runs.keys().filter_map(|run| self.subject(*run)).collect();
-        let (news, prefix, keeper) = (self.news.0.clone(), self.places.cookie.clone(), self.keeper_pid);
-        self.tasks.spawn_blocking(move || {
-            let _ = news.blocking_send(News::Looked(findings(&subjects, &prefix, keeper)));
-            Ok(())
-        });
+        let (prefix, keeper) = (self.places.cookie.clone(), self.keeper_pid);
+        let (at, seen) = watch::channel(BTreeSet::new());
+        let look = tokio::task::spawn_blocking(move || findings(&subjects, &prefix, keeper, &at));
+        self.tasks.spawn(hanging::await_look(look, seen, PATIENCE, self.news.0.clone()));
     }
 
     pub(crate) fn looked(&mut self, findings: &[Finding]) {
         let of = |control: &Self, run: u64| {
-            control.of_run(run).map(|service| (service.spec.name.clone(), service.launch.limits))
+            // What was found before it had other limits says nothing about these.
+            let known = control.of_run(run).filter(|_| !control.watch.renewing.contains(&run));
+            known.map(|service| (service.spec.name.clone(), service.launch.limits))
         };
         let services = findings.iter().filter_map(|finding| Some(of(self, finding.run)?.0)).collect();
         self.watch.begin(&findings.iter().map(|finding| finding.run).collect(), &services);
@@ -127,7 +135,9 @@ impl Control {
         let limits = self.of_run(number)?.launch.limits;
         let run = self.runs.get(&number)?;
         let (confines, group) = (run.record.confines.clone(), run.record.group.clone());
-        run.pid.filter(|_| looked_at(&limits)).map(|pid| Subject { run: number, pid, limits, confines, group })
+        let sees =
+            looked_at(&limits) && !self.watch.left_out.contains(&number) && !self.watch.renewing.contains(&number);
+        run.pid.filter(|_| sees).map(|pid| Subject { run: number, pid, limits, confines, group })
     }
 }
 
@@ -136,7 +146,8 @@ fn looked_at(limits: &Limits) -> bool {
     limits.memory.or(limits.memory_soft).or(limits.pids).is_some()
 }
 
-fn findings(subjects: &[Subject], prefix: &str, keeper: i32) -> Vec<Finding> {
+/// `at` tells of which runs processes are being looked at.
+fn findings(subjects: &[Subject], prefix: &str, keeper: i32, at: &watch::Sender<BTreeSet<u64>>) -> Vec<Finding> {
     // Most runs have a group that tells who is in it; all processes are looked at only for those that have none.
     let fenced = |subject: &Subject| {
         let holds = |dir: &std::path::Path| groups::members(dir).contains(&subject.pid);
@@ -144,8 +155,10 @@ fn findings(subjects: &[Subject], prefix: &str, keeper: i32) -> Vec<Finding> {
     };
     let mains: BTreeMap<i32, u64> =
         subjects.iter().filter(|one| !fenced(one)).map(|subject| (subject.pid, subject.run)).collect();
+    at.send_replace(mains.values().copied().collect());
     let scattered = if mains.is_empty() { BTreeMap::new() } else { trees(&mains, prefix, keeper) };
     let found = subjects.iter().map(|subject| {
+        at.send_replace([subject.run].into());
         let memory = subject.confines.get(&Controller::Memory);
         let members = || match (subject.confines.values().next(), &subject.group) {
             (Some(group), _) => group.members(),
@@ -155,7 +168,9 @@ fn findings(subjects: &[Subject], prefix: &str, keeper: i32) -> Vec<Finding> {
         let least = [subject.limits.memory, subject.limits.memory_soft].into_iter().flatten().min();
         let used = |most: u64| memory.and_then(|group| group.memory()).unwrap_or_else(|| tree_memory(&members(), most));
         let counted = subject.limits.pids.filter(|_| !subject.confines.contains_key(&Controller::Pids));
-        let killed = memory.and_then(Group::oom_kills).is_some_and(|kills| kills > 0);
+        // What the machine killed is not held against it: it may help itself.
+        let at_limit = |group: &&Group| group.oom_kills().is_some_and(|kills| kills > 0) && group.was_at_memory_limit();
+        let killed = memory.filter(at_limit).is_some();
         Finding {
             run: subject.run,
             memory: least.map(used),
@@ -201,4 +216,25 @@ fn trees(mains: &BTreeMap<i32, u64>, prefix: &str, keeper: i32) -> BTreeMap<u64,
         }
     }
     trees
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::controllers::Version;
+
+    #[test]
+    fn a_kill_far_below_the_limit_of_memory_is_not_held_against_the_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = Group { dir: dir.path().to_owned(), version: Version::One };
+        std::fs::write(dir.path().join("memory.oom_control"), "oom_kill 1").unwrap();
+        std::fs::write(dir.path().join("memory.limit_in_bytes"), "1000").unwrap();
+        let confines = Confines::from([(Controller::Memory, group)]);
+        let subject = Subject { run: 1, pid: 0, limits: Limits::default(), confines, group: None };
+        for (peak, killed) in [("500", false), ("990", true)] {
+            std::fs::write(dir.path().join("memory.max_usage_in_bytes"), peak).unwrap();
+            let found = findings(std::slice::from_ref(&subject), "", 0, &watch::Sender::new(BTreeSet::new()));
+            assert_eq!(found[0].killed, killed, "at most {peak}");
+        }
+    }
 }
