@@ -12,6 +12,8 @@ use crate::archives::open_archive;
 pub(crate) const ENTRY: usize = 48;
 /// An index that has grown beyond this is thinned out.
 pub(crate) const MOST: usize = 256 << 10;
+/// So many entries are left then, at most: it has room to grow.
+const KEPT: usize = MOST / ENTRY / 8 * 7;
 /// In a row, and then the rest of the file is given up.
 const MOST_READ: u64 = 2 * MOST as u64;
 
@@ -81,11 +83,48 @@ pub(crate) fn last(file: &File, len: u64) -> io::Result<Option<Entry>> {
     Ok(None)
 }
 
-/// At most `most` entries: of older ones fewer, and none that a generation would be wrong without.
-pub(crate) fn thinned(mut entries: Vec<Entry>, most: usize) -> Vec<Entry> {
+/// At most `KEPT` entries. The older a time is the less exact: within 1/512 of its age if that leaves few enough, and so
+/// on to 1/64; generations stay what they are. Only when they change too often for that are older ones given up too.
+pub(crate) fn thinned(mut entries: Vec<Entry>) -> Vec<Entry> {
+    for part in [512, 256, 128, 64] {
+        if entries.len() > KEPT {
+            entries = faded(&entries, part);
+        }
+    }
+    while entries.len() > KEPT {
+        let before = entries.len();
+        entries = halved(entries);
+        if entries.len() == before {
+            // Of files that are mostly gone.
+            entries.drain(..before - KEPT);
+        }
+    }
+    entries
+}
+
+/// Without entries that tell of the same generation as the one before, if then no time is further off than `1/part` of
+/// its age.
+fn faded(entries: &[Entry], part: u64) -> Vec<Entry> {
+    let now = entries.last().map_or(0, |last| last.time);
+    let mut kept: Vec<Entry> = Vec::new();
+    for (number, entry) in entries.iter().enumerate() {
+        let next = entries.get(number + 1).filter(|next| next.file == entry.file && next.offset > 0);
+        let needless = kept.last().zip(next).is_some_and(|(before, next)| {
+            let same = (before.file, before.generation) == (entry.file, entry.generation);
+            same && entry.offset > 0 && before.time.abs_diff(next.time) <= now.saturating_sub(next.time) / part
+        });
+        if !needless {
+            kept.push(*entry);
+        }
+    }
+    kept
+}
+
+/// The older half without every other entry; what was of two generations then is of an unknown one.
+fn halved(entries: Vec<Entry>) -> Vec<Entry> {
     let old = entries.len() / 2;
-    let mut kept: Vec<Entry> = Vec::with_capacity(most);
-    for (number, entry) in entries.drain(..).enumerate() {
+    let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
+    for (number, entry) in entries.into_iter().enumerate() {
         match kept.last_mut() {
             Some(before) if number < old && number % 2 == 1 && entry.offset > 0 && before.file == entry.file => {
                 if before.generation != entry.generation {
@@ -95,8 +134,6 @@ pub(crate) fn thinned(mut entries: Vec<Entry>, most: usize) -> Vec<Entry> {
             Some(_) | None => kept.push(entry),
         }
     }
-    let beyond = kept.len().saturating_sub(most);
-    kept.drain(..beyond);
     kept
 }
 
@@ -212,19 +249,43 @@ mod tests {
     #[test]
     fn an_index_without_limit_of_entries_has_a_limit_and_tells_nothing_wrong() {
         let mut all = Vec::new();
-        for number in 0..20_000u64 {
-            all.push(entry(number / 1000, number % 1000 * 10, number, 1 + number / 300 % 3));
-            if all.len() > 1000 {
-                all = thinned(all, 800);
-                assert!(all.len() <= 800);
+        for number in 0..100_000u64 {
+            all.push(entry(number / 5000, number % 5000 * 10, number, 1 + number / 3 % 3));
+            if all.len() > MOST / ENTRY {
+                all = thinned(all);
+                assert!((KEPT / 2..=KEPT).contains(&all.len()), "{}", all.len());
             }
         }
         for (place, one) in all.iter().enumerate() {
-            let until = all.get(place + 1).filter(|next| next.file == one.file).map_or(1000, |next| next.offset / 10);
-            let true_ones = (one.offset / 10..until).map(|number| 1 + (one.file * 1000 + number) / 300 % 3);
+            let until = all.get(place + 1).filter(|next| next.file == one.file).map_or(5000, |next| next.offset / 10);
+            let true_ones = (one.offset / 10..until).map(|number| 1 + (one.file * 5000 + number) / 3 % 3);
             assert!(one.generation == 0 || true_ones.into_iter().all(|of| of == one.generation), "{one:?}");
         }
-        assert_eq!(all.last().map(|entry| entry.time), Some(19_999));
+        assert_eq!(all.last().map(|entry| entry.time), Some(99_999));
+    }
+
+    #[test]
+    fn a_line_a_second_for_a_week_has_its_time_within_a_64th_of_its_age_and_its_generation() {
+        const WEEK: u64 = 7 * 24 * 3600;
+        let generation = |second: u64| 1 + second / 3600;
+        let mut all = Vec::new();
+        for second in 0..WEEK {
+            all.push(entry(7, second * 10, second * 1000, generation(second)));
+            if all.len() > MOST / ENTRY {
+                all = thinned(all);
+            }
+        }
+        let known = Known::of(&all, 7, WEEK * 1000);
+        for second in (0..WEEK).step_by(7) {
+            let exact = (second + 1) * 1000;
+            let off = known.time(second * 10 + 10) - exact;
+            assert!(off <= (WEEK * 1000 - exact) / 64, "{off} ms of second {second}");
+            assert_eq!(known.generation(second * 10), Some(generation(second)));
+        }
+        let three_hours_ago = WEEK - 3 * 3600;
+        let (since, until) = (known.not_before(three_hours_ago * 1000), known.not_after(three_hours_ago * 1000));
+        assert!((three_hours_ago - 200..=three_hours_ago).contains(&(since / 10)), "{since}");
+        assert!((three_hours_ago - 200..=three_hours_ago).contains(&(until / 10)), "{until}");
     }
 
     #[test]

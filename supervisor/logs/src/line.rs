@@ -5,7 +5,8 @@ use crate::chain::Mark;
 use crate::filter::Filter;
 use crate::index::Known;
 
-/// A longer line comes in pieces of this many bytes.
+/// A longer line comes in pieces, each at least this long but the first and the last, and as long as what is read at
+/// once: where it is cut depends on where reading began.
 pub(crate) const MOST: usize = 64 << 10;
 
 /// One line, or a piece of a long one.

@@ -91,15 +91,20 @@ pub fn last_of_generation(path: &Path, generation: u64, count: usize, bytes: usi
     Ok(text.collect())
 }
 
-/// Drops the oldest lines that have no room.
+/// Drops the oldest lines that have no room; of a newest one that has none, its end is kept.
 fn trim(lines: &mut Vec<Line>, bytes: usize) {
     let mut held = 0;
     let fitting = lines.iter().rev().take_while(|line| {
         held += line.text.len() + 1;
         held <= bytes
     });
-    let count = fitting.count();
+    let count = fitting.count().max(1);
     *lines = newest(std::mem::take(lines), count);
+    if let [only] = lines.as_mut_slice() {
+        let beyond = (only.text.len() + 1).saturating_sub(bytes).min(only.text.len());
+        only.text.drain(..beyond);
+        only.seq = only.seq.map(|seq| seq + beyond as u64);
+    }
 }
 
 /// Where a file ends now, or its last whole line.

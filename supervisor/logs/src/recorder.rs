@@ -165,7 +165,7 @@ impl Recorder {
     }
 
     fn thin(&self) {
-        let entries = thinned(index::load(&self.path), MOST / ENTRY / 2);
+        let entries = thinned(index::load(&self.path));
         let bytes: Vec<u8> = entries.into_iter().flat_map(Entry::encode).collect();
         let written = remove(&self.unfinished).and_then(|()| {
             options().write(true).create_new(true).open(&self.unfinished)?.write_all(&bytes)?;

@@ -110,6 +110,19 @@ fn each_generation_has_its_last_lines() {
 }
 
 #[test]
+fn of_a_last_line_that_is_too_long_its_end_is_found() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let long = |len: usize| [b"before\n", "x".repeat(len).as_bytes(), b"the end\n"].concat();
+    let pump = Pump::new();
+    for (number, len) in [(1, 20_000), (2, 60_000), (3, 500_000)] {
+        generation(&pump, number, &path, &long(len));
+        let last = last_of_generation(&path, number, 50, 1000).expect("a log");
+        assert!(last.len() == 1000 && last.ends_with(b"xthe end\n"), "{len}: {} bytes", last.len());
+    }
+}
+
+#[test]
 fn generations_that_write_at_the_same_time_are_told_apart() {
     const ROUNDS: usize = 300;
     let dir = tempdir().expect("a directory");
