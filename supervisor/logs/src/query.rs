@@ -76,13 +76,17 @@ pub fn last(
     Ok(found)
 }
 
-/// The last `count` lines that one generation of a service has written, with their ends, together at most `bytes`. Right
-/// once `Pump::finish` has called back for its pipes.
+/// The last `count` lines that one generation of a service has written, since a time if one is given (in milliseconds
+/// since 1970), with their ends, together at most `bytes`. Right once `Pump::finish` has called back for its pipes.
 ///
 /// # Errors
 /// When the newest file cannot be read.
-pub fn last_of_generation(path: &Path, generation: u64, count: usize, bytes: usize) -> io::Result<Vec<u8>> {
-    let query = Query { generation: Some(generation), ..Query::default() };
+pub fn last_of_generation(
+    path: &Path,
+    (generation, since): (u64, Option<u64>),
+    (count, bytes): (usize, usize),
+) -> io::Result<Vec<u8>> {
+    let query = Query { generation: Some(generation), since, ..Query::default() };
     let found = last(path, &query, (count, bytes), Unfinished::Shown, &|| false)?;
     let text = found.lines.into_iter().flat_map(|line| {
         let end = if line.whole { b"\n".as_slice() } else { b"" };

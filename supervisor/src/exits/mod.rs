@@ -55,17 +55,26 @@ pub(crate) struct Facts {
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     pub(crate) facts: Facts,
-    /// The files that its output went to.
+    pub(crate) output: Output,
+}
+
+/// Where the output of a run is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Output {
     pub(crate) logs: Vec<PathBuf>,
+    /// Not before this, in milliseconds since 1970: generations begin anew with each supervisor.
+    pub(crate) since: Option<u64>,
 }
 
 impl Draft {
     /// To be called once all of its output is in the files.
     fn finish(self, number: u64) -> Report {
-        let Self { facts, logs } = self;
-        let each = LINES / logs.len().max(1);
-        let last =
-            |log: &PathBuf| supervisor_logs::last_of_generation(log, facts.generation, each, BYTES / logs.len().max(1));
+        let Self { facts, output: Output { logs, since } } = self;
+        // A clock that was set back since tells nothing.
+        let since = since.filter(|since| u64::try_from(crate::timestamp::now_ms()).is_ok_and(|now| *since <= now));
+        let many = logs.len().max(1);
+        let (whose, limits) = ((facts.generation, since), (LINES / many, BYTES / many));
+        let last = |log: &PathBuf| supervisor_logs::last_of_generation(log, whose, limits);
         let output: Vec<u8> = logs.iter().flat_map(|log| last(log).unwrap_or_default()).collect();
         let last_output = String::from_utf8_lossy(&output).lines().map(str::to_owned).collect();
         Report { number, facts, last_output }

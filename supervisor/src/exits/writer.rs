@@ -111,7 +111,7 @@ impl Shelf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exits::Facts;
+    use crate::exits::{Facts, Output};
     use crate::journal::Ended;
 
     fn draft(generation: u64) -> Draft {
@@ -123,7 +123,7 @@ mod tests {
             exit: Ended { pid: Some(42), code: Some(1), ..Ended::default() },
             restarts: 0,
         };
-        Draft { facts, logs: Vec::new() }
+        Draft { facts, output: Output::default() }
     }
 
     fn shelf(dir: &Path, known: &[&str]) -> Shelf {

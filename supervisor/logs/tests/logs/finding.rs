@@ -100,13 +100,26 @@ fn each_generation_has_its_last_lines() {
     generation(&pump, 3, &path, b"last\n");
     settled(&path);
     let of = |number, count| {
-        String::from_utf8(last_of_generation(&path, number, count, 10_000).expect("a log")).expect("text")
+        String::from_utf8(last_of_generation(&path, (number, None), (count, 10_000)).expect("a log")).expect("text")
     };
     assert_eq!(of(1, 2), "three\nkilled in the mid\n");
     assert_eq!(of(2, 2), "line 4999\nline 5000\n");
     assert_eq!(of(3, 50), "last\n");
     assert_eq!(of(4, 50), "");
-    assert_eq!(last_of_generation(&path, 2, 5000, 10_000_000).expect("a log"), numbered(5000));
+    assert_eq!(last_of_generation(&path, (2, None), (5000, 10_000_000)).expect("a log"), numbered(5000));
+}
+
+#[test]
+fn a_generation_of_an_earlier_supervisor_is_told_apart_by_its_time() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    generation(&Pump::new(), 1, &path, b"of the earlier one\n");
+    let later = millis(std::fs::metadata(&path).and_then(|found| found.modified()).expect("a time")) + 20;
+    crate::eventually("time goes by", || millis(SystemTime::now()) > later);
+    generation(&Pump::new(), 1, &path, b"of this one\n");
+    let of = |since| last_of_generation(&path, (1, since), (50, 1000)).expect("a log");
+    assert_eq!(of(Some(later)), b"of this one\n");
+    assert_eq!(of(None), b"of the earlier one\nof this one\n");
 }
 
 #[test]
@@ -117,7 +130,7 @@ fn of_a_last_line_that_is_too_long_its_end_is_found() {
     let pump = Pump::new();
     for (number, len) in [(1, 20_000), (2, 60_000), (3, 500_000)] {
         generation(&pump, number, &path, &long(len));
-        let last = last_of_generation(&path, number, 50, 1000).expect("a log");
+        let last = last_of_generation(&path, (number, None), (50, 1000)).expect("a log");
         assert!(last.len() == 1000 && last.ends_with(b"xthe end\n"), "{len}: {} bytes", last.len());
     }
 }

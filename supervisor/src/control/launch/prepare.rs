@@ -80,6 +80,9 @@ pub(crate) struct RunRecord {
     /// How many processes the machine had killed for want of memory before it began.
     #[serde(default)]
     pub(crate) oom_kills: Option<u64>,
+    /// When it was prepared, in milliseconds since 1970: what its generation said in the logs before that was another one.
+    #[serde(default)]
+    pub(crate) prepared: Option<u64>,
 }
 
 /// Ready to be sent.
@@ -197,6 +200,7 @@ fn make(order: &Order, places: &Places) -> Result<Prepared, Failure> {
         group: places.groups.as_ref().map(|groups| groups.of_run(order.run)),
         confines,
         oom_kills: platform::machine_oom_kills(),
+        prepared: u64::try_from(crate::timestamp::now_ms()).ok(),
     };
     child.join = join;
     let confines = record.confines.clone();

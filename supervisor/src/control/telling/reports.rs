@@ -10,7 +10,7 @@ use crate::control::launch::prepare::{RunRecord, log_paths};
 use crate::control::run_loop::Control;
 use crate::control::startup::MEMORY;
 use crate::control::telling::history;
-use crate::exits::{Draft, Facts, Writer};
+use crate::exits::{Draft, Facts, Output, Writer};
 
 /// What waits for its output.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Control {
         let is_it = |record: &RunRecord| record.service == *service && record.generation == exit.generation;
         let Some((number, run)) = self.runs.iter().find(|(_, run)| is_it(&run.record)) else { return };
         if exit.pid != 0 {
-            let draft = self.draft(service, exit, cause, run.record.logs.clone());
+            let draft = self.draft(service, exit, cause, output_of(&run.record));
             self.history.reports.drafts.insert(*number, draft);
         }
     }
@@ -55,7 +55,7 @@ impl Control {
             inventory.records.iter().find_map(|(key, value)| {
                 let run = key.strip_prefix("run/")?.parse::<u64>().ok()?;
                 let record: RunRecord = serde_json::from_slice(value).ok()?;
-                (record.service == *service && record.generation == generation).then_some((run, record.logs))
+                (record.service == *service && record.generation == generation).then(|| (run, output_of(&record)))
             })
         };
         for (key, value) in &inventory.records {
@@ -63,19 +63,20 @@ impl Control {
             let (Some(service), Ok(memory)) = (service, serde_json::from_slice::<Memory>(value)) else { continue };
             for exit in memory.slots.iter().filter_map(|slot| slot.last_exit.as_ref()).filter(|exit| exit.pid != 0) {
                 let cause = exit.in_words();
-                if let Some((run, logs)) = runs(&service, exit.generation) {
-                    let draft = self.draft(&service, exit, &cause, logs);
+                if let Some((run, output)) = runs(&service, exit.generation) {
+                    let draft = self.draft(&service, exit, &cause, output);
                     self.history.reports.drafts.insert(run, draft);
                 } else {
                     let logs = self.catalogue.current(&service).map(|known| log_paths(&known.launch));
-                    let draft = self.draft(&service, exit, &cause, logs.unwrap_or_default());
+                    let draft =
+                        self.draft(&service, exit, &cause, Output { logs: logs.unwrap_or_default(), since: None });
                     self.history.reports.writer.submit(draft);
                 }
             }
         }
     }
 
-    fn draft(&self, service: &ServiceName, exit: &ExitReport, cause: &str, logs: Vec<std::path::PathBuf>) -> Draft {
+    fn draft(&self, service: &ServiceName, exit: &ExitReport, cause: &str, output: Output) -> Draft {
         let view = self.view.load();
         let restarts = view.services.iter().find(|one| one.name == *service).map_or(0, |one| one.restarts);
         let facts = Facts {
@@ -86,6 +87,10 @@ impl Control {
             exit: history::ended(exit),
             restarts,
         };
-        Draft { facts, logs }
+        Draft { facts, output }
     }
+}
+
+fn output_of(record: &RunRecord) -> Output {
+    Output { logs: record.logs.clone(), since: record.prepared }
 }
