@@ -21,7 +21,7 @@ pub(super) fn bytes(path: &Path, lines: usize) -> Result<Exit, Failure> {
     let failed = |error: io::Error| failed(path, &error);
     let (mut text, mut follower) = tail_then_follow(path, lines, MAX_BYTES).map_err(failed)?;
     loop {
-        write(io::stdout().lock(), &text);
+        write(&text);
         text.clear();
         while follower.read(&mut text, PASS).map_err(failed)? == 0 {
             follower.wait(WAIT).map_err(failed)?;
@@ -45,7 +45,7 @@ pub(super) fn lines(sources: Vec<Source>, ends: Vec<Option<Mark>>, query: &Query
     }
     drop(sender);
     for lines in receiver {
-        write(io::stdout().lock(), &lines?);
+        write(&lines?);
     }
     Ok(Exit::Done)
 }

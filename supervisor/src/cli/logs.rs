@@ -104,7 +104,7 @@ fn as_it_is(source: &mut Source, screen: Screen, lines: usize) -> Result<Exit, F
                 Form::Bytes | Form::Json => text,
                 Form::Prefixed(prefixer) => [prefixer.lines(&text), prefixer.finish()].concat(),
             };
-            write(io::stdout().lock(), &shown);
+            write(&shown);
             Ok(Exit::Done)
         }
         Err(error) => {
@@ -176,7 +176,7 @@ fn all(
 /// Writes what has come to more than `beyond` bytes. Whoever reads no more ends us.
 fn flush(part: &mut Vec<u8>, beyond: usize) {
     if part.len() > beyond {
-        write(io::stdout().lock(), part);
+        write(part);
         part.clear();
     }
 }

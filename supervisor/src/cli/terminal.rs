@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use super::failure::Exit;
 use crate::platform;
 
 /// Where data and progress go, and how.
@@ -50,7 +51,7 @@ impl Screen {
 
     /// Data: what the command is for.
     pub(crate) fn data(&self, text: &str) {
-        write(io::stdout().lock(), text.as_bytes());
+        write(text.as_bytes());
     }
 
     /// Data in a form for people; its exit code says enough to those who asked for quiet.
@@ -63,7 +64,7 @@ impl Screen {
     /// What a person wants to know besides.
     pub(crate) fn tell(&self, text: &str) {
         if !self.quiet {
-            write(io::stderr().lock(), text.as_bytes());
+            say(text);
         }
     }
 
@@ -75,19 +76,24 @@ impl Screen {
 
 /// What went wrong, before there is a screen.
 pub(crate) fn complain(text: &str) {
-    write(io::stderr().lock(), text.as_bytes());
-    if !text.ends_with('\n') {
-        write(io::stderr().lock(), b"\n");
-    }
+    say(&format!("{}\n", text.strip_suffix('\n').unwrap_or(text)));
+}
+
+/// The command does its work whether or not someone reads of it.
+fn say(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// What a shell tells of a program that `SIGPIPE` has ended.
 const ENDED_BY_PIPE: i32 = 141;
 
-/// Whoever reads may go away: then there is nothing more to do. Of other errors nobody can be told.
-pub(crate) fn write(mut to: impl Write, bytes: &[u8]) {
-    let written = to.write_all(bytes).and_then(|()| to.flush());
-    if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+/// Data to stdout. Whoever reads it may go away: then there is nothing more to do. Data that is lost is a failure.
+pub(crate) fn write(bytes: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) else { return };
+    if error.kind() == io::ErrorKind::BrokenPipe {
         std::process::exit(ENDED_BY_PIPE);
     }
+    complain(&format!("error: failed to write to stdout: {error}"));
+    std::process::exit(Exit::Failed as i32);
 }
