@@ -8,7 +8,8 @@ use memchr::{memchr, memrchr};
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use crate::logfmt;
+use crate::plain::plain;
+use crate::{block, logfmt};
 
 /// The longest pattern, in bytes.
 const MOST_PATTERN: usize = 1024;
@@ -75,15 +76,12 @@ impl Filter {
     /// # Errors
     /// When it is none, or too large.
     pub fn grep(mut self, pattern: &str) -> Result<Self, FilterError> {
-        let build = |multi_line| {
-            RegexBuilder::new(pattern)
-                .size_limit(MOST_COMPILED)
-                .dfa_size_limit(MOST_COMPILED)
-                .multi_line(multi_line)
-                .build()
-        };
-        let line = match build(false) {
-            _ if pattern.len() > MOST_PATTERN => return Err(FilterError::TooLarge),
+        if pattern.len() > MOST_PATTERN {
+            return Err(FilterError::TooLarge);
+        }
+        let build =
+            |pattern: &str| RegexBuilder::new(pattern).size_limit(MOST_COMPILED).dfa_size_limit(MOST_COMPILED).build();
+        let line = match build(pattern) {
             Err(regex::Error::CompiledTooBig(_)) => return Err(FilterError::TooLarge),
             Err(error) => {
                 let why = error.to_string();
@@ -92,8 +90,7 @@ impl Filter {
             }
             Ok(line) => line,
         };
-        // These mean the begin and the end of a line, which are none in a block.
-        let block = if pattern.contains("\\A") || pattern.contains("\\z") { None } else { build(true).ok() };
+        let block = block::pattern(pattern).and_then(|pattern| build(&pattern).ok());
         self.pattern = Some(Pattern { line, block });
         Ok(self)
     }
@@ -135,6 +132,7 @@ impl Filter {
         if self.level.is_none() && self.fields.is_empty() {
             return true;
         }
+        let line = &plain(line);
         let told = Told::of(line);
         self.level.is_none_or(|least| told.level(line).is_some_and(|level| level >= least))
             && self.fields.iter().all(|(name, value)| told.field(name).is_some_and(|found| found == value.as_str()))
@@ -276,12 +274,28 @@ mod tests {
             ("(?s)bet.a", vec![]),
             ("[^a-z0-9 ]", vec![]),
             ("^$", vec![""]),
+            ("(?-m)^beta", vec!["beta 1"]),
+            ("(?-m:beta)$", vec!["last beta"]),
+            ("(?m)^beta 1$", vec!["beta 1"]),
+            ("(?s)b.*2", vec!["  beta 2"]),
+            ("bet[^x]*1", vec!["beta 1"]),
+            (r"bet\na|gamma", vec!["gamma"]),
             (r"\Alast", vec!["last beta"]),
             (r"beta\z", vec!["last beta"]),
             ("", vec!["alpha", "beta 1", "", "  beta 2", "gamma", "bet", "a", "last beta"]),
         ] {
             assert_eq!(picked(&grep(pattern), text), wanted, "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_pattern_that_may_match_a_line_end_costs_no_more_than_others() {
+        // With a scan to the end of the block from each line this would take hours.
+        let text = "error without an end\n".repeat(1 << 17);
+        for pattern in ["error[^;]*;", "(?s)error.*;", r"error\W*;"] {
+            assert!(picked(&grep(pattern), &text).is_empty(), "{pattern}");
+        }
+        assert_eq!(picked(&grep("(?s)error.*d"), &text).len(), 1 << 17);
     }
 
     #[test]
@@ -297,6 +311,8 @@ mod tests {
             "2026-11-23T03:25:18Z  WARN something",
             "[error] it broke",
             "error: no such file",
+            "\u{1b}[2m2026-11-23T03:25:18Z\u{1b}[0m \u{1b}[33mWARN\u{1b}[0m something",
+            "\u{1b}[3mlevel\u{1b}[0m\u{1b}[2m=\u{1b}[0merror a=b",
         ] {
             assert!(warn.passes(line.as_bytes()), "{line}");
         }

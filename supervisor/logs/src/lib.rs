@@ -4,6 +4,7 @@
 //! A full disk must not kill the process: it must ignore `SIGXFSZ` (this crate changes no signal disposition).
 
 mod archives;
+mod block;
 mod boundary;
 mod chain;
 mod compress;
@@ -19,6 +20,7 @@ mod merge;
 mod onlooker;
 mod outage;
 mod pace;
+mod plain;
 mod platform;
 mod pump;
 mod query;
@@ -37,8 +39,9 @@ pub use follow::{Follower, From};
 pub use line::{Line, Query};
 pub use merge::Merge;
 pub use onlooker::{Glimpse, Onlooker};
+pub use plain::plain;
 pub use pump::{Feed, Pump};
 pub use query::{Last, Search, Unfinished, last, last_of_generation};
 pub use settings::{Budget, Compression, OnFull, Settings, Stats};
-pub use tail::{tail, tail_then_follow};
+pub use tail::{tail, tail_then_follow, tail_with_trouble};
 pub use tracker::Tracker;

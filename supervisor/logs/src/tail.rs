@@ -18,10 +18,18 @@ const BLOCK: u64 = 64 << 10;
 /// # Errors
 /// When a file of the log cannot be read.
 pub fn tail(path: &Path, lines: usize, max_bytes: usize) -> io::Result<Vec<u8>> {
+    tail_with_trouble(path, lines, max_bytes).map(|(text, _)| text)
+}
+
+/// As `tail`, with what is wrong with an archive, whose lines are missing.
+///
+/// # Errors
+/// When the newest file cannot be read.
+pub fn tail_with_trouble(path: &Path, lines: usize, max_bytes: usize) -> io::Result<(Vec<u8>, Option<String>)> {
     let place = Place::of(path);
     match Segment::newest(&place)? {
-        Some(newest) => last_lines(&place, newest, lines, max_bytes).map(|(text, _)| text),
-        None => Ok(Vec::new()),
+        Some(newest) => last_lines(&place, newest, lines, max_bytes).map(|(text, _, trouble)| (text, trouble)),
+        None => Ok((Vec::new(), None)),
     }
 }
 
@@ -36,24 +44,31 @@ pub fn tail_then_follow(path: &Path, lines: usize, max_bytes: usize) -> io::Resu
     let Some(newest) = Segment::newest(&place)? else {
         return Ok((Vec::new(), follower));
     };
-    let (text, newest) = last_lines(&place, newest, lines, max_bytes)?;
+    let (text, newest, _) = last_lines(&place, newest, lines, max_bytes)?;
     follower.go_on(newest);
     Ok((text, follower))
 }
 
 /// The last lines up to the end of `newest`, which is left standing there.
-fn last_lines(place: &Place, mut newest: Segment, lines: usize, max_bytes: usize) -> io::Result<(Vec<u8>, Segment)> {
+fn last_lines(
+    place: &Place,
+    mut newest: Segment,
+    lines: usize,
+    max_bytes: usize,
+) -> io::Result<(Vec<u8>, Segment, Option<String>)> {
     let mut tail = Tail { blocks: Vec::new(), bytes: 0, line_ends: 0, wanted: lines, max_bytes };
     tail.take_in(&mut newest)?;
+    let mut trouble = None;
     let mut older = if tail.has_enough() { None } else { newest.older(place)? };
     while let Some(mut segment) = older {
         // Better the newest lines than none, when an archive is damaged or goes away meanwhile.
-        if tail.take_in(&mut segment).is_err() {
+        if let Err(error) = tail.take_in(&mut segment) {
+            trouble = Some(error.to_string());
             break;
         }
         older = if tail.has_enough() { None } else { segment.older(place)? };
     }
-    Ok((tail.into_text(), newest))
+    Ok((tail.into_text(), newest, trouble))
 }
 
 /// The end of a log as far as it was read.

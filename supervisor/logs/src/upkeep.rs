@@ -109,9 +109,10 @@ impl Upkeep {
         if least == 0 || self.next_look_at_space.is_some_and(|next| now < next) {
             return Ok(());
         }
-        while let Some((free, least)) = free_space(file, least).filter(|(free, least)| free < least) {
+        while let Some((_, least)) = free_space(file, least).filter(|(free, least)| free < least) {
             if !self.delete_oldest() {
-                return Err(Shortage(format!("only {} MiB are free, and {} have to be", free >> 20, least >> 20)));
+                // The same words each time: whoever hears of it again tells it once.
+                return Err(Shortage(format!("less is free than the {} MiB that have to be", least >> 20)));
             }
         }
         self.next_look_at_space = Some(now + LOOK_AT_SPACE);

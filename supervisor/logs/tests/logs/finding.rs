@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use supervisor_logs::{
     Compression, Feed, Filter, Line, Merge, Pump, Query, Search, Settings, Tracker, Unfinished, last,
-    last_of_generation,
+    last_of_generation, tail_with_trouble,
 };
 use tempfile::tempdir;
 
@@ -240,6 +240,8 @@ fn a_damaged_archive_costs_its_own_lines_only() {
     assert!(sent.starts_with(&text(&lines[..100])) && sent.ends_with(&text(&lines[lines.len() - 100..])));
     let found = last(&path, &Query::default(), ALL, Unfinished::Shown, &|| false).expect("a log");
     assert!(found.trouble.is_some() && sent.ends_with(&text(&found.lines)) && found.lines.len() > 1000);
+    let (tail, trouble) = tail_with_trouble(&path, 20_000, 1 << 30).expect("a log");
+    assert!(trouble.is_some() && sent.ends_with(&tail) && !tail.is_empty());
 }
 
 #[test]
