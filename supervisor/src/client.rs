@@ -15,6 +15,7 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use supervisor_core::ServiceName;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -152,12 +153,12 @@ impl Client {
         self.ask(Method::POST, &path, Bytes::new()).map(drop)
     }
 
-    /// A page of events; `query` as the API takes it.
-    pub(crate) fn exits(&self, service: &str) -> Result<ExitsDocument, ClientError> {
+    pub(crate) fn exits(&self, service: &ServiceName) -> Result<ExitsDocument, ClientError> {
         let body = self.ask(Method::GET, &format!("/api/v1/services/{service}/exits"), Bytes::new())?;
         self.parsed(&body)
     }
 
+    /// A page of events; `query` as the API takes it.
     pub(crate) fn events(&self, query: &str) -> Result<EventsDocument, ClientError> {
         let body = self.ask(Method::GET, &format!("/api/v1/events?{query}"), Bytes::new())?;
         self.parsed(&body)

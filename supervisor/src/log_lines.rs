@@ -44,7 +44,20 @@ pub(crate) fn json(service: &str, output: Output, line: &Line) -> String {
     if !line.whole {
         told["partial"] = true.into();
     }
-    told.to_string()
+    harmless(told.to_string())
+}
+
+/// What a terminal would obey and JSON leaves as it is, escaped: DEL, C1 controls and those that turn text. All are
+/// within strings.
+fn harmless(json: String) -> String {
+    let turns_text =
+        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let obeyed = |c: char| c.is_control() || turns_text(c);
+    if !json.contains(obeyed) {
+        return json;
+    }
+    let escape = |c: char| if obeyed(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.chars().map(escape).collect()
 }
 
 /// What lines must have.
@@ -87,7 +100,7 @@ mod tests {
     #[test]
     fn a_line_is_one_line_of_json_whatever_is_in_it() {
         let line = Line {
-            text: b"\x1b[2J\xff\"\r".to_vec(),
+            text: "\u{1b}[2J\u{9b}2J\u{7f}\u{202e}x\"\r".into(),
             whole: false,
             seq: None,
             time: 1000,
@@ -98,9 +111,9 @@ mod tests {
         let back: serde_json::Value = serde_json::from_str(&told).expect("JSON");
         let wanted = json!({
             "service": "web", "generation": 3, "seq": null, "time": "1970-01-01T00:00:01.000Z", "stream": "err",
-            "line": "\u{1b}[2J\u{fffd}\"\r", "partial": true,
+            "line": "\u{1b}[2J\u{9b}2J\u{7f}\u{202e}x\"\r", "partial": true,
         });
         assert_eq!(back, wanted);
-        assert!(!told.contains('\n'));
+        assert!(told.chars().all(|c| c == ' ' || c.is_ascii_graphic()), "{told}");
     }
 }

@@ -13,7 +13,7 @@ use supervisor_core::ServiceName;
 use supervisor_logs::{Line, Mark, Query, Tracker, Unfinished, last};
 use tokio::sync::mpsc;
 
-use super::logs::MAX_BYTES;
+use super::logs::{MAX_BYTES, warn};
 use super::problem::Problem;
 use super::stream::{self, Source};
 use crate::log_lines::{self, Output};
@@ -21,6 +21,8 @@ use crate::sse;
 
 /// Parts that wait for the client.
 const PARTS: usize = 2;
+/// A part is sent once it has so many bytes, and has at most a line more.
+const PART: usize = 256 << 10;
 /// After so long without a line it is looked whether the client is still there.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -53,7 +55,11 @@ pub(super) fn follow(file: LogFile, begin: Begin, wanted: Query) -> Result<Respo
     let held = place.clone();
     let work = move || {
         // What cannot be read ends the stream; the client comes back with the place that it has.
-        let _ = pump(&file, begin, wanted, &sender);
+        if let Err(error) = pump(&file, begin, wanted, &sender) {
+            let mut part = Vec::new();
+            trouble(&file, &error.to_string(), &mut part);
+            let _ = sender.blocking_send(part.into());
+        }
         drop(held);
     };
     match std::thread::Builder::new().name("log-stream".to_owned()).stack_size(512 << 10).spawn(work) {
@@ -81,6 +87,7 @@ fn pump(file: &LogFile, begin: Begin, wanted: Query, client: &mpsc::Sender<Bytes
         Begin::Tail(count) => {
             let stop = || client.is_closed();
             let found = last(&file.path, &wanted, (count, MAX_BYTES), Unfinished::Left, &stop)?;
+            found.trouble.iter().for_each(|cause| trouble(file, cause, &mut part));
             (found.lines, found.end.map(resume).transpose()?.flatten().unwrap_or_else(all))
         }
         Begin::Behind(mark) => {
@@ -92,17 +99,29 @@ fn pump(file: &LogFile, begin: Begin, wanted: Query, client: &mpsc::Sender<Bytes
         }
     };
     loop {
-        lines.drain(..).for_each(|line| tell(file, &line, &mut part));
-        if !part.is_empty() && client.blocking_send(std::mem::take(&mut part).into()).is_err() {
-            return Ok(());
-        }
-        while !tracker.read(&mut lines)? {
-            tracker.wait(WAIT)?;
-            if client.is_closed() {
+        for line in lines.drain(..) {
+            tell(file, &line, &mut part);
+            if part.len() >= PART && client.blocking_send(std::mem::take(&mut part).into()).is_err() {
                 return Ok(());
             }
         }
+        if !part.is_empty() && client.blocking_send(std::mem::take(&mut part).into()).is_err() {
+            return Ok(());
+        }
+        // A log may go on for long without a line that is wanted.
+        while !client.is_closed() && !tracker.read(&mut lines)? {
+            tracker.wait(WAIT)?;
+        }
+        if client.is_closed() {
+            return Ok(());
+        }
     }
+}
+
+/// Lines are missing.
+fn trouble(file: &LogFile, cause: &str, part: &mut Vec<u8>) {
+    warn(file, cause);
+    sse::write(part, "", "error", serde_json::json!({ "cause": cause }).to_string().as_bytes());
 }
 
 /// Its `id` is the place behind it.
@@ -115,6 +134,36 @@ fn tell(file: &LogFile, line: &Line, part: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_of_a_busy_log_ends_with_its_client_and_comes_in_small_parts() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("web.log");
+        std::fs::write(&path, "some line of a service\n".repeat(40_000)).expect("written");
+        let service = ServiceName::new("web").expect("a name");
+        let file = LogFile { service, path, output: Output::Merged };
+        let (sender, mut parts) = mpsc::channel(PARTS);
+        let begin = Begin::Tail(10_000);
+        let work = std::thread::spawn(move || pump(&file, begin, Query::default(), &sender));
+        let first = parts.blocking_recv().expect("a part");
+        assert!(first.len() >= PART && first.len() < PART + 1024, "{}", first.len());
+        drop(parts);
+        assert!(work.join().expect("no panic").is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_to_the_client() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = LogFile {
+            service: ServiceName::new("web").expect("a name"),
+            path: dir.path().to_owned(),
+            output: Output::Merged,
+        };
+        let mut part = Vec::new();
+        trouble(&file, "it is a \"directory\"", &mut part);
+        let told = sse::Parser::default().take(&part);
+        assert_eq!((told[0].event.as_str(), told[0].data.as_str()), ("error", r#"{"cause":"it is a \"directory\""}"#));
+    }
 
     #[test]
     fn a_place_is_read_as_it_was_told() {

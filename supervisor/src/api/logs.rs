@@ -155,12 +155,14 @@ pub(super) async fn tail(reader: Reader, input: Input<ServiceName, LogQuery>) ->
         (_, _) => return Err(Problem::new(StatusCode::NOT_FOUND, format!("`{name}` has no such log"))),
     };
     let file = LogFile { service: name, path: path.clone(), output };
-    let wanted = wanted(&query)?;
-    if query.follow.unwrap_or_else(|| stream::accepted(&headers)) {
+    let (follows, json) = (query.follow, query.json);
+    // To compile a pattern takes a while that the services must not feel.
+    let wanted = tokio::task::spawn_blocking(move || wanted(&query)).await.map_err(|_| busy())??;
+    if follows.unwrap_or_else(|| stream::accepted(&headers)) {
         let begin = last_place(&headers)?.map_or(Begin::Tail(count), Begin::Behind);
         return follow(file, begin, wanted).map(Log::Stream);
     }
-    let json = query.json.unwrap_or_else(|| {
+    let json = json.unwrap_or_else(|| {
         headers.get_all(header::ACCEPT).iter().any(|kind| kind.to_str().is_ok_and(|kind| kind.contains(LINES)))
     });
     if json {
@@ -195,6 +197,11 @@ fn wanted(query: &LogQuery) -> Result<Wanted, Problem> {
     })
 }
 
+/// Lines are missing, and an answer of lines has no place to say so.
+pub(super) fn warn(file: &LogFile, trouble: &str) {
+    tracing::warn!(service = %file.service, file = %file.path.display(), trouble, "a log cannot be read whole");
+}
+
 /// What `shape` makes of the lines, off the threads that answer. The search ends when the client is gone.
 async fn read<T: Send + 'static>(
     file: LogFile,
@@ -208,7 +215,6 @@ async fn read<T: Send + 'static>(
             self.0.store(true, Ordering::Relaxed);
         }
     }
-    let busy = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "other logs are being read; try again");
     let permit = READERS.try_acquire().map_err(|_| busy())?;
     let gone = Gone(Arc::default());
     let stop = Arc::clone(&gone.0);
@@ -216,7 +222,10 @@ async fn read<T: Send + 'static>(
     let read = tokio::task::spawn_blocking(move || {
         let stop = || stop.load(Ordering::Relaxed);
         let found = supervisor_logs::last(&file.path, &wanted, (count, MAX_BYTES), Unfinished::Shown, &stop);
-        let shaped = found.map(|found| shape(&file, &found.lines));
+        let shaped = found.map(|found| {
+            found.trouble.iter().for_each(|trouble| warn(&file, trouble));
+            shape(&file, &found.lines)
+        });
         drop(permit);
         shaped
     });
@@ -230,6 +239,10 @@ async fn read<T: Send + 'static>(
         }
         Err(_) => Err(busy()),
     }
+}
+
+fn busy() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "other logs are being read; try again")
 }
 
 fn last_place(headers: &HeaderMap) -> Result<Option<Mark>, Problem> {

@@ -199,7 +199,7 @@ pub(crate) struct Logs {
     /// Lines of this generation
     #[arg(long, value_name = "NUMBER")]
     pub(crate) generation: Option<u64>,
-    /// The bytes as they are, on a terminal too
+    /// The bytes as they are, on a terminal too; of several logs, each line after its service's name
     #[arg(long)]
     pub(crate) raw: bool,
 }

@@ -17,7 +17,7 @@ use super::terminal::Screen;
 use crate::client::ClientError;
 use crate::config::Stack;
 use crate::journal::{Entry, Files, Filter, Kind, Note, Page, Since};
-use crate::timestamp;
+use crate::{log_lines, timestamp};
 
 /// Asked for at once; the API gives no more.
 const PAGE: usize = 1000;
@@ -151,15 +151,11 @@ fn since(text: Option<&str>) -> Result<Since, Failure> {
     if let Ok(seq) = text.parse() {
         return Ok(Since::Seq(seq));
     }
-    if let Some(time) = timestamp::parse(text) {
-        return Ok(Since::Time(time));
-    }
-    let ago = super::args::duration(text).map_err(|_| {
+    let time = log_lines::moment(text).ok_or_else(|| {
         let wrong = "`--since` takes how long ago (10m), a time (2026-11-23T00:21:01Z), or the number of an event";
         Failure::new(Exit::Usage, wrong)
     })?;
-    let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-    Ok(Since::Time(timestamp::now_ms().saturating_sub(ago).max(0)))
+    Ok(Since::Time(i64::try_from(time).unwrap_or(i64::MAX)))
 }
 
 /// One line for each event.

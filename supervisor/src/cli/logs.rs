@@ -98,14 +98,15 @@ fn sources(stack: &Stack, screen: Screen, logs: &Logs) -> Result<Vec<Source>, Fa
 
 /// The last lines of one log with every byte of theirs.
 fn as_it_is(source: &mut Source, screen: Screen, lines: usize) -> Result<Exit, Failure> {
-    match supervisor_logs::tail(&source.path, lines, MAX_BYTES) {
-        Ok(text) => {
+    match supervisor_logs::tail_with_trouble(&source.path, lines, MAX_BYTES) {
+        Ok((text, trouble)) => {
             let shown = match &mut source.form {
                 Form::Bytes | Form::Json => text,
                 Form::Prefixed(prefixer) => [prefixer.lines(&text), prefixer.finish()].concat(),
             };
             write(&shown);
-            Ok(Exit::Done)
+            trouble.iter().for_each(|trouble| complain(screen, source, trouble));
+            Ok(if trouble.is_some() { Exit::Failed } else { Exit::Done })
         }
         Err(error) => {
             complain(screen, source, &error.to_string());
@@ -125,11 +126,12 @@ fn newest(
     let (mut found, mut ends, mut exit): (Vec<(u64, usize, Line)>, _, _) = (Vec::new(), Vec::new(), Exit::Done);
     for (which, source) in sources.iter().enumerate() {
         let of_one = last(&source.path, query, (lines, MAX_BYTES), unfinished, &|| false);
-        let of_one = of_one.unwrap_or_else(|error| {
+        let of_one = of_one
+            .unwrap_or_else(|error| supervisor_logs::Last { trouble: Some(error.to_string()), ..Default::default() });
+        if let Some(trouble) = &of_one.trouble {
             exit = Exit::Failed;
-            supervisor_logs::Last { trouble: Some(error.to_string()), ..Default::default() }
-        });
-        of_one.trouble.iter().for_each(|trouble| complain(screen, source, trouble));
+            complain(screen, source, trouble);
+        }
         // By the clock, lines of one log never change places.
         let mut time = 0;
         found.extend(of_one.lines.into_iter().map(|line| {
@@ -169,8 +171,12 @@ fn all(
         flush(&mut part, PART);
     }
     flush(&mut part, 0);
-    merge.troubles().for_each(|(which, trouble)| complain(screen, &sources[which], trouble));
-    Ok((ends, Exit::Done))
+    let mut exit = Exit::Done;
+    for (which, trouble) in merge.troubles() {
+        exit = Exit::Failed;
+        complain(screen, &sources[which], trouble);
+    }
+    Ok((ends, exit))
 }
 
 /// Writes what has come to more than `beyond` bytes. Whoever reads no more ends us.

@@ -55,8 +55,11 @@ impl Prefixer {
         let mut shown = Vec::with_capacity(bytes.len() + self.prefix.len());
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             for piece in piece.chunks(MAX_LINE) {
+                if self.partial.len() >= MAX_LINE && piece != b"\n" {
+                    shown.extend(self.finish());
+                }
                 self.partial.extend_from_slice(piece);
-                if self.partial.ends_with(b"\n") || self.partial.len() >= MAX_LINE {
+                if self.partial.ends_with(b"\n") {
                     shown.extend(self.finish());
                 }
             }
@@ -180,6 +183,15 @@ mod tests {
         let shown = prefixer.lines(&vec![b'x'; 3 * MAX_LINE + 5]);
         assert_eq!(shown.iter().filter(|byte| **byte == b'\n').count(), 3);
         assert_eq!(prefixer.partial.len(), 5);
+    }
+
+    #[test]
+    fn a_line_as_long_as_a_piece_is_one_line() {
+        let mut prefixer = Prefixer::new("a", 0, 1, Paper::File);
+        let mut shown = prefixer.lines(&[b'x'; MAX_LINE]);
+        shown.extend(prefixer.lines(b"\n"));
+        assert_eq!(shown.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert!(!prefixer.is_within_line());
     }
 
     proptest! {

@@ -1,6 +1,8 @@
 //! `why NAME --exit N`: one end of a service, whole; also when nothing runs.
 //! Not here: what is told of a service now (`page`).
 
+use supervisor_core::ServiceName;
+
 use super::super::ends::{details, short};
 use super::super::failure::{Exit, Failure};
 use super::super::locate::{self, Place};
@@ -29,7 +31,8 @@ pub(super) fn one(place: &Place, screen: Screen, name: &str, number: u64) -> Res
 
 /// Of the supervisor that runs, else of what it left.
 pub(super) fn reports(place: &Place, name: &str) -> Result<Vec<Report>, Failure> {
-    match place.client.exits(name) {
+    let service = ServiceName::new(name).map_err(|error| Failure::new(Exit::Usage, format!("`{name}`: {error}")))?;
+    match place.client.exits(&service) {
         Ok(document) => Ok(document.exits),
         Err(error @ ClientError::NotRunning(_)) => {
             let Ok(stack) = &place.stack else { return Err(error.into()) };
