@@ -8,7 +8,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use flate2::read::MultiGzDecoder;
 
 use crate::archives::{Archive, Form, Place, open_archive};
-use crate::compress::origin;
+use crate::compress::{origin, origin_and_base};
+use crate::index::{Entry, Known};
 use crate::recorder::written;
 
 /// How often to look again when files were renamed while we looked.
@@ -23,6 +24,8 @@ pub(crate) struct Segment {
     inode: u64,
     /// Of the file when it was written; another one if this is a compressed copy.
     original: u64,
+    /// Of a compressed copy: what came before its original in the log.
+    pub(crate) base: Option<u64>,
     /// When it was last written to, in milliseconds since 1970.
     modified: u64,
 }
@@ -94,14 +97,17 @@ impl Segment {
         };
         let found = file.metadata()?;
         let (inode, modified) = (found.ino(), written(&found));
-        let (content, original) = match form {
-            Form::Plain => (Content::Plain { file, offset: 0 }, inode),
+        let (content, (original, base)) = match form {
+            Form::Plain => (Content::Plain { file, offset: 0 }, (inode, None)),
             Form::Gzip => {
                 let decoder = MultiGzDecoder::new(BufReader::new(file));
-                (Content::Gzip { decoder: Box::new(decoder), offset: 0 }, origin(&path).unwrap_or(inode))
+                (
+                    Content::Gzip { decoder: Box::new(decoder), offset: 0 },
+                    origin_and_base(&path).unwrap_or((inode, None)),
+                )
             }
         };
-        Ok(Some(Self { content, archived: number > 0, inode, original, modified }))
+        Ok(Some(Self { content, archived: number > 0, inode, original, base, modified }))
     }
 
     /// When the file was last written to, in milliseconds since 1970.
@@ -110,6 +116,11 @@ impl Segment {
             Content::Plain { file, .. } => file.metadata().map_or(self.modified, |found| written(&found)),
             Content::Gzip { .. } => self.modified,
         }
+    }
+
+    /// What the index tells of it.
+    pub(crate) fn known(&self, entries: &[Entry]) -> Known {
+        Known::of(entries, (self.original, self.base), self.modified())
     }
 
     /// The place right behind what was read last.

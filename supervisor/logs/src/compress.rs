@@ -14,6 +14,7 @@ use flate2::{Compression as Level, GzBuilder};
 use nix::fcntl::OFlag;
 
 use crate::archives::{Archive, Form, open_archive, remove};
+use crate::index::{self, Known};
 use crate::log::describe;
 use crate::registry::{Shared, Trouble, lock};
 use crate::settings::Compression;
@@ -21,6 +22,8 @@ use crate::settings::Compression;
 /// Starts the comment in the header of our archives; the inode of the original follows. A reader that is in the
 /// middle of the original finds its place by it.
 const ORIGIN: &str = "supervisor inode ";
+/// Goes on there, and what came before the original in the log follows: once that is deleted, its inode is another's.
+const BASE: &str = " base ";
 /// So many deleted files may wait to be closed.
 const MAX_DELETED: usize = 16;
 
@@ -151,7 +154,9 @@ impl Inner {
         let flags = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let copy =
             OpenOptions::new().write(true).create_new(true).mode(0o640).custom_flags(flags.bits()).open(unfinished)?;
-        let header = GzBuilder::new().comment(format!("{ORIGIN}{}", archive.inode));
+        let known = Known::of(&index::load(&log.place.index()), (archive.inode, None), 0);
+        let base = known.base().map_or_else(String::new, |base| format!("{BASE}{base}"));
+        let header = GzBuilder::new().comment(format!("{ORIGIN}{}{base}", archive.inode));
         let mut encoder = header.write(copy, Level::new(4));
         let mut block = vec![0; 64 << 10];
         loop {
@@ -191,8 +196,15 @@ fn number_of(log: &Shared, inode: u64) -> io::Result<Option<u32>> {
 
 /// The inode of the file that this archive was made of, if we made it.
 pub(crate) fn origin(path: &Path) -> Option<u64> {
+    origin_and_base(path).map(|(inode, _)| inode)
+}
+
+/// That, and what came before it in the log, if the index told.
+pub(crate) fn origin_and_base(path: &Path) -> Option<(u64, Option<u64>)> {
     let mut decoder = MultiGzDecoder::new(BufReader::with_capacity(512, open_archive(path).ok()?));
     let _ = decoder.read(&mut [0]);
     let comment = str::from_utf8(decoder.header()?.comment()?).ok()?;
-    comment.strip_prefix(ORIGIN)?.parse().ok()
+    let told = comment.strip_prefix(ORIGIN)?;
+    let (inode, base) = told.split_once(BASE).map_or((told, None), |(inode, base)| (inode, base.parse().ok()));
+    Some((inode.parse().ok()?, base))
 }

@@ -146,13 +146,19 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Of the file whose inode was `file` when it was written.
-    pub(crate) fn of(entries: &[Entry], file: u64, modified: u64) -> Self {
-        let mut own: Vec<Entry> = entries.iter().filter(|entry| entry.file == file).copied().collect();
+    /// Of the file whose inode was `file` when it was written; of several, that with `base` bytes before it, or the last.
+    pub(crate) fn of(entries: &[Entry], (file, base): (u64, Option<u64>), modified: u64) -> Self {
+        let is_own = |entry: &&Entry| entry.file == file && base.is_none_or(|base| entry.base == base);
+        let mut own: Vec<Entry> = entries.iter().filter(is_own).copied().collect();
         let begin = own.iter().rposition(|entry| entry.offset == 0).unwrap_or(0);
         own.drain(..begin);
         own.dedup_by(|next, before| next.offset < before.offset);
         Self { entries: own, modified }
+    }
+
+    /// What came before the file's first byte, in bytes, since the log began. No other file has the same.
+    pub(crate) fn base(&self) -> Option<u64> {
+        self.entries.first().map(|first| first.base)
     }
 
     /// When the bytes up to `end` were there, at the latest.
@@ -168,7 +174,7 @@ impl Known {
     }
 
     pub(crate) fn sequence(&self, offset: u64) -> Option<u64> {
-        Some(self.entries.first()?.base + offset)
+        self.base().map(|base| base + offset)
     }
 
     /// A place before which nothing is as new as `since`.
@@ -217,7 +223,7 @@ mod tests {
             entry(7, 200, 30, 3),
             entry(7, 300, 40, 2),
         ];
-        Known::of(&all, 7, 50)
+        Known::of(&all, (7, None), 50)
     }
 
     #[test]
@@ -231,8 +237,18 @@ mod tests {
     #[test]
     fn what_was_told_of_an_earlier_file_with_the_same_inode_is_forgotten() {
         assert_eq!(known().span_of(9), (u64::MAX, 0));
-        assert_eq!(Known::of(&[], 7, 50).sequence(1), None);
-        assert_eq!(Known::of(&[], 7, 50).time(1), 50);
+        assert_eq!(Known::of(&[], (7, None), 50).sequence(1), None);
+        assert_eq!(Known::of(&[], (7, None), 50).time(1), 50);
+    }
+
+    #[test]
+    fn a_copy_of_a_file_whose_inode_is_another_ones_by_now_is_known_by_what_came_before_it() {
+        let begin = |base, time| Entry { base, ..entry(7, 0, time, 1) };
+        let all = [begin(0, 1), Entry { base: 0, ..entry(7, 50, 2, 1) }, begin(90, 8)];
+        let old = Known::of(&all, (7, Some(0)), 3);
+        assert_eq!((old.sequence(5), old.time(50), old.time(51)), (Some(5), 2, 3));
+        let new = Known::of(&all, (7, None), 9);
+        assert_eq!((new.sequence(5), new.time(50)), (Some(95), 9));
     }
 
     #[test]
@@ -275,7 +291,7 @@ mod tests {
                 all = thinned(all);
             }
         }
-        let known = Known::of(&all, 7, WEEK * 1000);
+        let known = Known::of(&all, (7, None), WEEK * 1000);
         for second in (0..WEEK).step_by(7) {
             let exact = (second + 1) * 1000;
             let off = known.time(second * 10 + 10) - exact;

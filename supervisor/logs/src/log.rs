@@ -152,8 +152,8 @@ impl Log {
         self.shared.counters.bytes.fetch_add(count, Ordering::Relaxed);
         self.shared.counters.writes.fetch_add(1, Ordering::Relaxed);
         if let Some(live) = &mut self.live {
-            self.recorder.wrote();
             live.end += count;
+            self.recorder.wrote(live.end);
             live.ends_line = ends_line;
         }
         if self.outage.take().is_some() {
@@ -288,6 +288,7 @@ impl Log {
             && !text.is_empty()
         {
             live.append(text.as_bytes())?;
+            self.recorder.wrote(live.end);
             self.shared.counters.writes.fetch_add(1, Ordering::Relaxed);
         }
         self.torn = false;

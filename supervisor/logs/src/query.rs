@@ -132,6 +132,8 @@ pub struct Search {
     index: Vec<Entry>,
     source: Option<Source>,
     end: Option<Mark>,
+    /// What came before the file in which that is.
+    base: Option<u64>,
     trouble: Option<String>,
 }
 
@@ -142,8 +144,10 @@ impl Search {
     /// When the log cannot be looked at.
     pub fn new(path: &Path, query: Query, unfinished: Unfinished) -> io::Result<Self> {
         let place = Place::of(path);
-        let mut search = Self { index: entries(&place), place, query, source: None, end: None, trouble: None };
+        let mut search = Self { place, query, index: Vec::new(), source: None, end: None, base: None, trouble: None };
         let Some(newest) = Segment::newest(&search.place)? else { return Ok(search) };
+        search.index = entries(&search.place);
+        search.base = newest.known(&search.index).base();
         search.end = Some(end_of(&newest, unfinished)?);
         let first = match search.query.since {
             None => Segment::oldest(&search.place)?.unwrap_or(newest),
@@ -183,7 +187,7 @@ impl Search {
             Err(error) if source.segment.archived => self.trouble = Some(error.to_string()),
             Err(error) => return Err(error),
         }
-        let last = self.end.is_none_or(|end| end.file == source.segment.mark().file);
+        let last = self.end.is_none_or(|end| source.holds(end, self.base));
         match if last { None } else { source.segment.newer(&self.place)? } {
             Some(next) => self.open(next)?,
             None => self.source = None,
@@ -193,7 +197,7 @@ impl Search {
 
     fn open(&mut self, segment: Segment) -> io::Result<()> {
         let mut source = Source::new(segment, &self.index, &self.query)?;
-        if let Some(end) = self.end.filter(|end| end.file == source.segment.mark().file) {
+        if let Some(end) = self.end.filter(|end| source.holds(*end, self.base)) {
             source.end_at(end.offset);
         }
         self.source = Some(source);

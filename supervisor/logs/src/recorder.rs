@@ -35,6 +35,8 @@ pub(crate) struct Recorder {
 struct At {
     file: u64,
     base: u64,
+    /// Its end, as far as we wrote it.
+    end: u64,
     /// When it was last written to.
     written: u64,
     /// Of the last entry.
@@ -56,17 +58,23 @@ impl Recorder {
 
     /// The log's file was opened, with `len` bytes in it.
     pub(crate) fn opened(&mut self, file: u64, len: u64, written: u64) {
-        if self.at.is_some_and(|at| at.file == file) {
+        if let Some(at) = self.at.filter(|at| at.file == file) {
+            if len < at.end {
+                self.shortened(at.end);
+            }
             return;
         }
         let last = self.open().and_then(|(file, len)| index::last(&file, len)).ok().flatten();
         match last {
             Some(last) if last.file == file && last.offset <= len => {
-                self.at = Some(At { file, base: last.base, written, noted: last.time, generation: 0 });
+                self.at = Some(At { file, base: last.base, end: 0, written, noted: last.time, generation: 0 });
             }
             // Nobody knows what came between; no number may come twice.
             Some(last) => self.begin(file, micros().max(last.base + last.offset), written, 0),
             None => self.begin(file, if len == 0 { 0 } else { micros() }, written, 0),
+        }
+        if let Some(at) = &mut self.at {
+            at.end = len;
         }
     }
 
@@ -109,9 +117,10 @@ impl Recorder {
         self.turns.0 < FEW
     }
 
-    /// They were.
-    pub(crate) fn wrote(&mut self) {
+    /// They were, and end at `end`.
+    pub(crate) fn wrote(&mut self, end: u64) {
         if let Some(at) = &mut self.at {
+            at.end = end;
             at.written = millis(SystemTime::now());
         }
     }
@@ -135,7 +144,7 @@ impl Recorder {
     }
 
     fn begin(&mut self, file: u64, base: u64, written: u64, generation: u64) {
-        self.at = Some(At { file, base, written, noted: written, generation });
+        self.at = Some(At { file, base, end: 0, written, noted: written, generation });
         self.note(Entry { file, offset: 0, base, time: written, generation });
     }
 

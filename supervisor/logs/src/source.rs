@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use memchr::{memchr, memrchr};
 
 use crate::archives::Place;
-use crate::chain::Segment;
+use crate::chain::{Mark, Segment};
 use crate::index::{self, Entry, Known};
 use crate::line::{Line, MOST, Piece, Query};
 
@@ -32,7 +32,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(segment: Segment, entries: &[Entry], query: &Query) -> io::Result<Self> {
-        let known = Known::of(entries, segment.mark().file, segment.modified());
+        let known = segment.known(entries);
         let (from, to) = query.span(&known);
         let mut source = Self { segment, known, to, late: to < u64::MAX, rest: Vec::new(), skip: false };
         if from >= to {
@@ -43,6 +43,12 @@ impl Source {
             source.skip = true;
         }
         Ok(source)
+    }
+
+    /// Is this the file that `end` is in, before which `base` bytes came? An inode alone is used again.
+    pub(crate) fn holds(&self, end: Mark, base: Option<u64>) -> bool {
+        let other = self.segment.base.or(self.known.base()).zip(base).is_some_and(|(own, base)| own != base);
+        end.file == self.segment.mark().file && !other
     }
 
     /// Nothing beyond `end` is wanted.

@@ -71,7 +71,7 @@ impl Tracker {
         }
         let index = std::fs::metadata(self.place.index()).ok().map(|found| found.len());
         if other || self.index != index {
-            self.known = Known::of(&entries(&self.place), end.file, 0);
+            self.known = Known::of(&entries(&self.place), (end.file, None), 0);
             self.index = index;
         }
         self.known.modified = millis(SystemTime::now());

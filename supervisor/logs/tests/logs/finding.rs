@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -110,11 +111,27 @@ fn each_generation_has_its_last_lines() {
 }
 
 #[test]
+fn a_live_file_is_found_though_an_archive_was_made_of_one_that_had_its_inode() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    generation(&Pump::new(), 1, &path, b"live\n");
+    let inode = fs::metadata(&path).expect("a log").ino();
+    let archive = fs::File::create(dir.path().join("a.log.1.gz")).expect("it can be made");
+    let header = flate2::GzBuilder::new().comment(format!("supervisor inode {inode} base 4000"));
+    let mut copy = header.write(archive, flate2::Compression::fast());
+    copy.write_all(b"archived\n").and_then(|()| copy.finish().map(drop)).expect("it can be written");
+    let found = forwards(&path, &Query::default());
+    assert_eq!(text(&found), b"archived\nlive\n");
+    assert_eq!((found[0].seq, found[1].seq), (None, Some(0)));
+    assert_eq!(backwards(&path, &Query::default(), ALL), found);
+}
+
+#[test]
 fn a_generation_of_an_earlier_supervisor_is_told_apart_by_its_time() {
     let dir = tempdir().expect("a directory");
     let path = dir.path().join("a.log");
     generation(&Pump::new(), 1, &path, b"of the earlier one\n");
-    let later = millis(std::fs::metadata(&path).and_then(|found| found.modified()).expect("a time")) + 20;
+    let later = millis(fs::metadata(&path).and_then(|found| found.modified()).expect("a time")) + 20;
     crate::eventually("time goes by", || millis(SystemTime::now()) > later);
     generation(&Pump::new(), 1, &path, b"of this one\n");
     let of = |since| last_of_generation(&path, (1, since), (50, 1000)).expect("a log");

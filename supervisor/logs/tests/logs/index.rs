@@ -82,6 +82,24 @@ fn an_emptied_log_repeats_no_number() {
 }
 
 #[test]
+fn a_log_that_is_emptied_while_nothing_writes_repeats_no_number() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let pump = Pump::new();
+    for (id, text) in [(1, numbered(1000)), (2, b"after\n".to_vec())] {
+        let mut input = feed(&pump, id, &path, &keep_all(0));
+        input.write_all(&text).expect("the pump reads");
+        drop(input);
+        finish(&pump, id);
+        if id == 1 {
+            fs::OpenOptions::new().write(true).truncate(true).open(&path).expect("it can be emptied");
+        }
+    }
+    let found = lines(&path);
+    assert_eq!((found.len(), found[0].seq), (1, Some(numbered(1000).len() as u64)));
+}
+
+#[test]
 fn the_index_of_an_endless_flood_of_small_files_stays_small() {
     let dir = tempdir().expect("a directory");
     let path = dir.path().join("a.log");
