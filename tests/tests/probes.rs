@@ -2,6 +2,7 @@
 //! Not here: when a check is due; the core's own tests show that.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use e2e::{Setup, Signal, Stack, User, alive, eventually, free_port, holds_for, is_root, send, skip};
@@ -228,12 +229,20 @@ fn another_process_cannot_say_that_a_service_is_ready() {
     .as_user(User::Ordinary)
     .start_no_wait();
     let socket = stack.wait_log("t", "\n").trim().to_owned();
+    // Every door is opened, so that it is the sender who is refused and not his way there.
+    for place in [stack.root(), &stack.path("run"), &stack.path("run/notify"), std::path::Path::new(&socket)] {
+        fs::set_permissions(place, fs::Permissions::from_mode(0o777)).expect("root may");
+    }
+    let said = stack.path("said");
     let mut stranger = std::process::Command::new("setpriv")
         .args(["--reuid", "65533", "--clear-groups"])
-        .arg(e2e::puppet())
+        .arg(stack.path("puppet"))
         .args(["notify", "--socket", &socket, "ready"])
+        .stdout(fs::File::create(&said).expect("root may"))
         .spawn()
         .expect("setpriv runs");
+    eventually("it to be sent", || fs::read_to_string(&said).ok().filter(|text| text.contains("\n")));
+    assert_eq!(fs::read_to_string(&said).expect("ours"), "sent ready\n");
     holds_for(Duration::from_secs(1), "not ready", || stack.service("t").state() == "starting");
     send(i32::try_from(stranger.id()).expect("a pid"), Signal::SIGKILL);
     stranger.wait().expect("our child");

@@ -3,28 +3,30 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{Setup, Signal, eventually, holds_for, send, within};
+use e2e::{Setup, Signal, eventually, holds_for, send};
 
 #[test]
 fn a_killed_service_comes_back_at_once_with_a_new_pid() {
-    let stack = Setup::of("[services.t]\ncommand = './puppet stamp stamps'").start();
+    // A wait would be longer than any test's patience.
+    let stack = Setup::of(
+        "[services.t]\ncommand = './puppet stamp stamps'\n\
+         restart = { delay = '60s', max_delay = '60s', jitter = 0.0, reset_after = '1ms' }",
+    )
+    .start();
     let old = stack.pid("t");
     eventually("the first stamp", || {
         std::fs::read_to_string(stack.path("stamps")).ok().filter(|text| !text.is_empty())
     });
-    let began = Instant::now();
     send(old, Signal::SIGKILL);
-    within(Duration::from_secs(3), "a second run", || {
+    eventually("a second run", || {
         std::fs::read_to_string(stack.path("stamps")).ok().filter(|text| text.lines().count() == 2)
     });
-    let took = began.elapsed();
     let service = stack.wait_for("t", "running");
     assert_ne!(service.pid(), Some(old));
     assert_eq!(service.restarts(), 1);
     assert_eq!(service.generation(), 2);
     assert_eq!(service.last_exit()["signal"], "KILL");
     assert_eq!(service.last_exit()["asked"], false);
-    assert!(took < Duration::from_secs(3), "it took {took:?}");
 }
 
 #[test]
@@ -67,12 +69,15 @@ fn a_service_that_is_given_up_stays_down_until_someone_starts_it() {
 #[test]
 fn a_stop_while_waiting_for_the_next_try_is_final() {
     let stack = Setup::of(
-        "[services.t]\ncommand = './puppet exit-code 1'\nrestart = { delay = '1s', max_delay = '1s', jitter = 0.0 }",
+        "[services.t]\ncommand = './puppet exit-code 1'\nrestart = { delay = '1s', max_delay = '1s', jitter = 0.0 }\n\
+         [services.slow]\ncommand = './puppet exit-code 1'\nrestart = { delay = '60s', max_delay = '60s', jitter = 0.0 }",
     )
     .start_no_wait();
-    stack.wait_until("t", "waiting for its next try", |service| service.state() == "backoff");
-    let done = stack.cli(&["stop", "t"]).succeeded();
-    assert!(done.took < Duration::from_secs(1), "it took {:?}", done.took);
+    for name in ["t", "slow"] {
+        stack.wait_until(name, "waiting for its next try", |service| service.state() == "backoff");
+        stack.cli(&["stop", name]).succeeded();
+    }
+    assert_eq!(stack.service("slow").state(), "stopped", "nobody waited for its next try");
     let service = stack.service("t");
     assert_eq!(service.state(), "stopped");
     holds_for(Duration::from_millis(1500), "no later start", || {

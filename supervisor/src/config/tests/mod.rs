@@ -7,6 +7,7 @@ mod diagnostics;
 mod includes;
 mod limits;
 mod policy;
+mod readme;
 mod schema;
 mod services;
 mod stack;
