@@ -1,7 +1,9 @@
 //! The commands as a person or a script meets them.
 //! Not here: what they make the supervisor do.
 
-use e2e::{Setup, Signal, User, alive, eventually, send};
+use std::process::{Command, Stdio};
+
+use e2e::{Setup, Signal, Stack, User, alive, eventually, send};
 
 #[test]
 fn without_a_supervisor_each_command_says_so_with_code_3() {
@@ -11,6 +13,41 @@ fn without_a_supervisor_each_command_says_so_with_code_3() {
         assert!(!done.stderr.is_empty(), "{words:?}");
         assert!(done.stdout.is_empty(), "{words:?} {}", done.stdout);
     }
+}
+
+/// A command whose streams are not files.
+fn command(stack: &Stack, words: &[&str]) -> Command {
+    let mut command = Command::new(e2e::supervisor());
+    command.args(words).current_dir(stack.root()).env_clear().stdin(Stdio::null());
+    command.env("HOME", stack.root()).env("TMPDIR", stack.root()).env("PATH", "/usr/bin:/bin");
+    command
+}
+
+#[test]
+fn whoever_stops_reading_progress_ends_no_command_half_way() {
+    let stack = Setup::of("[services.t]\ncommand = './puppet wait'").start();
+    let old = stack.pid("t");
+    let restart = ["restart", "--hard", "t"];
+    let mut child = command(&stack, &restart).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it runs");
+    drop(child.stderr.take());
+    assert_eq!(child.wait().expect("our child").code(), Some(0));
+    assert_ne!(stack.pid("t"), old);
+}
+
+#[test]
+fn data_that_cannot_be_written_is_a_failure() {
+    let stack = Setup::of("[services.t]\ncommand = './puppet wait'").start();
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has one");
+    let done = command(&stack, &["status", "--json"]).stdout(full).output().expect("it runs");
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.code() == Some(1) && told.contains("failed to write to stdout"), "{told}");
+}
+
+#[test]
+fn a_name_that_cannot_be_one_is_wrong_usage() {
+    let stack = Setup::of("[services.t]\ncommand = './puppet wait'").start();
+    let done = stack.cli(&["why", "a b", "--exit", "1"]).ended_with(2);
+    assert!(done.stderr.contains("a b"), "{}", done.stderr);
 }
 
 #[test]
@@ -23,8 +60,7 @@ fn a_word_that_is_no_command_ends_with_code_2() {
 #[test]
 fn where_there_is_no_file_it_says_where_it_looked() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let done =
-        std::process::Command::new(e2e::supervisor()).arg("status").current_dir(dir.path()).output().expect("it runs");
+    let done = Command::new(e2e::supervisor()).arg("status").current_dir(dir.path()).output().expect("it runs");
     assert_eq!(done.status.code(), Some(2), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(String::from_utf8_lossy(&done.stderr).contains("supervisor.toml"));
 }
@@ -131,7 +167,7 @@ fn in_the_foreground_every_output_is_shown_with_its_name_and_term_ends_it_well()
         "[services.one]\ncommand = './puppet seq --rate 20'\n[services.two]\ncommand = ['sh', '-c', 'while :; do echo second; sleep 0.1; done']",
     )
     .prepare();
-    let (mut child, out, _) = stack.spawn(&["start", "--foreground"], std::process::Stdio::null());
+    let (mut child, out, _) = stack.spawn(&["start", "--foreground"], Stdio::null());
     eventually("both to be shown", || {
         let text = std::fs::read_to_string(&out).ok()?;
         let line = |name: &str, part: &str| text.lines().any(|line| line.contains(name) && line.contains(part));
@@ -181,7 +217,7 @@ fn start_twice_starts_nothing_twice() {
 #[test]
 fn two_starts_at_once_make_one_stack() {
     let stack = Setup::of("[services.t]\ncommand = './puppet wait'").prepare();
-    let starts: Vec<_> = (0..4).map(|_| stack.spawn(&["start"], std::process::Stdio::null())).collect();
+    let starts: Vec<_> = (0..4).map(|_| stack.spawn(&["start"], Stdio::null())).collect();
     for (mut child, _, err) in starts {
         let status = eventually("`start` to end", || child.try_wait().expect("our child"));
         assert_eq!(status.code(), Some(0), "{}", std::fs::read_to_string(err).unwrap_or_default());
