@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -21,6 +22,10 @@ use crate::config::{Handoff, ProbeHow, Service};
 /// Making ready for a start may take this long: a dead disk or name service is a failed start, no hanging one.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(15);
 const SIGKILL: i32 = 9;
+
+fn too_late() -> Failure {
+    Failure::Launch { message: format!("not prepared within {PREPARE_TIMEOUT:?}") }
+}
 
 impl Control {
     pub(crate) fn carry_out_all(&mut self, commands: Vec<Command>) {
@@ -128,11 +133,17 @@ impl Control {
         };
         let (places, news) = (self.places.clone(), self.news.0.clone());
         // Begun here, not in the task: that runs when the loop waits next, and another core may have nothing to do.
-        let mut work = tokio::task::spawn_blocking(move || prepare::prepare(&order, &places));
+        let begun = Arc::new(AtomicBool::new(false));
+        let taken = Arc::clone(&begun);
+        let mut work = tokio::task::spawn_blocking(move || {
+            if taken.swap(true, Ordering::Relaxed) { Err(too_late()) } else { prepare::prepare(&order, &places) }
+        });
         self.tasks.spawn(async move {
             // Nobody listens any more only when control ends.
             let result = match tokio::time::timeout(PREPARE_TIMEOUT, &mut work).await {
                 Ok(result) => result,
+                // It got no thread, so nothing hangs: the next try asks for one again.
+                Err(_) if !begun.swap(true, Ordering::Relaxed) => Ok(Err(too_late())),
                 Err(_) => {
                     let _ = news.send(News::Overdue { run }).await;
                     work.await
@@ -147,8 +158,7 @@ impl Control {
     /// It counts as failed; what comes of it yet is thrown away.
     pub(crate) fn overdue(&mut self, run: u64) {
         let waited = self.workshop.give_up(run);
-        let failure = Failure::Launch { message: format!("not prepared within {PREPARE_TIMEOUT:?}") };
-        self.happen(Event::SpawnFailed { run, failure });
+        self.happen(Event::SpawnFailed { run, failure: too_late() });
         waited.into_iter().for_each(|run| self.stuck(run));
     }
 
