@@ -1,7 +1,7 @@
 //! The desk: reads events, keeps the ledger, sends letters out and hears what became of them.
 //! Not here: which letters there are (`ledger`), one try (`send`).
 
-use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,9 @@ use super::ledger::{Effect, LONGEST_WAIT_MS, Ledger, Letter, OLDEST_MS};
 use super::message::{Message, Sender};
 use super::scene::Scene;
 use super::send::{Office, send};
+use super::slots::Slots;
 use super::store::Store;
+use super::under_way::UnderWay;
 use super::{AlertState, TestAsk, Tested};
 use crate::config::Alert;
 use crate::control::{News, View};
@@ -26,6 +28,8 @@ use crate::timestamp;
 const SETTLE: Duration = Duration::from_millis(300);
 /// Of the end of a log, so many bytes are looked at.
 const LOG_BYTES: usize = 64 * 1024;
+/// So many logs are read at once; one that cannot be read within so long is left out of its letter.
+static LOGS: Slots = Slots::new(2, Duration::from_secs(2));
 /// The first wait between two tries; each further one is twice as long …
 const FIRST_WAIT_MS: i64 = 1_000;
 /// … up to this.
@@ -58,17 +62,27 @@ pub(crate) enum From {
     Now,
 }
 
-/// What became of a try: of which alert, of which message.
-type Tried = (String, String, Result<(), Failure>);
+/// A letter: of which alert, which message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    alert: String,
+    id: String,
+}
+
+impl Place {
+    fn of(letter: &Letter) -> Self {
+        Self { alert: letter.alert.clone(), id: letter.message.id.clone() }
+    }
+}
 
 struct Desk<'a> {
     surroundings: &'a Surroundings,
     store: Store,
     ledger: Ledger,
     shown: Arc<Vec<AlertState>>,
-    /// Alerts to which a letter is on its way.
-    busy: BTreeSet<String>,
-    under_way: JoinSet<Tried>,
+    sending: UnderWay<Place, Result<(), Failure>>,
+    /// The ends of logs, for letters that wait for them.
+    reading: UnderWay<Place, io::Result<Vec<u8>>>,
     testing: JoinSet<()>,
     /// It was said that the ledger cannot be written.
     troubled: bool,
@@ -82,8 +96,8 @@ pub(super) async fn run(surroundings: &Surroundings, tests: &mut mpsc::Receiver<
         ledger: store.load(),
         store,
         shown: Arc::default(),
-        busy: BTreeSet::new(),
-        under_way: JoinSet::new(),
+        sending: UnderWay::new(),
+        reading: UnderWay::new(),
         testing: JoinSet::new(),
         troubled: false,
     };
@@ -92,20 +106,21 @@ pub(super) async fn run(surroundings: &Surroundings, tests: &mut mpsc::Receiver<
     desk.find_place(&mut journal).await;
     loop {
         let view = surroundings.view.load_full();
-        desk.look(&view).await;
+        desk.look(&view);
         desk.tell().await;
         let cursor = desk.ledger.cursor.unwrap_or(0);
         let following = !view.stack.alerts.is_empty();
         let pause = desk.pause(&view);
         tokio::select! {
             read = journal.next(cursor), if following => match read {
-                Ok(lines) => desk.take(&lines, &view).await,
+                Ok(lines) => desk.take(&lines, &view),
                 Err(error) => {
                     tracing::warn!(%error, "alerts cannot read the journal");
                     tokio::time::sleep(BREATH).await;
                 }
             },
-            Some(tried) = desk.under_way.join_next() => desk.hear(tried),
+            Some((place, result)) = desk.sending.next() => desk.hear(&place, result),
+            Some((place, text)) = desk.reading.next() => desk.add_log(&place, text),
             Some(_) = desk.testing.join_next() => {}
             ask = tests.recv() => match ask {
                 Some(ask) => desk.test(ask, &view),
@@ -143,7 +158,7 @@ impl Desk<'_> {
         self.save();
     }
 
-    async fn take(&mut self, lines: &[Arc<journal::Line>], view: &View) {
+    fn take(&mut self, lines: &[Arc<journal::Line>], view: &View) {
         let (scene, now) = (scene(view), timestamp::now_ms());
         let mut effect = Effect::Nothing;
         for line in lines {
@@ -152,81 +167,91 @@ impl Desk<'_> {
             }
         }
         if effect == Effect::Something {
-            self.add_logs(view).await;
             self.save();
         }
     }
 
     /// Whatever its time has come for.
-    async fn look(&mut self, view: &View) {
+    fn look(&mut self, view: &View) {
         let now = timestamp::now_ms();
         if self.ledger.look(&scene(view), now) == Effect::Something {
-            self.add_logs(view).await;
             self.save();
         }
+        self.read_logs(view);
         let office = office(view, self.surroundings);
         for alert in &view.stack.alerts {
             let Some(letter) = self.ledger.next(&alert.name) else { continue };
-            if self.busy.contains(&alert.name) || letter.due_ms > now {
+            if !self.is_idle(letter) || letter.due_ms > now {
                 continue;
             }
-            self.busy.insert(alert.name.clone());
             let (alert, message, office) = (alert.clone(), letter.message.clone(), office.clone());
-            self.under_way.spawn(async move {
-                let result = send(&alert, &message, &office).await;
-                (alert.name, message.id, result)
+            self.sending.spawn(Place::of(letter), async move { send(&alert, &message, &office).await });
+        }
+    }
+
+    /// It has all that it needs, and nothing is on its way to that alert.
+    fn is_idle(&self, letter: &Letter) -> bool {
+        !letter.wants_log && !self.sending.is_any(|place| place.alert == letter.alert)
+    }
+
+    /// The ends of logs, as they are once what a run said last has arrived there.
+    fn read_logs(&mut self, view: &View) {
+        for letter in self.ledger.fresh() {
+            let place = Place::of(letter);
+            if self.reading.is_any(|other| *other == place) {
+                continue;
+            }
+            let lines = view.stack.alerts.iter().find(|alert| alert.name == letter.alert).map(|alert| alert.log_lines);
+            let facts = letter.message.service.as_ref().and_then(|name| view.facts.get(name));
+            // Where there are two, what went to stderr says more.
+            let (Some(lines), Some(path)) = (lines, facts.and_then(|facts| facts.logs.last()).cloned()) else {
+                letter.wants_log = false;
+                continue;
+            };
+            self.reading.spawn(place, async move {
+                tokio::time::sleep(SETTLE).await;
+                LOGS.run(move || supervisor_logs::tail(&path, lines, LOG_BYTES)).await.flatten()
             });
         }
     }
 
-    /// The ends of logs, as they are once what a run said last has arrived there.
-    async fn add_logs(&mut self, view: &View) {
-        if self.ledger.fresh().next().is_none() {
-            return;
+    /// A letter may go without.
+    fn add_log(&mut self, place: &Place, text: Option<io::Result<Vec<u8>>>) {
+        let Some(letter) = self.ledger.fresh().find(|letter| Place::of(letter) == *place) else { return };
+        letter.wants_log = false;
+        match text {
+            Some(Ok(text)) => letter.message.set_log(&text),
+            Some(Err(error)) => tracing::warn!(alert = place.alert, %error, "an alert goes without the end of a log"),
+            None => tracing::error!(alert = place.alert, "an alert goes without the end of a log: a defect"),
         }
-        tokio::time::sleep(SETTLE).await;
-        for letter in self.ledger.fresh() {
-            letter.wants_log = false;
-            let lines = view.stack.alerts.iter().find(|alert| alert.name == letter.alert).map(|alert| alert.log_lines);
-            let facts = letter.message.service.as_ref().and_then(|name| view.facts.get(name));
-            let (Some(lines), Some(facts)) = (lines, facts) else { continue };
-            // Where there are two, what went to stderr says more.
-            let Some(path) = facts.logs.last().cloned() else { continue };
-            let read = tokio::task::spawn_blocking(move || supervisor_logs::tail(&path, lines, LOG_BYTES)).await;
-            if let Ok(Ok(text)) = read {
-                letter.message.set_log(&text);
-            }
-        }
+        self.save();
     }
 
-    fn hear(&mut self, tried: Result<Tried, tokio::task::JoinError>) {
-        let Ok((alert, id, result)) = tried else {
-            // A defect of ours; which one it was is not known, so all are tried again.
-            self.busy.clear();
-            return;
-        };
-        self.busy.remove(&alert);
+    /// No result: a defect of ours, which must not become a flood.
+    fn hear(&mut self, place: &Place, result: Option<Result<(), Failure>>) {
+        let Place { alert, id } = place;
+        let result = result.unwrap_or_else(|| Err(Failure::later("a defect of the supervisor")));
         // It may have been pushed out, or its alert taken away.
-        let Some(letter) = self.ledger.next_mut(&alert).filter(|letter| letter.message.id == id) else { return };
+        let Some(letter) = self.ledger.next_mut(alert).filter(|letter| letter.message.id == *id) else { return };
         match result {
             Ok(()) => {
                 if letter.tries > 0 {
                     tracing::info!(alert, tries = letter.tries + 1, "an alert has arrived");
                 }
-                self.ledger.done(&alert, &id, None);
+                self.ledger.done(alert, id, None);
             }
             Err(failure) => {
                 let now = timestamp::now_ms();
                 let old = now.saturating_sub(letter.written_ms) >= OLDEST_MS;
                 if !failure.again || old {
                     tracing::warn!(alert, why = failure.why, "an alert is given up");
-                    self.ledger.done(&alert, &id, Some(failure.why));
+                    self.ledger.done(alert, id, Some(failure.why));
                 } else {
                     if letter.tries == 0 {
                         tracing::warn!(alert, why = failure.why, "an alert does not arrive; it is tried again");
                     }
                     put_off(letter, &failure, now);
-                    self.ledger.note_error(&alert, failure.why);
+                    self.ledger.note_error(alert, failure.why);
                 }
             }
         }
@@ -256,9 +281,12 @@ impl Desk<'_> {
 
     /// Until something is due.
     fn pause(&self, view: &View) -> Duration {
-        let idle = |alert: &&Alert| !self.busy.contains(&alert.name);
-        let letters = view.stack.alerts.iter().filter(idle).filter_map(|alert| self.ledger.next(&alert.name));
-        let due = letters.map(|letter| letter.due_ms).chain(self.ledger.deadline(&scene(view))).min();
+        let letters = view.stack.alerts.iter().filter_map(|alert| self.ledger.next(&alert.name));
+        let due = letters
+            .filter(|letter| self.is_idle(letter))
+            .map(|letter| letter.due_ms)
+            .chain(self.ledger.deadline(&scene(view)))
+            .min();
         let Some(due) = due else { return Duration::from_secs(3600) };
         let left = u64::try_from(due.saturating_sub(timestamp::now_ms())).unwrap_or(0);
         Duration::from_millis(left.max(1)).min(LOOK)

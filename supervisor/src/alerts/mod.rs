@@ -19,7 +19,9 @@ mod program;
 mod redact;
 mod scene;
 mod send;
+mod slots;
 mod store;
+mod under_way;
 mod words;
 
 use std::io;
@@ -98,17 +100,20 @@ impl Alerts {
 /// For as long as control lives.
 fn work(surroundings: &Surroundings, mut tests: mpsc::Receiver<TestAsk>) {
     loop {
-        let desk = || {
-            let mut builder = tokio::runtime::Builder::new_current_thread();
-            let runtime = builder.enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
-            runtime.block_on(desk::run(surroundings, &mut tests));
-            Ok::<(), io::Error>(())
-        };
-        // Everything that counts is read from the disk again.
-        match catch_unwind(AssertUnwindSafe(desk)) {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => tracing::error!(%error, "alerts stand still for a minute"),
-            Err(_) => tracing::error!("alerts stand still for a minute: a defect of the supervisor"),
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        match builder.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
+            Ok(runtime) => {
+                let desk = || runtime.block_on(desk::run(surroundings, &mut tests));
+                let ended = catch_unwind(AssertUnwindSafe(desk));
+                // A thread that a disk holds is not waited for.
+                runtime.shutdown_background();
+                if ended.is_ok() {
+                    return;
+                }
+                // Everything that counts is read from the disk again.
+                tracing::error!("alerts stand still for a minute: a defect of the supervisor");
+            }
+            Err(error) => tracing::error!(%error, "alerts stand still for a minute"),
         }
         std::thread::sleep(PAUSE);
     }

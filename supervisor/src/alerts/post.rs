@@ -144,7 +144,7 @@ fn request(
 }
 
 /// `%40` stands for `@` in a user or a password (RFC 3986, 2.1).
-fn unescaped(text: &str) -> Vec<u8> {
+pub(super) fn unescaped(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -15,7 +15,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
 use super::failure::Failure;
-use super::send::Office;
+use super::send::{LOOKUPS, Office};
 use crate::control::{Errand, News, collect, launch, told};
 
 /// A program has this long.
@@ -29,9 +29,9 @@ pub(super) async fn run(
     office: &Office,
 ) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::later(error.to_string());
-    let path = std::env::var("PATH").ok();
-    let program = launch::program_of(&office.dir, &argv[0], path.as_deref())
-        .map_err(|error| Failure::never(error.to_string()))?;
+    let (dir, argv0, path) = (office.dir.clone(), argv[0].clone(), std::env::var("PATH").ok());
+    let program = LOOKUPS.run(move || launch::program_of(&dir, &argv0, path.as_deref())).await.map_err(failed)?;
+    let program = program.map_err(|error| Failure::never(error.to_string()))?;
     let mut env: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
         .collect();

@@ -1,6 +1,11 @@
 //! What may be shown of an error: it comes from programs that were given secrets, and may repeat them.
 //! Not here: where errors come from.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::post;
+
 /// A shorter part may be in an error by chance, and protects nothing.
 const LEAST: usize = 4;
 /// Of an error, so many characters are kept.
@@ -15,14 +20,26 @@ impl Secrets {
         self.keep(secret);
     }
 
+    /// Of a mail server: also as they are sent (RFC 4616, and LOGIN).
+    pub(super) fn add_login(&mut self, user: &str, password: &str) {
+        self.keep(password);
+        self.keep(&STANDARD.encode(password));
+        self.keep(&STANDARD.encode(format!("\0{user}\0{password}")));
+    }
+
     /// Of an address the host is shown, and nothing else.
     pub(super) fn add_address(&mut self, address: &str) {
         self.keep(address);
         let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
         let (authority, path) = rest.split_once(['/', '?']).unwrap_or((rest, ""));
         if let Some((login, _)) = authority.rsplit_once('@') {
-            self.keep(login);
-            login.split(':').for_each(|part| self.keep(part));
+            let plain = post::unescaped(login);
+            for login in [login, &String::from_utf8_lossy(&plain)] {
+                self.keep(login);
+                login.split(':').for_each(|part| self.keep(part));
+            }
+            // This is how it is sent; a server may repeat it.
+            self.keep(&STANDARD.encode(plain));
         }
         self.keep(path);
         path.split(['/', '?', '&', '=', '#']).for_each(|part| self.keep(part));
@@ -59,6 +76,16 @@ mod tests {
             assert!(!shown.contains(secret), "{shown}");
         }
         assert!(shown.contains("failed; unknown token *** of *** for *** (***)"), "{shown}");
+    }
+
+    #[test]
+    fn a_login_is_shown_neither_as_it_is_written_nor_as_it_is_meant_nor_as_it_is_sent() {
+        let mut secrets = Secrets::default();
+        secrets.add_address("https://user:p%40ssw0rd@example.org/");
+        secrets.add_login("me", "hunter2");
+        let sent = ["user:p@ssw0rd", "hunter2", "\0me\0hunter2"].map(|text| STANDARD.encode(text));
+        let shown = secrets.redacted(&format!("p%40ssw0rd p@ssw0rd {}", sent.join(" ")));
+        assert_eq!(shown, "*** *** *** *** ***");
     }
 
     #[test]

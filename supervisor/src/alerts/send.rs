@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::failure::Failure;
 use super::message::{Message, Sender};
 use super::redact::Secrets;
+use super::slots::Slots;
 use super::{mail, post, program, words};
 use crate::config::{Alert, Hidden, Way};
 use crate::control::{News, launch};
@@ -18,6 +19,8 @@ use crate::platform;
 
 /// One try takes at most so long; a program has 30 seconds of its own.
 pub(crate) const TRY: Duration = Duration::from_secs(35);
+/// Secrets and programs are looked up on disks; so many threads may hang there.
+pub(super) static LOOKUPS: Slots = Slots::new(3, TRY);
 
 /// What a try needs besides message and alert.
 #[derive(Debug, Clone)]
@@ -65,12 +68,13 @@ async fn attempt(alert: &Alert, message: &Message, office: &Office, secrets: &mu
             post::post(server, &[], bytes(&words::ntfy(message, sender, topic))).await
         }
         Way::Email(mail) => {
-            let password = match &mail.login {
-                Some((_, password)) => Some(looked_up(password, office).await?),
-                None => None,
-            };
-            password.iter().for_each(|password| secrets.add(password));
-            mail::send(mail, password.as_deref(), name, message, sender).await
+            let mut found = None;
+            if let Some((user, password)) = &mail.login {
+                let password = looked_up(password, office).await?;
+                secrets.add_login(user, &password);
+                found = Some(password);
+            }
+            mail::send(mail, found.as_deref(), name, message, sender).await
         }
         Way::Command(argv) => {
             let document = message.document(name, sender);
@@ -96,8 +100,7 @@ async fn looked_up(hidden: &Hidden, office: &Office) -> Result<String, Failure> 
         Hidden::Source(source) => source.clone(),
     };
     let dir = office.dir.clone();
-    let found = tokio::task::spawn_blocking(move || launch::secret("of the alert", &source, &dir)).await;
-    let found = found.map_err(std::io::Error::other).and_then(|found| found);
+    let found = LOOKUPS.run(move || launch::secret("of the alert", &source, &dir)).await.flatten();
     found.map_err(|error| Failure::later(error.to_string()))
 }
 

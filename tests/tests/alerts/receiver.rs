@@ -122,10 +122,15 @@ fn serve(mut client: impl Read + Write, stream: &TcpStream, desk: &Mutex<Desk>) 
     let Some((path, headers, body)) = read(&mut client) else { return };
     let mut desk = desk.lock().expect("no test panics with it");
     let reply = desk.next.pop_front().or(desk.always).unwrap_or(Reply::Status(200));
+    // As careless servers do.
+    let said =
+        if reply == Reply::Status(500) { format!("no: POST {path} {}", headers.join(" ")) } else { "plain".to_owned() };
     desk.posts.push(Post { path, headers, body, reply });
     match reply {
         Reply::Status(status) => {
-            let answer = format!("HTTP/1.1 {status} Said\r\nContent-Length: 5\r\nConnection: close\r\n\r\nplain");
+            let length = said.len();
+            let answer =
+                format!("HTTP/1.1 {status} Said\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{said}");
             let _gone = client.write_all(answer.as_bytes());
         }
         Reply::Silence => desk.silent.extend(stream.try_clone()),

@@ -6,16 +6,22 @@ use std::os::unix::fs::PermissionsExt;
 
 use e2e::{Done, Setup, eventually};
 
-use super::receiver::{Receiver, Reply};
+use super::receiver::{Post, Receiver, Reply};
 use super::{SICK, alert};
 
-/// Every secret holds this.
+/// Every secret holds this …
 const CANARY: &str = "c4n4ry";
+/// … or is what is sent of the login `u:c4n4ry-1`.
+const SENT: &str = "dTpjNG40cnkt";
 
 #[track_caller]
 fn clean(what: &str, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    assert_eq!(text.lines().find(|line| line.contains(CANARY)), None, "{what} gives a secret away");
+    assert_eq!(
+        text.lines().find(|line| line.contains(CANARY) || line.contains(SENT)),
+        None,
+        "{what} gives a secret away"
+    );
 }
 
 #[track_caller]
@@ -30,7 +36,7 @@ fn no_answer_log_or_file_gives_an_address_away() {
     server.answer_always(Reply::Status(500));
     let at = server.address;
     let alerts = format!(
-        "[[alerts]]\nwebhook = 'http://u:c4n4ry-1@{at}/c4n4ry-2?k=c4n4ry-3'\nheaders = {{ Authorization = 'Bearer c4n4ry-4' }}\n\
+        "[[alerts]]\nwebhook = 'http://u:c%34n4ry-1@{at}/c4n4ry-2?k=c4n4ry-3'\nheaders = {{ Authorization = 'Bearer c4n4ry-4' }}\n\
          [[alerts]]\nslack = {{ env = 'HOOK' }}\n[[alerts]]\ndiscord = {{ file = 'hook' }}\n\
          [[alerts]]\nntfy = {{ command = ['echo', 'http://{at}/c4n4ry-7'] }}\n\
          [[alerts]]\nname = 'refused'\nwebhook = 'http://127.0.0.1:1/c4n4ry-8'\n\
@@ -46,6 +52,8 @@ fn no_answer_log_or_file_gives_an_address_away() {
         eventually(name, || (!alert(&stack, name)["error"].is_null()).then_some(()));
     }
     assert!(server.posts().iter().any(|post| post.path.contains("c4n4ry-5")), "{:#?}", server.posts());
+    let with_login = |post: &Post| post.headers.iter().any(|line| line.contains(SENT));
+    server.wait("the login to be sent, and repeated by the server", with_login);
     for words in
         [&["alerts"][..], &["alerts", "--json"], &["alerts", "test"], &["status", "--json"], &["events", "-n", "900"]]
     {
