@@ -41,7 +41,7 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_answer_takes_its_own_slots_and_nobodys_time() {
         let slots: &'static Slots = Box::leak(Box::new(Slots::new(2, Duration::from_millis(20))));
-        let (free, stuck) = std::sync::mpsc::channel::<()>();
+        let (free, stuck) = std::sync::mpsc::sync_channel::<()>(0);
         assert_eq!(slots.run(move || stuck.recv().is_err()).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(slots.run(|| 7).await.unwrap(), 7);
         assert_eq!(slots.free.available_permits(), 1);
