@@ -36,7 +36,7 @@ fn no_answer_log_or_file_gives_an_address_away() {
     server.answer_always(Reply::Status(500));
     let at = server.address;
     let alerts = format!(
-        "[[alerts]]\nwebhook = 'http://u:c%34n4ry-1@{at}/c4n4ry-2?k=c4n4ry-3'\nheaders = {{ Authorization = 'Bearer c4n4ry-4' }}\n\
+        "[[alerts]]\nwebhook = 'http://u:c%34n4ry-1@{at}/c4n4ry-2?k=c4n4ry-3'\nheaders = {{ X-Token = 'Bearer c4n4ry-4' }}\n\
          [[alerts]]\nslack = {{ env = 'HOOK' }}\n[[alerts]]\ndiscord = {{ file = 'hook' }}\n\
          [[alerts]]\nntfy = {{ command = ['echo', 'http://{at}/c4n4ry-7'] }}\n\
          [[alerts]]\nname = 'refused'\nwebhook = 'http://127.0.0.1:1/c4n4ry-8'\n\
