@@ -71,7 +71,10 @@ impl Account {
             let told = self.told.entry(key(message)).or_insert(Told { at_ms, wait_ms: 0, repeated: 0, held: None });
             message.repeated = std::mem::take(&mut told.repeated);
             told.held = None;
-            told.wait_ms = (told.wait_ms * 2).clamp(min_ms, LONGEST_MS.max(min_ms));
+            // What cannot be over cannot go on: each is news.
+            let goes_on = Area::of(message.occasion) != Area::Nothing;
+            let longer = if goes_on { told.wait_ms.saturating_mul(2) } else { 0 };
+            told.wait_ms = longer.clamp(min_ms, LONGEST_MS.max(min_ms));
             told.at_ms = at_ms;
         }
         if at_ms >= self.window_ms + WITHIN_MS || at_ms < self.window_ms {
@@ -100,14 +103,23 @@ impl Account {
 
     /// It is over: should it come again, it is news again, though no sooner than `min_ms` after it was told.
     pub(super) fn calm_down(&mut self, service: &ServiceName, area: Area, min_ms: i64) {
-        for (key, told) in &mut self.told {
-            let of_it = key.strip_prefix(service.as_str()).and_then(|rest| rest.strip_prefix(' '));
-            let of_area = |word: &str| Occasion::TOLD.iter().any(|one| one.as_str() == word && Area::of(*one) == area);
-            if of_it.is_some_and(of_area) {
-                told.wait_ms = told.wait_ms.min(min_ms);
-                told.held = None;
-            }
+        for told in self.of(service, area) {
+            told.wait_ms = told.wait_ms.min(min_ms);
+            told.held = None;
         }
+    }
+
+    /// It is no news any more.
+    pub(super) fn drop_held(&mut self, service: &ServiceName, area: Area) {
+        self.of(service, area).for_each(|told| told.held = None);
+    }
+
+    fn of(&mut self, service: &ServiceName, area: Area) -> impl Iterator<Item = &mut Told> {
+        let of_it = move |key: &str| {
+            let word = key.strip_prefix(service.as_str()).and_then(|rest| rest.strip_prefix(' '));
+            Occasion::TOLD.iter().any(|one| word == Some(one.as_str()) && Area::of(*one) == area)
+        };
+        self.told.iter_mut().filter(move |(key, _)| of_it(key)).map(|(_, told)| told)
     }
 
     /// When to look again.
@@ -122,6 +134,11 @@ impl Account {
 
     pub(super) fn is_full(&self, at_ms: i64) -> bool {
         self.in_window >= LETTERS && (self.window_ms..self.window_ms + WITHIN_MS).contains(&at_ms)
+    }
+
+    /// When there is room, if not at once.
+    pub(super) fn room_ms(&self) -> i64 {
+        if self.in_window >= LETTERS { self.window_ms.saturating_add(WITHIN_MS) } else { 0 }
     }
 
     /// At once, or after its own wait, or when the window has room again.
@@ -140,4 +157,22 @@ impl Told {
 fn key(message: &Message) -> String {
     let service = message.service.as_ref().map_or("", |name| name.as_str());
     format!("{service} {}", message.occasion.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::tests::crash;
+    use super::*;
+
+    #[test]
+    fn each_bad_generation_is_news_however_many_there_were() {
+        let (mut account, mut now, min) = (Account::default(), 0, WITHIN_MS);
+        let mut message = Message { occasion: Occasion::RolledBack, ..crash("no good") };
+        for _ in 0..10 {
+            assert!(account.may_tell(&message, now));
+            account.note(&mut message, min, now);
+            assert!(!account.may_tell(&message, now + min - 1));
+            now += min;
+        }
+    }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::failure::Failure;
-use super::ledger::{Effect, LONGEST_WAIT_MS, Ledger, Letter, OLDEST_MS};
+use super::ledger::{Audience, Effect, LONGEST_WAIT_MS, Ledger, Letter, OLDEST_MS};
 use super::message::{Message, Sender};
 use super::scene::Scene;
 use super::send::{Office, send};
@@ -50,12 +50,12 @@ pub(crate) struct Surroundings {
     pub(crate) shown: watch::Receiver<u64>,
     pub(crate) journal: journal::Reader,
     pub(crate) news: mpsc::Sender<News>,
-    pub(crate) from: From,
+    pub(crate) from: Beginning,
 }
 
 /// Where to begin, when no earlier desk has left its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum Beginning {
     /// With the start of this supervisor.
     Start,
     /// With what happens from now on.
@@ -89,7 +89,7 @@ struct Desk<'a> {
 }
 
 /// Until control is gone.
-pub(super) async fn run(surroundings: &Surroundings, tests: &mut mpsc::Receiver<TestAsk>) {
+pub(super) async fn run(surroundings: &Surroundings, from: Beginning, tests: &mut mpsc::Receiver<TestAsk>) {
     let store = Store::new(&surroundings.state_dir);
     let mut desk = Desk {
         surroundings,
@@ -103,7 +103,7 @@ pub(super) async fn run(surroundings: &Surroundings, tests: &mut mpsc::Receiver<
     };
     let mut journal = surroundings.journal.clone();
     let mut shown = surroundings.shown.clone();
-    desk.find_place(&mut journal).await;
+    desk.find_place(&mut journal, from).await;
     loop {
         let view = surroundings.view.load_full();
         desk.look(&view);
@@ -132,29 +132,20 @@ pub(super) async fn run(surroundings: &Surroundings, tests: &mut mpsc::Receiver<
         }
         let follows = !surroundings.view.load().stack.alerts.is_empty();
         if follows != following {
-            // What happens while nobody is to be told is told to nobody.
-            desk.ledger.cursor = Some(journal.last().await);
+            let audience = if follows { Audience::Somebody } else { Audience::Nobody };
+            desk.ledger.turn(journal.last().await, audience);
             desk.save();
         }
     }
 }
 
 impl Desk<'_> {
-    /// Where to go on in the journal: where an earlier one stopped, else with the start of this supervisor.
-    async fn find_place(&mut self, journal: &mut journal::Reader) {
+    async fn find_place(&mut self, journal: &mut journal::Reader, from: Beginning) {
         let last = journal.last().await;
-        // Beyond the end: the journal is not the one that was read.
-        if self.ledger.cursor.is_some_and(|cursor| cursor <= last) {
-            return;
-        }
-        if self.surroundings.from == From::Now {
-            self.ledger.cursor = Some(last);
-            return self.save();
-        }
         let filter = Filter { services: Vec::new(), kinds: vec![Kind::Supervisor] };
         let starts = journal.page(Since::Newest, filter, STARTS).await.map(|page| page.events).unwrap_or_default();
         let start = starts.iter().rev().find(|entry| entry.note.cause.starts_with(STARTED));
-        self.ledger.cursor = Some(start.map_or(last, |entry| entry.seq));
+        self.ledger.begin(from, last, start.map(|entry| entry.seq));
         self.save();
     }
 

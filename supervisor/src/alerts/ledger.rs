@@ -6,28 +6,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use supervisor_core::{ServiceName, State};
 
+use super::Beginning;
 use super::account::Account;
 use super::message::Message;
 use super::scene::{Area, Scene};
+use super::trouble::Trouble;
 use crate::config::{Alert, Occasion};
 use crate::journal::{Entry, Kind, Note, STARTED, TOOK_OVER};
 use crate::timestamp;
 
-/// Of one alert, so many letters may wait; a further one takes the place of the oldest.
+/// Of one alert, so many letters may wait; a further one takes the place of the oldest but that which is being tried.
 const WAITING: usize = 32;
 /// What is older is told to nobody, and a letter that cannot be delivered for so long is thrown away.
 pub(super) const OLDEST_MS: i64 = 24 * 3_600_000;
 /// Between two tries of a letter, at most so long.
 pub(super) const LONGEST_WAIT_MS: i64 = 3_600_000;
 
-/// A log is well once it could be written for so long.
-const LOG_GOOD_MS: i64 = 10_000;
-
 /// Everything that must survive this control.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ledger {
     /// The last event that was taken in; `None`: none ever was.
     pub(super) cursor: Option<u64>,
+    /// Since then nobody was to be told.
+    #[serde(default)]
+    silent: bool,
     troubles: Vec<Trouble>,
     accounts: BTreeMap<String, Account>,
     /// The oldest first.
@@ -47,19 +49,11 @@ pub(super) struct Letter {
     pub(super) wants_log: bool,
 }
 
-/// What is not well, until it is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Trouble {
-    service: ServiceName,
-    area: Area,
-    /// The event it began with.
-    seq: u64,
-    at: String,
-    occasion: Occasion,
-    /// It has been well since then; it is over when that lasts.
-    well_since_ms: Option<i64>,
-    /// Alerts that were told.
-    told: BTreeSet<String>,
+/// Is there anybody to tell?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    Nobody,
+    Somebody,
 }
 
 /// Is there anything that must not be forgotten?
@@ -70,6 +64,25 @@ pub(super) enum Effect {
 }
 
 impl Ledger {
+    /// Where to go on in a journal that ends at `last`: where an earlier desk stopped, unless nobody was to be told of
+    /// what came after that; else with the start of this supervisor.
+    pub(super) fn begin(&mut self, beginning: Beginning, last: u64, start: Option<u64>) {
+        // Beyond the end: the journal is not the one that was read.
+        let kept = self.cursor.filter(|cursor| *cursor <= last);
+        self.cursor = Some(match (beginning, kept) {
+            (Beginning::Now, _) => last,
+            (Beginning::Start, Some(kept)) if !self.silent => kept,
+            (Beginning::Start, kept) => start.unwrap_or(last).max(kept.unwrap_or(0)),
+        });
+        self.silent = false;
+    }
+
+    /// Now there is somebody to tell, or nobody any more: of what has happened so far, nobody is told.
+    pub(super) fn turn(&mut self, last: u64, audience: Audience) {
+        self.cursor = Some(last);
+        self.silent = audience == Audience::Nobody;
+    }
+
     /// An event. Taken in again after an unexpected end, it has the same effect.
     pub(super) fn take(&mut self, entry: &Entry, scene: &Scene<'_>, now_ms: i64) -> Effect {
         self.cursor = Some(entry.seq);
@@ -82,6 +95,10 @@ impl Ledger {
         if let Some(occasion) = scene.occasion(note) {
             self.trouble(&Message::of(entry.seq, occasion, note), service, entry.seq, at_ms, scene);
             return Effect::Something;
+        }
+        if note.to == Some(State::Stopped) {
+            // As somebody wanted: it is no news any more. Whoever was told hears when it is well again.
+            self.accounts.values_mut().for_each(|account| account.drop_held(service, Area::Runs));
         }
         let (area, well) = match note.kind {
             Kind::State => (Area::Runs, note.to.is_some_and(State::is_well)),
@@ -157,11 +174,11 @@ impl Ledger {
                 trouble.told.insert(alert.name.clone());
             }
         }
-        let waiting = |letter: &&Letter| letter.alert == alert.name;
-        if self.letters.iter().filter(waiting).count() >= WAITING
-            && let Some(oldest) = self.letters.iter().position(|letter| letter.alert == alert.name)
-        {
-            self.letters.remove(oldest);
+        let places = self.letters.iter().enumerate().filter(|(_, letter)| letter.alert == alert.name);
+        let waiting: Vec<usize> = places.map(|(place, _)| place).collect();
+        // The first may be on its way just now.
+        if waiting.len() >= WAITING {
+            self.letters.remove(waiting[1]);
             account.lost += 1;
         }
         let wants_log = alert.log_lines > 0 && message.occasion != Occasion::Recovered;
@@ -175,7 +192,9 @@ impl Ledger {
         self.follow_clock(now_ms);
         let before = self.letters.len() + self.troubles.len();
         let mut effect = self.forget(scene);
-        self.write_recoveries(scene, now_ms);
+        if self.write_recoveries(scene, now_ms) == Effect::Something {
+            effect = Effect::Something;
+        }
         for alert in scene.alerts {
             for message in self.ripe(alert, now_ms) {
                 effect = Effect::Something;
@@ -214,20 +233,34 @@ impl Ledger {
         if before == after { Effect::Nothing } else { Effect::Something }
     }
 
-    fn write_recoveries(&mut self, scene: &Scene<'_>, now_ms: i64) {
+    /// As far as there is room; a trouble of which somebody is to hear yet that it is over stays until then.
+    fn write_recoveries(&mut self, scene: &Scene<'_>, now_ms: i64) -> Effect {
         let ill = self.ill();
         let is_over = |one: &mut Trouble| one.over_ms(scene, &ill).is_some_and(|over| over <= now_ms);
+        let mut effect = Effect::Nothing;
         let over: Vec<Trouble> = self.troubles.extract_if(.., is_over).collect();
-        for trouble in over {
-            let message = trouble.recovered(now_ms);
+        for mut trouble in over {
+            let told = std::mem::take(&mut trouble.told);
             for alert in scene.alerts {
                 let account = self.accounts.entry(alert.name.clone()).or_default();
                 account.calm_down(&trouble.service, trouble.area, millis(alert.min_interval));
-                if alert.on.contains(&Occasion::Recovered) && trouble.told.contains(&alert.name) {
-                    self.write(alert, message.clone(), now_ms);
+                if !alert.on.contains(&Occasion::Recovered) || !told.contains(&alert.name) {
+                    continue;
+                }
+                if account.is_full(now_ms) {
+                    trouble.told.insert(alert.name.clone());
+                } else {
+                    self.write(alert, trouble.recovered(now_ms), now_ms);
+                    effect = Effect::Something;
                 }
             }
+            if trouble.told.is_empty() {
+                effect = Effect::Something;
+            } else {
+                self.troubles.push(trouble);
+            }
         }
+        effect
     }
 
     /// What was held back, and may be told now, if it still holds.
@@ -253,7 +286,10 @@ impl Ledger {
     /// When to look again.
     pub(super) fn deadline(&self, scene: &Scene<'_>) -> Option<i64> {
         let ill = self.ill();
-        let over = self.troubles.iter().filter_map(|trouble| trouble.over_ms(scene, &ill));
+        let room = |trouble: &Trouble| {
+            trouble.told.iter().filter_map(|name| self.accounts.get(name)).map(Account::room_ms).min().unwrap_or(0)
+        };
+        let over = self.troubles.iter().filter_map(|one| one.over_ms(scene, &ill).map(|over| over.max(room(one))));
         over.chain(self.accounts.values().filter_map(Account::deadline)).min()
     }
 
@@ -308,29 +344,11 @@ impl Ledger {
     }
 }
 
-impl Trouble {
-    fn is(&self, service: &ServiceName, area: Area) -> bool {
-        self.service == *service && self.area == area
-    }
-
-    /// When it will have been well for long enough. Whoever was killed at a limit keeps within it while it is down.
-    fn over_ms(&self, scene: &Scene<'_>, ill: &BTreeSet<ServiceName>) -> Option<i64> {
-        let good = match self.area {
-            Area::Limits if ill.contains(&self.service) => return None,
-            Area::Runs | Area::Limits => scene.good_ms(&self.service),
-            Area::Log => LOG_GOOD_MS,
-            Area::Nothing => 0,
-        };
-        self.well_since_ms.map(|since| since.saturating_add(good))
-    }
-
-    fn recovered(&self, now_ms: i64) -> Message {
-        let cause = format!("well again; {} since {}", self.occasion.as_str(), self.at);
-        let note = Note { at: timestamp::format(now_ms), ..Note::new(String::new(), Kind::State, &cause) };
-        Message::of(self.seq, Occasion::Recovered, &note.of(&self.service, 0))
-    }
-}
-
 fn millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 }

@@ -289,8 +289,54 @@ fn a_flood_is_told_in_part_and_the_rest_as_time_goes_by() {
 }
 
 #[test]
+fn that_a_flood_is_over_is_told_in_part_too_and_the_rest_as_time_goes_by() {
+    let mut story = Story::of(&[Occasion::Failed, Occasion::Recovered]);
+    for number in 0..60 {
+        story.happens(becomes(&format!("s{number}"), State::Failed));
+    }
+    let mut told = story.told().len();
+    for _ in 0..3 {
+        story.passes(5 * MINUTE);
+        told += story.told().len();
+    }
+    assert_eq!(told, 60);
+    for number in 0..60 {
+        story.happens(becomes(&format!("s{number}"), State::Running));
+    }
+    story.passes(MINUTE);
+    let mut over = story.told();
+    assert_eq!(over.len(), 20);
+    assert_eq!(story.deadline(), Some(story.now + 5 * MINUTE), "nobody looks again before there is room");
+    for _ in 0..2 {
+        story.passes(5 * MINUTE);
+        over.extend(story.told());
+    }
+    over.sort_unstable();
+    over.dedup();
+    assert!(over.len() == 60 && over.iter().all(|told| told.ends_with(" recovered")), "{over:?}");
+    story.passes(60 * MINUTE);
+    assert_eq!((story.told(), story.deadline()), (vec![], None));
+}
+
+#[test]
+fn what_is_stopped_on_purpose_is_told_no_more_but_that_it_is_well_again_is() {
+    let mut story = Story::of(&[Occasion::CrashLoop, Occasion::Recovered]);
+    story.happens(becomes("web", State::CrashLoop));
+    story.happens(becomes("web", State::CrashLoop));
+    assert_eq!(story.told(), ["web crash-loop"]);
+    story.happens(becomes("web", State::Stopped));
+    story.passes(60 * MINUTE);
+    assert_eq!(story.told(), [""; 0]);
+    story.happens(becomes("web", State::Running));
+    story.passes(MINUTE);
+    assert_eq!(story.told(), ["web recovered"]);
+}
+
+#[test]
 fn of_letters_that_cannot_be_delivered_the_newest_wait_and_the_others_are_counted() {
     let mut story = Story::of(&[Occasion::Failed]);
+    story.happens(becomes("web", State::Failed));
+    let first = story.ledger.next("ops").cloned();
     for round in 0..3 {
         for number in 0..20 {
             story.happens(becomes(&format!("s{}", round * 20 + number), State::Failed));
@@ -300,6 +346,7 @@ fn of_letters_that_cannot_be_delivered_the_newest_wait_and_the_others_are_counte
     assert_eq!(story.ledger.waiting("ops"), 32);
     let lost = story.ledger.account("ops").lost;
     assert!(lost >= 28, "{lost}");
+    assert_eq!(story.ledger.next("ops").cloned(), first, "it may be on its way");
 }
 
 #[test]

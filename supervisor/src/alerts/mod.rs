@@ -21,6 +21,7 @@ mod scene;
 mod send;
 mod slots;
 mod store;
+mod trouble;
 mod under_way;
 mod words;
 
@@ -31,7 +32,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use desk::{From, Surroundings};
+pub(crate) use desk::{Beginning, Surroundings};
 pub(crate) use obstacles::obstacles;
 pub(crate) use send::TRY as TEST_LIMIT;
 
@@ -99,18 +100,20 @@ impl Alerts {
 
 /// For as long as control lives.
 fn work(surroundings: &Surroundings, mut tests: mpsc::Receiver<TestAsk>) {
+    let mut from = surroundings.from;
     loop {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         match builder.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
             Ok(runtime) => {
-                let desk = || runtime.block_on(desk::run(surroundings, &mut tests));
+                let desk = || runtime.block_on(desk::run(surroundings, from, &mut tests));
                 let ended = catch_unwind(AssertUnwindSafe(desk));
                 // A thread that a disk holds is not waited for.
                 runtime.shutdown_background();
                 if ended.is_ok() {
                     return;
                 }
-                // Everything that counts is read from the disk again.
+                // Everything that counts is read from the disk again, and nothing is left out.
+                from = Beginning::Start;
                 tracing::error!("alerts stand still for a minute: a defect of the supervisor");
             }
             Err(error) => tracing::error!(%error, "alerts stand still for a minute"),

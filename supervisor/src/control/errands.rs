@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::keeper::link::Purpose;
 use super::run_loop::Control;
 use super::tree::COOKIE;
-use crate::alerts::{From, Surroundings};
+use crate::alerts::{Beginning, Surroundings};
 
 /// A program to be run.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct Running {
 
 impl Control {
     /// Begins to tell, if there is anyone to tell: what happened since `from`, where nothing is known of earlier.
-    pub(crate) fn begin_alerts(&mut self, from: From) {
+    pub(crate) fn begin_alerts(&mut self, from: Beginning) {
         if self.in_force.stack.alerts.is_empty() {
             return;
         }

@@ -38,7 +38,7 @@ use super::telling::foreground::Foreground;
 use super::telling::history::History;
 use super::telling::instruments::Instruments;
 use super::tree::survey::Surveys;
-use crate::alerts::{AlertState, Alerts, From};
+use crate::alerts::{AlertState, Alerts, Beginning};
 
 /// Requests of the API that wait.
 const ASKS: usize = 64;
@@ -251,7 +251,7 @@ impl Control {
         self.watch_logs();
         self.watch_files();
         self.publish();
-        self.begin_alerts(From::Start);
+        self.begin_alerts(Beginning::Start);
         while !self.down {
             self.wait().await?;
             for _ in 0..BATCH {

@@ -11,7 +11,7 @@ use supervisor_keeper::{MAX_RECORD, Request};
 
 use super::plan::{Changes, Plan};
 use super::{MAX_APPLIED, Mode, Reloaded, UnderWay, WITHIN, answer};
-use crate::alerts::From;
+use crate::alerts::Beginning;
 use crate::config::{self, Diagnostic, Diagnostics, Recorded, Stack};
 use crate::control::api::sockets::{self, Swap};
 use crate::control::launch::listeners::{Listener, held_addresses, listener_name};
@@ -160,7 +160,7 @@ impl Control {
         self.happen(Event::Replanned(plan));
         self.seek_no_more_lines();
         self.prune_catalogue();
-        self.begin_alerts(From::Now);
+        self.begin_alerts(Beginning::Now);
         self.warn_of_open_files();
     }
 
