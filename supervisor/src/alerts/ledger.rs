@@ -351,4 +351,23 @@ fn millis(duration: std::time::Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_told_of_what_happened_while_nobody_was_to_be_told() {
+        let begun = |turned: Option<Audience>, beginning, start| {
+            let mut ledger = Ledger::at(40);
+            turned.into_iter().for_each(|audience| ledger.turn(40, audience));
+            ledger.begin(beginning, 90, start);
+            ledger.cursor
+        };
+        assert_eq!(begun(None, Beginning::Start, Some(70)), Some(40), "what the last desk had not seen");
+        assert_eq!(begun(Some(Audience::Somebody), Beginning::Start, Some(70)), Some(40));
+        assert_eq!(begun(Some(Audience::Nobody), Beginning::Start, Some(70)), Some(70));
+        assert_eq!(begun(Some(Audience::Nobody), Beginning::Start, Some(10)), Some(40));
+        assert_eq!(begun(Some(Audience::Nobody), Beginning::Start, None), Some(90));
+        assert_eq!(begun(None, Beginning::Now, Some(70)), Some(90));
+        let mut elsewhere = Ledger::at(99);
+        elsewhere.begin(Beginning::Start, 90, Some(70));
+        assert_eq!(elsewhere.cursor, Some(70), "another journal");
+    }
 }
