@@ -21,6 +21,7 @@ mod signals;
 mod sse;
 mod state;
 mod timestamp;
+mod untrusted;
 
 use std::process::ExitCode;
 

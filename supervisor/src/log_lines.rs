@@ -4,6 +4,7 @@
 use serde_json::json;
 use supervisor_logs::{Filter, FilterError, Line};
 
+use crate::untrusted::commands;
 use crate::{config, timestamp};
 
 /// What of a service's output a log holds.
@@ -50,13 +51,10 @@ pub(crate) fn json(service: &str, output: Output, line: &Line) -> String {
 /// What a terminal would obey and JSON leaves as it is, escaped: DEL, C1 controls and those that turn text. All are
 /// within strings.
 fn harmless(json: String) -> String {
-    let turns_text =
-        |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let obeyed = |c: char| c.is_control() || turns_text(c);
-    if !json.contains(obeyed) {
+    if !json.contains(commands) {
         return json;
     }
-    let escape = |c: char| if obeyed(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    let escape = |c: char| if commands(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
     json.chars().map(escape).collect()
 }
 

@@ -7,6 +7,7 @@ use supervisor_core::{ServiceName, State};
 
 use crate::config::Occasion;
 use crate::journal::{Ended, Note, PassedLimit};
+use crate::untrusted::deceives;
 
 /// Grows when a field of the document changes its meaning or goes away; new fields do not count.
 const SCHEMA_VERSION: u32 = 1;
@@ -147,8 +148,7 @@ fn harmless(line: &str) -> String {
             rest.by_ref().skip(1).find(|c| ('\u{40}'..='\u{7e}').contains(c));
             continue;
         }
-        let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if hidden || (c.is_control() && c != '\t') {
+        if c != '\t' && deceives(c) {
             continue;
         }
         if length == LINE {

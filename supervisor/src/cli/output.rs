@@ -1,6 +1,8 @@
 //! What services print, made fit to be shown: prefixed, and harmless to a terminal.
 //! Not here: reading it.
 
+use crate::untrusted::commands;
+
 /// A line that is longer is shown in pieces.
 const MAX_LINE: usize = 16 * 1024;
 /// Colours that can be read on dark and light, but red, which is for what is wrong.
@@ -130,9 +132,7 @@ pub(crate) fn clean(text: &str) -> String {
 }
 
 fn push_harmless(shown: &mut String, c: char) {
-    let turns_text =
-        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if c == '\t' || !(c.is_control() || turns_text) {
+    if c == '\t' || !commands(c) {
         shown.push(c);
     } else if c.is_ascii() {
         shown.push_str(&format!("\\x{:02x}", u32::from(c)));

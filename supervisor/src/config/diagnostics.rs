@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::Place;
 use super::source::{At, Problem, Problems, Quoting, Source, Sources, Span};
+use crate::untrusted::deceives;
 
 /// A quoted line is cut to so many columns around the place.
 const QUOTE_WIDTH: usize = 120;
@@ -191,15 +192,11 @@ fn floor(text: &str, at: usize) -> usize {
 
 /// A file must not be able to move the reader's cursor, or to turn the order of the characters around.
 fn clean(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     text.chars()
         .map(|c| {
             if c == '\t' {
                 ' '
-            } else if hidden(c) {
+            } else if deceives(c) {
                 '\u{fffd}'
             } else {
                 c

@@ -49,7 +49,7 @@ pub(crate) use files::Mark;
 pub(crate) use glob::{matching, reach};
 pub(crate) use load::{find, load, located};
 pub(crate) use model::*;
-pub(crate) use ownership::check_ownership;
+pub(crate) use ownership::{MAX_LINKS, check_ownership, steps};
 pub(crate) use quantity::duration;
 pub(crate) use recorded::{Recorded, Recorder};
 pub(crate) use schema::schema;

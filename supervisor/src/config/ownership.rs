@@ -7,8 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// As many as the kernel follows.
-const MAX_LINKS: usize = 40;
+/// As many symbolic links as the kernel follows.
+pub(crate) const MAX_LINKS: usize = 40;
 
 /// Whom the kernel shows as the owner of what belongs to nobody within a user namespace, such as the root directory of
 /// a rootless container (`/proc/sys/kernel/overflowuid`).
@@ -42,7 +42,7 @@ fn check_way(file: &Path, uid: u32) -> Result<(), OwnershipError> {
         check_one(&at, &root, uid)?;
     }
     let mut links = 0;
-    let mut ahead: Vec<OsString> = names(file);
+    let mut ahead: Vec<OsString> = steps(file);
     while let Some(name) = ahead.pop() {
         if name == ".." {
             at.pop();
@@ -63,19 +63,19 @@ fn check_way(file: &Path, uid: u32) -> Result<(), OwnershipError> {
         if target.is_absolute() {
             at = PathBuf::from("/");
         }
-        ahead.extend(names(&target));
+        ahead.extend(steps(&target));
     }
     Ok(())
 }
 
-/// Last first.
-fn names(path: &Path) -> Vec<OsString> {
-    let names = path.components().rev().filter_map(|component| match component {
+/// The steps of a path from the root or from where one is, the last first: to be popped while links are followed.
+pub(crate) fn steps(path: &Path) -> Vec<OsString> {
+    let steps = path.components().rev().filter_map(|component| match component {
         Component::Normal(name) => Some(name.to_owned()),
         Component::ParentDir => Some("..".into()),
         Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
     });
-    names.collect()
+    steps.collect()
 }
 
 fn examine(path: &Path) -> Result<Metadata, OwnershipError> {

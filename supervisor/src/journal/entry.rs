@@ -7,6 +7,7 @@ use supervisor_core::{OutOfMemory, RolloutResult, ServiceName, State};
 
 use super::CAUSE;
 use crate::api::{Name, OutOfMemoryWord, RolloutResultWord, StateWord};
+use crate::untrusted::one_line;
 
 /// Of a list of processes, this many are told.
 const PIDS: usize = 10;
@@ -236,20 +237,6 @@ impl Note {
         self.lost = Some(lost);
         self
     }
-}
-
-/// Printable, without anything that ends a line or turns text around, of at most `max` bytes.
-fn one_line(text: &str, max: usize) -> String {
-    let turns =
-        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let mut line = String::new();
-    for c in text.trim().chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }) {
-        if line.len() + c.len_utf8() > max {
-            break;
-        }
-        line.push(c);
-    }
-    line
 }
 
 #[cfg(test)]

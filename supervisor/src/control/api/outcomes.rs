@@ -125,16 +125,9 @@ impl<'a> Scene<'a> {
 
     /// The old run does not count, however well it is.
     fn not_replaced_yet(&self, snapshot: &ServiceSnapshot) -> Verdict {
-        match snapshot.state {
-            State::Failed | State::CrashLoop | State::Waiting => self.coming_up(snapshot),
-            State::Running
-            | State::Completed
-            | State::Rolling
-            | State::Stopped
-            | State::Starting
-            | State::Unhealthy
-            | State::Backoff
-            | State::Stopping => Verdict::Pending,
+        match self.coming_up(snapshot) {
+            Verdict::Ended(Outcome::Succeeded) => Verdict::Pending,
+            verdict @ (Verdict::Pending | Verdict::Stuck | Verdict::Ended(_)) => verdict,
         }
     }
 

@@ -19,9 +19,9 @@ use crate::control::keeper::link::Purpose;
 use crate::control::launch;
 use crate::control::probe::is_shortage;
 use crate::control::run_loop::{Control, News};
-use crate::control::signs::notify::printable;
 use crate::control::tree::COOKIE;
 use crate::platform::groups;
+use crate::untrusted::one_line;
 
 /// Helpers are numbered from here, far above every run.
 pub(crate) const FIRST: u64 = 1 << 62;
@@ -218,8 +218,8 @@ fn keep(kept: &mut Vec<u8>, read: &[u8]) {
 
 /// How it ended, and its words if it had any.
 pub(crate) fn told(how: &str, output: &[u8]) -> String {
-    let words = printable(&String::from_utf8_lossy(output), MAX_TOLD);
-    if words.is_empty() { how.to_owned() } else { printable(&format!("{how}: {words}"), MAX_TOLD) }
+    let words = one_line(&String::from_utf8_lossy(output), MAX_TOLD);
+    if words.is_empty() { how.to_owned() } else { one_line(&format!("{how}: {words}"), MAX_TOLD) }
 }
 
 fn gone() -> ProbeOutcome {

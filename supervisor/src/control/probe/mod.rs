@@ -19,7 +19,7 @@ use supervisor_core::ProbeOutcome;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::{Launch, ProbeHow};
-use crate::control::signs::notify::printable;
+use crate::untrusted::one_line;
 
 /// Of an answer, this much is read.
 const MAX_BODY: usize = 8 * 1024;
@@ -124,7 +124,7 @@ async fn exchange(ask: Ask<'_>, io: impl Read + Write + Unpin, authority: &str) 
 }
 
 fn failed(seen: impl AsRef<str>) -> ProbeOutcome {
-    ProbeOutcome::Failed(printable(seen.as_ref(), MAX_TOLD))
+    ProbeOutcome::Failed(one_line(seen.as_ref(), MAX_TOLD))
 }
 
 fn unreached(error: &io::Error) -> ProbeOutcome {

@@ -2,18 +2,15 @@
 //! Not here: waiting for it (`watching`).
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use crate::config;
+use crate::config::{self, MAX_LINKS, steps};
 use crate::control::reload::watching::Targets;
 use crate::platform::{Names, Spots};
 
-/// As many as the kernel follows.
-const MAX_LINKS: usize = 40;
 /// More directories are not watched; the files are looked at instead.
 const MAX_SPOTS: usize = 4096;
 
@@ -48,7 +45,7 @@ enum End {
 /// Follows `path`, and notes each name that decides where it leads. What is missing is waited for where it would be.
 fn along(spots: &mut Spots, path: &Path, end: End) {
     let mut at = PathBuf::from("/");
-    let mut ahead = names(path);
+    let mut ahead = steps(path);
     let mut links = 0;
     while let Some(name) = ahead.pop() {
         if name == ".." {
@@ -63,7 +60,7 @@ fn along(spots: &mut Spots, path: &Path, end: End) {
             if target.is_absolute() {
                 at = PathBuf::from("/");
             }
-            ahead.extend(names(&target));
+            ahead.extend(steps(&target));
         } else if next.symlink_metadata().is_err() {
             note(spots, &at, Names::These(BTreeSet::from([name])));
             return;
@@ -74,11 +71,8 @@ fn along(spots: &mut Spots, path: &Path, end: End) {
             at = next;
         }
     }
-    match end {
-        End::Directory => note(spots, &at, Names::All),
-        // Mounted alone, a file may be changed from elsewhere, and its directory here hears nothing.
-        End::File => note(spots, &at, Names::All),
-    }
+    // Of a file, too: mounted alone it may be changed from elsewhere, and its directory here hears nothing.
+    note(spots, &at, Names::All);
 }
 
 fn note(spots: &mut Spots, directory: &Path, names: Names) {
@@ -86,16 +80,6 @@ fn note(spots: &mut Spots, directory: &Path, names: Names) {
         Some(known) => known.join(names),
         None => drop(spots.insert(directory.to_owned(), names)),
     }
-}
-
-/// Last first.
-fn names(path: &Path) -> Vec<OsString> {
-    let names = path.components().rev().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    });
-    names.collect()
 }
 
 /// How the targets look from outside: enough to see that something was saved.
@@ -119,6 +103,7 @@ fn look(path: &Path) -> Option<[u64; 4]> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::os::unix::fs::symlink;
 
     use super::*;

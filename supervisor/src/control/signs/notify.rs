@@ -17,6 +17,7 @@ use tokio::net::UnixDatagram;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::tree;
+use crate::untrusted::one_line;
 
 /// A message is at most this long; a longer one is ignored.
 const MAX_MESSAGE: usize = 4096;
@@ -162,23 +163,11 @@ pub(crate) fn parse(message: &str, run: u64) -> Vec<Event> {
         .filter_map(|line| match line.split_once('=')? {
             ("READY", "1") => Some(Event::SignSeen { run, sign: Sign::Notify }),
             ("WATCHDOG", "1") => Some(Event::NotifiedWatchdog { run }),
-            ("STATUS", text) => Some(Event::NotifiedStatus { run, status: printable(text, MAX_STATUS) }),
+            ("STATUS", text) => Some(Event::NotifiedStatus { run, status: one_line(text, MAX_STATUS) }),
             _ => None,
         })
         .chain(drained)
         .collect()
-}
-
-/// One line without control characters, of at most `max` bytes.
-pub(crate) fn printable(text: &str, max: usize) -> String {
-    let mut line = String::new();
-    for c in text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }) {
-        if line.len() + c.len_utf8() > max {
-            break;
-        }
-        line.push(c);
-    }
-    line
 }
 
 #[cfg(test)]
@@ -274,11 +263,5 @@ mod tests {
         let heard = Event::NotifiedDrained { run: 7, seen_off: SeenOff { drained: 3, cut: 1 } };
         assert_eq!(last_words(&*socket, &sender), [heard]);
         assert_eq!(last_words(&*socket, &sender), []);
-    }
-
-    #[test]
-    fn a_status_is_cut_at_a_character_boundary() {
-        assert_eq!(printable("é".repeat(200).as_str(), 256).len(), 256);
-        assert_eq!(printable("ab\ncd", 256), "ab cd");
     }
 }
