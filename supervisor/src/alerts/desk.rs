@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::failure::Failure;
-use super::ledger::{Audience, Effect, LONGEST_WAIT_MS, Ledger, Letter, OLDEST_MS};
+use super::ledger::{Audience, ToKeep, LONGEST_WAIT_MS, Ledger, Letter, OLDEST_MS};
 use super::message::{Message, Sender};
 use super::scene::Scene;
 use super::send::{Office, send};
@@ -151,13 +151,8 @@ impl Desk<'_> {
 
     fn take(&mut self, lines: &[Arc<journal::Line>], view: &View) {
         let (scene, now) = (scene(view), timestamp::now_ms());
-        let mut effect = Effect::Nothing;
-        for line in lines {
-            if self.ledger.take(&line.entry, &scene, now) == Effect::Something {
-                effect = Effect::Something;
-            }
-        }
-        if effect == Effect::Something {
+        let to_keep = lines.iter().map(|line| self.ledger.take(&line.entry, &scene, now));
+        if to_keep.fold(ToKeep::Nothing, ToKeep::or) == ToKeep::Something {
             self.save();
         }
     }
@@ -165,7 +160,7 @@ impl Desk<'_> {
     /// Whatever its time has come for.
     fn look(&mut self, view: &View) {
         let now = timestamp::now_ms();
-        if self.ledger.look(&scene(view), now) == Effect::Something {
+        if self.ledger.look(&scene(view), now) == ToKeep::Something {
             self.save();
         }
         self.read_logs(view);

@@ -56,11 +56,18 @@ pub(super) enum Audience {
     Somebody,
 }
 
-/// Is there anything that must not be forgotten?
+/// Has the ledger anything to keep that it had not?
+#[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(super) enum ToKeep {
     Nothing,
     Something,
+}
+
+impl ToKeep {
+    pub(super) fn or(self, other: Self) -> Self {
+        if self == Self::Something { self } else { other }
+    }
 }
 
 impl Ledger {
@@ -84,17 +91,17 @@ impl Ledger {
     }
 
     /// An event. Taken in again after an unexpected end, it has the same effect.
-    pub(super) fn take(&mut self, entry: &Entry, scene: &Scene<'_>, now_ms: i64) -> Effect {
+    pub(super) fn take(&mut self, entry: &Entry, scene: &Scene<'_>, now_ms: i64) -> ToKeep {
         self.cursor = Some(entry.seq);
         let note = &entry.note;
         let at_ms = timestamp::parse(&note.at).map_or(now_ms, |at| at.min(now_ms));
         let Some(service) = &note.service else { return self.begin_anew(note, at_ms) };
         if now_ms.saturating_sub(at_ms) > OLDEST_MS {
-            return Effect::Nothing;
+            return ToKeep::Nothing;
         }
         if let Some(occasion) = scene.occasion(note) {
             self.trouble(&Message::of(entry.seq, occasion, note), service, entry.seq, at_ms, scene);
-            return Effect::Something;
+            return ToKeep::Something;
         }
         if note.to == Some(State::Stopped) {
             // As somebody wanted: it is no news any more. Whoever was told hears when it is well again.
@@ -113,24 +120,24 @@ impl Ledger {
             | Kind::Supervisor
             | Kind::Control
             | Kind::Gap
-            | Kind::Other => return Effect::Nothing,
+            | Kind::Other => return ToKeep::Nothing,
         };
-        let Some(trouble) = self.troubles.iter_mut().find(|one| one.is(service, area)) else { return Effect::Nothing };
+        let Some(trouble) = self.troubles.iter_mut().find(|one| one.is(service, area)) else { return ToKeep::Nothing };
         trouble.well_since_ms = if well { trouble.well_since_ms.or(Some(at_ms)) } else { None };
-        Effect::Something
+        ToKeep::Something
     }
 
     /// Another control knows nothing of limits that were passed and logs that could not be written, and soon tells of
     /// those of which that still holds.
-    fn begin_anew(&mut self, note: &Note, at_ms: i64) -> Effect {
+    fn begin_anew(&mut self, note: &Note, at_ms: i64) -> ToKeep {
         let begins = note.cause.starts_with(STARTED) || note.cause.starts_with(TOOK_OVER);
         if note.kind != Kind::Control || !begins {
-            return Effect::Nothing;
+            return ToKeep::Nothing;
         }
         for trouble in self.troubles.iter_mut().filter(|one| matches!(one.area, Area::Limits | Area::Log)) {
             trouble.well_since_ms = trouble.well_since_ms.or(Some(at_ms));
         }
-        Effect::Something
+        ToKeep::Something
     }
 
     fn trouble(&mut self, message: &Message, service: &ServiceName, seq: u64, at_ms: i64, scene: &Scene<'_>) {
@@ -188,16 +195,12 @@ impl Ledger {
     }
 
     /// Writes what its time has come for.
-    pub(super) fn look(&mut self, scene: &Scene<'_>, now_ms: i64) -> Effect {
+    pub(super) fn look(&mut self, scene: &Scene<'_>, now_ms: i64) -> ToKeep {
         self.follow_clock(now_ms);
-        let before = self.letters.len() + self.troubles.len();
-        let mut effect = self.forget(scene);
-        if self.write_recoveries(scene, now_ms) == Effect::Something {
-            effect = Effect::Something;
-        }
+        let mut to_keep = self.forget(scene).or(self.write_recoveries(scene, now_ms));
         for alert in scene.alerts {
             for message in self.ripe(alert, now_ms) {
-                effect = Effect::Something;
+                to_keep = ToKeep::Something;
                 let account = self.accounts.entry(alert.name.clone()).or_default();
                 if account.is_full(now_ms) {
                     // It waits on: for the end of the window.
@@ -207,7 +210,7 @@ impl Ledger {
                 }
             }
         }
-        if before == self.letters.len() + self.troubles.len() { effect } else { Effect::Something }
+        to_keep
     }
 
     /// Nothing has happened later than now: a clock that was set back must not silence anything.
@@ -223,21 +226,21 @@ impl Ledger {
     }
 
     /// Services and alerts that are gone.
-    fn forget(&mut self, scene: &Scene<'_>) -> Effect {
+    fn forget(&mut self, scene: &Scene<'_>) -> ToKeep {
         let before = (self.troubles.len(), self.letters.len(), self.accounts.len());
         let is_known = |name: &str| scene.alerts.iter().any(|alert| alert.name == name);
         self.troubles.retain(|trouble| scene.service(&trouble.service).is_some());
         self.letters.retain(|letter| is_known(&letter.alert));
         self.accounts.retain(|name, _| is_known(name));
         let after = (self.troubles.len(), self.letters.len(), self.accounts.len());
-        if before == after { Effect::Nothing } else { Effect::Something }
+        if before == after { ToKeep::Nothing } else { ToKeep::Something }
     }
 
     /// As far as there is room; a trouble of which somebody is to hear yet that it is over stays until then.
-    fn write_recoveries(&mut self, scene: &Scene<'_>, now_ms: i64) -> Effect {
+    fn write_recoveries(&mut self, scene: &Scene<'_>, now_ms: i64) -> ToKeep {
         let ill = self.ill();
         let is_over = |one: &mut Trouble| one.over_ms(scene, &ill).is_some_and(|over| over <= now_ms);
-        let mut effect = Effect::Nothing;
+        let mut to_keep = ToKeep::Nothing;
         let over: Vec<Trouble> = self.troubles.extract_if(.., is_over).collect();
         for mut trouble in over {
             let told = std::mem::take(&mut trouble.told);
@@ -251,16 +254,16 @@ impl Ledger {
                     trouble.told.insert(alert.name.clone());
                 } else {
                     self.write(alert, trouble.recovered(now_ms), now_ms);
-                    effect = Effect::Something;
+                    to_keep = ToKeep::Something;
                 }
             }
             if trouble.told.is_empty() {
-                effect = Effect::Something;
+                to_keep = ToKeep::Something;
             } else {
                 self.troubles.push(trouble);
             }
         }
-        effect
+        to_keep
     }
 
     /// What was held back, and may be told now, if it still holds.

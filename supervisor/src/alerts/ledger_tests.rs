@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use supervisor_core::{RolloutResult, ServiceName, State};
 
-use super::ledger::{Effect, Ledger};
+use super::ledger::{ToKeep, Ledger};
 use super::scene::Scene;
 use crate::config::{self, Alert, Disk, Hidden, Occasion, Service, Surroundings, Way};
 use crate::journal::{Ended, Entry, Kind, Note};
@@ -44,13 +44,13 @@ impl Story {
         Self { services: stack.services, alerts: vec![alert], ledger: Ledger::default(), seq: 0, now: NOON }
     }
 
-    fn happens(&mut self, note: Note) -> Effect {
+    fn happens(&mut self, note: Note) -> ToKeep {
         self.seq += 1;
         self.retell(note)
     }
 
     /// The same event once more: an earlier control did not come to keep that it had seen it.
-    fn retell(&mut self, note: Note) -> Effect {
+    fn retell(&mut self, note: Note) -> ToKeep {
         let entry = Entry { seq: self.seq, note: Note { at: timestamp::format(self.now), ..note } };
         let scene = Scene { alerts: &self.alerts, services: &self.services };
         self.ledger.take(&entry, &scene, self.now)
@@ -361,7 +361,7 @@ fn an_event_that_is_taken_in_twice_leads_to_the_same_letter_and_an_old_one_to_no
     assert_eq!(story.ledger.waiting("ops"), 1, "held back like any other");
     let scene = Scene { alerts: &again.alerts, services: &again.services };
     let old = Entry { seq: 99, note: Note { at: timestamp::format(again.now), ..becomes("db", State::Failed) } };
-    assert_eq!(again.ledger.take(&old, &scene, again.now + 25 * 60 * MINUTE), Effect::Nothing);
+    assert_eq!(again.ledger.take(&old, &scene, again.now + 25 * 60 * MINUTE), ToKeep::Nothing);
 }
 
 #[test]
