@@ -127,6 +127,11 @@ impl Account {
         self.told.values().filter(|told| told.held.is_some()).map(Told::due_ms).min()
     }
 
+    pub(super) fn shift(&mut self, by_ms: i64) {
+        let told = self.told.values_mut().map(|told| &mut told.at_ms);
+        told.chain([&mut self.window_ms]).for_each(|time| *time = time.saturating_add(by_ms));
+    }
+
     /// Nothing was told later than now.
     pub(super) fn follow_clock(&mut self, now_ms: i64) {
         self.told.values_mut().for_each(|told| told.at_ms = told.at_ms.min(now_ms));

@@ -10,8 +10,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::clock::Clock;
 use super::failure::Failure;
-use super::ledger::{Audience, ToKeep, LONGEST_WAIT_MS, Ledger, Letter, OLDEST_MS};
+use super::ledger::{Audience, LONGEST_WAIT_MS, Ledger, Letter, OLDEST_MS, ToKeep};
 use super::message::{Message, Sender};
 use super::scene::Scene;
 use super::send::{Office, send};
@@ -65,6 +66,7 @@ pub(crate) enum Beginning {
 /// A letter: of which alert, which message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
+    /// Its key.
     alert: String,
     id: String,
 }
@@ -86,6 +88,7 @@ struct Desk<'a> {
     testing: JoinSet<()>,
     /// It was said that the ledger cannot be written.
     troubled: bool,
+    clock: Clock,
 }
 
 /// Until control is gone.
@@ -100,6 +103,7 @@ pub(super) async fn run(surroundings: &Surroundings, from: Beginning, tests: &mu
         reading: UnderWay::new(),
         testing: JoinSet::new(),
         troubled: false,
+        clock: Clock::new(),
     };
     let mut journal = surroundings.journal.clone();
     let mut shown = surroundings.shown.clone();
@@ -145,12 +149,22 @@ impl Desk<'_> {
         let filter = Filter { services: Vec::new(), kinds: vec![Kind::Supervisor] };
         let starts = journal.page(Since::Newest, filter, STARTS).await.map(|page| page.events).unwrap_or_default();
         let start = starts.iter().rev().find(|entry| entry.note.cause.starts_with(STARTED));
-        self.ledger.begin(from, last, start.map(|entry| entry.seq));
+        let now = self.now();
+        self.ledger.begin(from, last, start.map(|entry| entry.seq), now);
         self.save();
     }
 
+    /// Milliseconds since 1970; the ledger has followed the clock if it was set.
+    fn now(&mut self) -> i64 {
+        let look = self.clock.look();
+        if look.set_by_ms != 0 {
+            self.ledger.shift(look.set_by_ms);
+        }
+        look.now_ms
+    }
+
     fn take(&mut self, lines: &[Arc<journal::Line>], view: &View) {
-        let (scene, now) = (scene(view), timestamp::now_ms());
+        let (scene, now) = (scene(view), self.now());
         let to_keep = lines.iter().map(|line| self.ledger.take(&line.entry, &scene, now));
         if to_keep.fold(ToKeep::Nothing, ToKeep::or) == ToKeep::Something {
             self.save();
@@ -159,14 +173,14 @@ impl Desk<'_> {
 
     /// Whatever its time has come for.
     fn look(&mut self, view: &View) {
-        let now = timestamp::now_ms();
+        let now = self.now();
         if self.ledger.look(&scene(view), now) == ToKeep::Something {
             self.save();
         }
         self.read_logs(view);
         let office = office(view, self.surroundings);
         for alert in &view.stack.alerts {
-            let Some(letter) = self.ledger.next(&alert.name) else { continue };
+            let Some(letter) = self.ledger.next(&alert.key) else { continue };
             if !self.is_idle(letter) || letter.due_ms > now {
                 continue;
             }
@@ -187,7 +201,7 @@ impl Desk<'_> {
             if self.reading.is_any(|other| *other == place) {
                 continue;
             }
-            let lines = view.stack.alerts.iter().find(|alert| alert.name == letter.alert).map(|alert| alert.log_lines);
+            let lines = view.stack.alerts.iter().find(|alert| alert.key == letter.alert).map(|alert| alert.log_lines);
             let facts = letter.message.service.as_ref().and_then(|name| view.facts.get(name));
             // Where there are two, what went to stderr says more.
             let (Some(lines), Some(path)) = (lines, facts.and_then(|facts| facts.logs.last()).cloned()) else {
@@ -205,10 +219,11 @@ impl Desk<'_> {
     fn add_log(&mut self, place: &Place, text: Option<io::Result<Vec<u8>>>) {
         let Some(letter) = self.ledger.fresh().find(|letter| Place::of(letter) == *place) else { return };
         letter.wants_log = false;
+        let alert = name(&self.surroundings.view.load(), &place.alert);
         match text {
             Some(Ok(text)) => letter.message.set_log(&text),
-            Some(Err(error)) => tracing::warn!(alert = place.alert, %error, "an alert goes without the end of a log"),
-            None => tracing::error!(alert = place.alert, "an alert goes without the end of a log: a defect"),
+            Some(Err(error)) => tracing::warn!(alert, %error, "an alert goes without the end of a log"),
+            None => tracing::error!(alert, "an alert goes without the end of a log: a defect"),
         }
         self.save();
     }
@@ -216,25 +231,26 @@ impl Desk<'_> {
     /// No result: a defect of ours, which must not become a flood.
     fn hear(&mut self, place: &Place, result: Option<Result<(), Failure>>) {
         let Place { alert, id } = place;
+        let now = self.now();
+        let name = name(&self.surroundings.view.load(), alert);
         let result = result.unwrap_or_else(|| Err(Failure::later("a defect of the supervisor")));
         // It may have been pushed out, or its alert taken away.
         let Some(letter) = self.ledger.next_mut(alert).filter(|letter| letter.message.id == *id) else { return };
         match result {
             Ok(()) => {
                 if letter.tries > 0 {
-                    tracing::info!(alert, tries = letter.tries + 1, "an alert has arrived");
+                    tracing::info!(alert = name, tries = letter.tries + 1, "an alert has arrived");
                 }
                 self.ledger.done(alert, id, None);
             }
             Err(failure) => {
-                let now = timestamp::now_ms();
                 let old = now.saturating_sub(letter.written_ms) >= OLDEST_MS;
                 if !failure.again || old {
-                    tracing::warn!(alert, why = failure.why, "an alert is given up");
+                    tracing::warn!(alert = name, why = failure.why, "an alert is given up");
                     self.ledger.done(alert, id, Some(failure.why));
                 } else {
                     if letter.tries == 0 {
-                        tracing::warn!(alert, why = failure.why, "an alert does not arrive; it is tried again");
+                        tracing::warn!(alert = name, why = failure.why, "an alert does not arrive; it is tried again");
                     }
                     put_off(letter, &failure, now);
                     self.ledger.note_error(alert, failure.why);
@@ -267,7 +283,7 @@ impl Desk<'_> {
 
     /// Until something is due.
     fn pause(&self, view: &View) -> Duration {
-        let letters = view.stack.alerts.iter().filter_map(|alert| self.ledger.next(&alert.name));
+        let letters = view.stack.alerts.iter().filter_map(|alert| self.ledger.next(&alert.key));
         let due = letters
             .filter(|letter| self.is_idle(letter))
             .map(|letter| letter.due_ms)
@@ -295,11 +311,11 @@ impl Desk<'_> {
     async fn tell(&mut self) {
         let view = self.surroundings.view.load_full();
         let state = |alert: &Alert| {
-            let account = self.ledger.account(&alert.name);
+            let account = self.ledger.account(&alert.key);
             AlertState {
                 name: alert.name.clone(),
                 way: alert.way.as_str(),
-                queued: self.ledger.waiting(&alert.name) as u64,
+                queued: self.ledger.waiting(&alert.key) as u64,
                 sent: account.sent,
                 lost: account.lost,
                 sent_at: account.sent_at,
@@ -316,6 +332,12 @@ impl Desk<'_> {
 
 fn scene(view: &View) -> Scene<'_> {
     Scene { alerts: &view.stack.alerts, services: &view.stack.services }
+}
+
+/// As it is called, which has that key.
+fn name(view: &View, key: &str) -> String {
+    let alert = view.stack.alerts.iter().find(|alert| alert.key == key);
+    alert.map_or_else(|| key.to_owned(), |alert| alert.name.clone())
 }
 
 fn office(view: &View, surroundings: &Surroundings) -> Office {

@@ -144,7 +144,7 @@ mod tests {
             assert!(one.contains(part), "{one}");
         }
         let id = |text: &str| text.lines().find(|line| line.starts_with("Message-ID:")).map(str::to_owned);
-        assert_eq!(id(&one).as_deref(), Some("Message-ID: <17-crash.ops.shop@laptop>"));
+        assert_eq!(id(&one).as_deref(), Some("Message-ID: <2026-11-23T00-21-01.000Z-17-crash.ops.shop@laptop>"));
         assert_eq!(id(&one), id(&other));
     }
 }

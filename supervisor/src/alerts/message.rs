@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use supervisor_core::{ServiceName, State};
 
 use crate::config::Occasion;
-use crate::journal::{Ended, Note, PassedLimit};
+use crate::journal::{Ended, Kind, Note, PassedLimit};
 use crate::untrusted::deceives;
 
 /// Grows when a field of the document changes its meaning or goes away; new fields do not count.
@@ -19,7 +19,8 @@ const LINES: usize = 6 * 1024;
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Message {
-    /// Of what is told to one alert, unique; the same when it is told again because nobody knows whether it arrived.
+    /// Of what is told to one alert, unique; the same when it is told again because nobody knows whether it arrived. The
+    /// number of the event alone comes again in another state directory, its time does not.
     pub(super) id: String,
     pub(super) occasion: Occasion,
     /// RFC 3339, UTC.
@@ -50,7 +51,7 @@ pub(crate) struct Sender {
 impl Message {
     pub(super) fn of(seq: u64, occasion: Occasion, note: &Note) -> Self {
         Self {
-            id: format!("{seq}-{}", occasion.as_str()),
+            id: id(&note.at, seq, occasion),
             occasion,
             at: note.at.clone(),
             service: note.service.clone(),
@@ -65,12 +66,17 @@ impl Message {
         }
     }
 
+    /// What began with that event is over.
+    pub(super) fn recovered(began: (&str, u64), note: &Note) -> Self {
+        let (at, seq) = began;
+        // The same, whenever it is found to be over.
+        Self { id: id(at, seq, Occasion::Recovered), ..Self::of(seq, Occasion::Recovered, note) }
+    }
+
     /// To see whether anything arrives.
     pub(super) fn test(at: String) -> Self {
-        let cause = "somebody asked for a test; nothing has happened".to_owned();
-        let id = format!("{at}-test");
-        let note = Note { at, ..Note::new(String::new(), crate::journal::Kind::Request, &cause) };
-        Self { id, ..Self::of(0, Occasion::Test, &note) }
+        let cause = "somebody asked for a test; nothing has happened";
+        Self::of(0, Occasion::Test, &Note::new(at, Kind::Request, cause))
     }
 
     /// The end of a log, as it may be shown to anyone.
@@ -137,6 +143,10 @@ impl Message {
     }
 }
 
+fn id(at: &str, seq: u64, occasion: Occasion) -> String {
+    format!("{at}-{seq}-{}", occasion.as_str())
+}
+
 /// One line without control characters, colours, or what turns text around.
 fn harmless(line: &str) -> String {
     let mut shown = String::new();
@@ -164,7 +174,6 @@ fn harmless(line: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::journal::Kind;
 
     pub(in crate::alerts) fn crash(cause: &str) -> Message {
         let exit = Ended { pid: Some(42), code: Some(1), ran_ms: 1500, ..Ended::default() };
@@ -176,6 +185,19 @@ pub(super) mod tests {
 
     pub(in crate::alerts) fn sender() -> Sender {
         Sender { stack: "shop".to_owned(), host: "laptop".to_owned() }
+    }
+
+    #[test]
+    fn an_id_comes_again_with_the_same_event_alone() {
+        let of = |at: &str| {
+            let note = Note::new(at.to_owned(), Kind::State, "x");
+            (Message::of(1, Occasion::Failed, &note).id, Message::recovered((at, 1), &note).id)
+        };
+        let (day, next) = (of("2026-11-23T00:21:01.000Z"), of("2026-11-24T00:21:01.000Z"));
+        assert_eq!(day, of("2026-11-23T00:21:01.000Z"));
+        assert!(day.0 != next.0 && day.1 != next.1, "another journal counts from 1 again");
+        let later = Note::new("2026-11-23T09:00:00.000Z".to_owned(), Kind::State, "well again");
+        assert_eq!(Message::recovered(("2026-11-23T00:21:01.000Z", 1), &later).id, day.1, "whenever it is found");
     }
 
     #[test]
@@ -204,7 +226,8 @@ pub(super) mod tests {
         message.set_log(b"no database\n");
         let document = message.document("ops", &sender());
         let expected = json!({
-            "schema_version": 1, "id": "laptop/shop/ops/17-crash", "alert": "ops", "stack": "shop", "host": "laptop",
+            "schema_version": 1, "id": "laptop/shop/ops/2026-11-23T00:21:01.000Z-17-crash",
+            "alert": "ops", "stack": "shop", "host": "laptop",
             "occasion": "crash", "title": "web crashed", "at": "2026-11-23T00:21:01.000Z", "service": "web",
             "generation": 7, "state": null, "cause": "exited with code 1 after 1.5s",
             "exit": message.exit, "limit": null,

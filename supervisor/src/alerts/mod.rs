@@ -6,11 +6,10 @@
 //! dies between an answer and the note of it tells again; each message has an id by which a receiver can know that.
 
 mod account;
+mod clock;
 mod desk;
 mod failure;
 mod ledger;
-#[cfg(test)]
-mod ledger_tests;
 mod mail;
 mod message;
 mod obstacles;
@@ -33,8 +32,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use desk::{Beginning, Surroundings};
-pub(crate) use obstacles::obstacles;
+pub(crate) use obstacles::{in_the_clear, obstacles};
 pub(crate) use send::TRY as TEST_LIMIT;
+pub(crate) use store::forget;
 
 /// Tests that wait.
 const TESTS: usize = 8;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{post, send};
-use crate::config::{Alert, Hidden, Mail, SecretSource, Way, Wire};
+use crate::config::{Alert, Hidden, Mail, SecretSource, Way, Wire, is_loopback};
 use crate::control::launch;
 use crate::platform;
 
@@ -27,6 +27,22 @@ pub(crate) fn obstacles(alert: &Alert, dir: &Path) -> Vec<String> {
     found.into_iter().filter_map(Result::err).collect()
 }
 
+/// Whoever is on the way can read it. The way may be one's own network, so that is no obstacle.
+pub(crate) fn in_the_clear(alert: &Alert, dir: &Path) -> Option<String> {
+    let address = match &alert.way {
+        Way::Webhook { address, headers: _ } => address,
+        Way::Slack(address) | Way::Discord(address) | Way::Ntfy(address) => address,
+        // Where a mail's password would be, the file is refused.
+        Way::Email(_) | Way::Command(_) | Way::Desktop => return None,
+    };
+    let address = looked_up(address, dir).ok()??;
+    let post::Path::Clear(host) = post::path_to(&address).ok()? else { return None };
+    (!is_loopback(&host)).then(|| {
+        let login = "address, login and headers, which are passwords, and what is told";
+        format!("`http` to `{host}`: {login}, can be read by all on the way; use `https` unless that network is yours")
+    })
+}
+
 /// `None`: only a command would tell.
 fn looked_up(hidden: &Hidden, dir: &Path) -> Result<Option<String>, String> {
     match hidden {
@@ -40,9 +56,9 @@ fn looked_up(hidden: &Hidden, dir: &Path) -> Result<Option<String>, String> {
 
 fn addressed(address: &Hidden, dir: &Path) -> Result<Option<String>, String> {
     let Some(address) = looked_up(address, dir)? else { return Ok(None) };
-    match post::is_encrypted(&address) {
-        Ok(true) => trusting().map(|()| Some(address)),
-        Ok(false) => Ok(Some(address)),
+    match post::path_to(&address) {
+        Ok(post::Path::Encrypted) => trusting().map(|()| Some(address)),
+        Ok(post::Path::Clear(_)) => Ok(Some(address)),
         Err(failure) => Err(failure.why),
     }
 }
@@ -71,15 +87,35 @@ mod tests {
     use crate::config::{Mark, Occasion};
 
     fn of(way: Way, dir: &Path) -> String {
-        let alert = Alert {
+        obstacles(&alert(way), dir).join("; ")
+    }
+
+    fn alert(way: Way) -> Alert {
+        Alert {
             name: "ops".to_owned(),
+            key: "ops".to_owned(),
             on: vec![Occasion::Crash],
             services: vec!["*".to_owned()],
             way,
             min_interval: Duration::ZERO,
             log_lines: 0,
-        };
-        obstacles(&alert, dir).join("; ")
+        }
+    }
+
+    #[test]
+    fn passwords_that_would_cross_a_network_in_the_clear_are_warned_of_without_being_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = |way| in_the_clear(&alert(way), dir.path());
+        let hook = |address: &str| Way::Webhook { address: text(address), headers: [].into() };
+        for address in ["http://u:s3cret@hooks.example.org/s3cret", "http://10.0.0.7:8065/s3cret?k=s3cret"] {
+            for way in [hook(address), Way::Slack(text(address)), Way::Ntfy(text(address))] {
+                let told = told(way).unwrap();
+                assert!(told.contains("use `https`") && !told.contains("s3cret"), "{told}");
+            }
+        }
+        for address in ["https://u:p@h/", "http://u:p@127.0.0.1:80/", "http://localhost/", "http://[::1]:80/"] {
+            assert_eq!(told(hook(address)), None, "{address}");
+        }
     }
 
     fn text(text: &str) -> Hidden {

@@ -1,6 +1,9 @@
 //! One request to a server that the operator has named: its own connection, no redirect, no proxy.
 //! Not here: what is said. The address is the operator's own, so it may lead anywhere, into the own network too.
 
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
@@ -11,26 +14,34 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 
 use super::failure::Failure;
+use super::send::TRY;
+use super::slots::Slots;
 
 /// Of an answer, so much is read; of a refusal that tells why.
 const ANSWER: usize = 64 * 1024;
+/// Of the addresses of a name, so many are tried …
+const ADDRESSES: usize = 6;
+/// … each so long after the one before, unless that is refused sooner (RFC 8305, 5).
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+/// Names are looked up where that may hang; so many at once.
+static NAMES: Slots = Slots::new(2, TRY);
 /// So long is waited when a server asks for more patience.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// Sends JSON, and is content with any answer of success.
 pub(super) async fn post(address: &str, headers: &[(String, String)], body: Vec<u8>) -> Result<(), Failure> {
-    let uri: Uri = address.parse().map_err(|_| Failure::never("its address is none"))?;
+    let uri = uri_of(address)?;
     let target = Target::of(&uri)?;
     let request = request(&uri, &target, headers, body)?;
-    let stream = TcpStream::connect((target.bare_host(), target.port)).await.map_err(|error| target.silent(&error))?;
+    let stream = target.connect().await.map_err(|error| target.silent(&error))?;
     if !target.encrypted {
         return exchange(stream, request, &target).await;
     }
@@ -54,10 +65,22 @@ pub(super) fn trusted() -> Result<Arc<ClientConfig>, Failure> {
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// Whether a request to this address would be, if it is one.
-pub(super) fn is_encrypted(address: &str) -> Result<bool, Failure> {
-    let uri: Uri = address.parse().map_err(|_| Failure::never("its address is none"))?;
-    Target::of(&uri).map(|target| target.encrypted)
+/// What a request to an address would meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Path {
+    Encrypted,
+    /// To this host.
+    Clear(String),
+}
+
+/// If it is an address.
+pub(super) fn path_to(address: &str) -> Result<Path, Failure> {
+    let target = Target::of(&uri_of(address)?)?;
+    Ok(if target.encrypted { Path::Encrypted } else { Path::Clear(target.bare_host().to_owned()) })
+}
+
+fn uri_of(address: &str) -> Result<Uri, Failure> {
+    address.parse().map_err(|_| Failure::never("its address is none"))
 }
 
 struct Target {
@@ -86,13 +109,20 @@ impl Target {
         Ok(Self { encrypted, host: authority.host().to_owned(), port, shown, login })
     }
 
+    /// Whichever address answers first: a dead one before it costs no more than a moment.
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let (host, port) = (self.bare_host().to_owned(), self.port);
+        let found = NAMES.run(move || (host.as_str(), port).to_socket_addrs()).await.flatten()?;
+        first_of(found.take(ADDRESSES).collect()).await
+    }
+
     /// An address of version 6 stands in brackets.
     fn bare_host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
     /// Whoever mends the certificate, or its authority here, gets what waits.
-    fn dubious(&self, error: &std::io::Error) -> Failure {
+    fn dubious(&self, error: &io::Error) -> Failure {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
         let Some(TlsError::InvalidCertificate(why)) = inner else { return self.silent(error) };
         use CertificateError::{
@@ -113,6 +143,24 @@ impl Target {
 
     fn silent(&self, why: &dyn std::fmt::Display) -> Failure {
         Failure::later(format!("`{}` does not answer: {why}", self.shown))
+    }
+}
+
+async fn first_of(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut left = addresses.into_iter();
+    let mut trying = JoinSet::new();
+    let mut said = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    loop {
+        left.next().into_iter().for_each(|address| drop(trying.spawn(TcpStream::connect(address))));
+        let is_last = left.len() == 0;
+        tokio::select! {
+            Some(done) = trying.join_next() => match done.map_err(io::Error::other).flatten() {
+                Ok(stream) => return Ok(stream),
+                Err(error) => said = error,
+            },
+            () = tokio::time::sleep(NEXT_ADDRESS), if !is_last => {}
+            else => return Err(said),
+        }
     }
 }
 
@@ -197,7 +245,39 @@ fn refused(target: &Target, status: StatusCode, headers: &HeaderMap, body: &[u8]
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::{AsRawFd, OwnedFd};
+
+    use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket};
+
     use super::*;
+
+    /// Nobody answers there, and nobody refuses: what may wait for an answer is full.
+    fn dead() -> (OwnedFd, Vec<std::net::TcpStream>, SocketAddr) {
+        let listener = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(listener.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        let at: SockaddrIn = getsockname(listener.as_raw_fd()).unwrap();
+        let address = SocketAddr::from((at.ip(), at.port()));
+        let within = Duration::from_millis(200);
+        let filling = std::iter::from_fn(|| std::net::TcpStream::connect_timeout(&address, within).ok());
+        let full = filling.take(100).collect();
+        (listener, full, address)
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_of_a_name_costs_a_moment_and_one_that_refuses_not_even_that() {
+        let (_listener, _full, dead) = dead();
+        let alive = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = alive.local_addr().unwrap();
+        let refusing = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for before in [vec![dead, dead], vec![refusing, refusing], vec![]] {
+            let addresses = before.into_iter().chain([good]).collect();
+            let met = tokio::time::timeout(Duration::from_secs(20), first_of(addresses)).await;
+            assert_eq!(met.expect("it does not wait for the dead").unwrap().peer_addr().unwrap(), good);
+        }
+        assert_eq!(first_of(vec![refusing]).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(first_of(Vec::new()).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 
     #[test]
     fn a_login_in_an_address_becomes_a_header_and_no_part_of_the_host() {

@@ -30,7 +30,9 @@ impl Slots {
             tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
         };
         let done = tokio::time::timeout(self.patience, working).await;
-        done.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "a disk does not answer")))
+        done.unwrap_or_else(|_| {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "neither a disk nor a name server answers"))
+        })
     }
 }
 

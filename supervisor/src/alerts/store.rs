@@ -22,6 +22,17 @@ struct Kept {
     ledger: Ledger,
 }
 
+/// There is nobody to tell: whoever is added later hears of what happens then.
+///
+/// # Errors
+/// What was kept cannot be removed.
+pub(crate) fn forget(state_dir: &Path) -> io::Result<()> {
+    match fs::remove_file(Store::new(state_dir).file()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
 /// Where it is.
 #[derive(Debug, Clone)]
 pub(super) struct Store {

@@ -48,7 +48,7 @@ impl Trouble {
 
     pub(super) fn recovered(&self, now_ms: i64) -> Message {
         let cause = format!("well again; {} since {}", self.occasion.as_str(), self.at);
-        let note = Note { at: timestamp::format(now_ms), ..Note::new(String::new(), Kind::State, &cause) };
-        Message::of(self.seq, Occasion::Recovered, &note.of(&self.service, 0))
+        let note = Note::new(timestamp::format(now_ms), Kind::State, &cause).of(&self.service, 0);
+        Message::recovered((&self.at, self.seq), &note)
     }
 }

@@ -15,7 +15,7 @@ use super::locate;
 use super::output::clean;
 use super::table::{Cell, Tone, render};
 use super::terminal::Screen;
-use crate::alerts::obstacles;
+use crate::alerts::{in_the_clear, obstacles};
 use crate::client::Client;
 use crate::config::{self, Launch, Listen, Stack};
 use crate::control::launch;
@@ -33,7 +33,8 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
         rows.push(row(&service.launch, service.spec.autostart, &problems));
     }
     let own = problems_of_supervisor(&stack, runs);
-    let of_alerts = problems_of_alerts(&stack);
+    let dir = stack.file.parent().unwrap_or(Path::new("/"));
+    let of_alerts = problems_of_alerts(&stack, dir);
     let trees = match platform::groups::usable() {
         Ok(home) => format!("control groups in {}", home.display()),
         Err(error) => format!("sessions and cookies (no control group can be made: {error})"),
@@ -64,6 +65,11 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
     for file in config::exposed(&stack) {
         let file = clean(&file.display().to_string());
         screen.complain(&format!("warning: {file}: other users of this machine can read it; `chmod go-r` it"));
+    }
+    for alert in &stack.alerts {
+        if let Some(why) = in_the_clear(alert, dir) {
+            screen.complain(&format!("warning: alert {}: {}", alert.name, clean(&why)));
+        }
     }
     for withheld in &stack.withheld {
         screen.complain(&format!("warning: {}", clean(&withheld.to_string())));
@@ -156,8 +162,7 @@ fn problems_of_supervisor(stack: &Stack, runs: bool) -> Vec<String> {
 }
 
 /// By their names.
-fn problems_of_alerts(stack: &Stack) -> BTreeMap<&str, Vec<String>> {
-    let dir = stack.file.parent().unwrap_or(Path::new("/"));
+fn problems_of_alerts<'a>(stack: &'a Stack, dir: &Path) -> BTreeMap<&'a str, Vec<String>> {
     let all = stack.alerts.iter().map(|alert| (alert.name.as_str(), obstacles(alert, dir)));
     all.filter(|(_, problems)| !problems.is_empty()).collect()
 }

@@ -8,12 +8,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::model::SecretSource;
+use super::stack::fnv1a;
 
 /// One `[[alerts]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Alert {
     /// Unique.
     pub(crate) name: String,
+    /// By which what was told to it is kept: its name if it says one; else what comes of its way, wherever it stands.
+    pub(crate) key: String,
     pub(crate) on: Vec<Occasion>,
     /// Names of services, in which `*` stands for any letters.
     pub(crate) services: Vec<String>,
@@ -121,6 +124,16 @@ pub(crate) enum Hidden {
 }
 
 impl Hidden {
+    /// As they stand in the configuration.
+    fn words(&self) -> Vec<String> {
+        match self {
+            Self::Text(text) => vec![text.clone()],
+            Self::Source(SecretSource::File { path, mark: _ }) => vec!["file".to_owned(), path.display().to_string()],
+            Self::Source(SecretSource::Command(argv)) => [&["command".to_owned()], argv.as_slice()].concat(),
+            Self::Source(SecretSource::Env(name)) => vec!["env".to_owned(), name.clone()],
+        }
+    }
+
     /// The file that holds it, if one does.
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
@@ -154,6 +167,18 @@ impl Alert {
 }
 
 impl Way {
+    /// Whom it leads to, in one number, which tells nothing of it.
+    pub(super) fn print(&self) -> u64 {
+        let words = match self {
+            Self::Webhook { address, headers: _ } => address.words(),
+            Self::Slack(address) | Self::Discord(address) | Self::Ntfy(address) => address.words(),
+            Self::Email(mail) => [&[mail.server.clone(), mail.port.to_string()], mail.to.as_slice()].concat(),
+            Self::Command(argv) => argv.clone(),
+            Self::Desktop => Vec::new(),
+        };
+        fnv1a(words.join("\0").as_bytes())
+    }
+
     /// The key that says it.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
@@ -207,6 +232,7 @@ mod tests {
     fn what_may_be_secret_is_not_printed() {
         let alert = Alert {
             name: "a".to_owned(),
+            key: "a".to_owned(),
             on: vec![Occasion::Crash],
             services: vec![],
             way: Way::Slack(Hidden::Text("https://hooks/hunter2".to_owned())),

@@ -35,8 +35,7 @@ pub(super) fn alerts(main: &Section<'_>, declared: &[Declared<'_>], reader: &mut
     let mut alerts: Vec<Alert> = Vec::new();
     for item in items {
         let Some(table) = item.value.as_table() else { return reader.wrong_type(item, EXPECTED).unwrap_or_default() };
-        let taken = alerts.iter().map(|alert| alert.name.as_str()).collect();
-        if let Some(alert) = alert(item, table, &taken, declared, reader) {
+        if let Some(alert) = alert(item, table, &alerts, declared, reader) {
             alerts.push(alert);
         }
     }
@@ -49,15 +48,25 @@ pub(super) fn alerts(main: &Section<'_>, declared: &[Declared<'_>], reader: &mut
 fn alert(
     at: &Node,
     table: &Table,
-    taken: &BTreeSet<&str>,
+    before: &[Alert],
     declared: &[Declared<'_>],
     reader: &mut Reader<'_>,
 ) -> Option<Alert> {
     let section = Section::new([table]);
     let way = way(at, &section, reader);
-    let name = name(&section, taken, way.as_ref().map_or("alert", Way::as_str), reader);
+    let taken = before.iter().map(|alert| alert.name.as_str()).collect();
+    let name = name(&section, &taken, way.as_ref().map_or("alert", Way::as_str), reader);
+    let key = match &way {
+        // In no name of an alert there is a `#`.
+        Some(way) if section.get("name").is_none() => {
+            let taken = before.iter().map(|alert| alert.key.as_str()).collect();
+            free(&format!("{}#{:016x}", way.as_str(), way.print()), &taken)
+        }
+        Some(_) | None => name.clone(),
+    };
     let alert = Alert {
         name,
+        key,
         on: on(&section, reader),
         services: services(&section, declared, reader),
         min_interval: reader.duration(&section, "min_interval", Duration::from_secs(300), Duration::ZERO),
@@ -70,17 +79,20 @@ fn alert(
 /// As it says, or as its way is called; a second one of that kind gets a number.
 fn name(section: &Section<'_>, taken: &BTreeSet<&str>, way: &str, reader: &mut Reader<'_>) -> String {
     let said = section.get("name").and_then(|node| Some((node.span, reader.text(node)?)));
-    let Some((span, name)) = said else {
-        let numbered = (2..=taken.len() + 2).map(|number| format!("{way}-{number}"));
-        let mut names = std::iter::once(way.to_owned()).chain(numbered);
-        return names.find(|name| !taken.contains(name.as_str())).unwrap_or_default();
-    };
+    let Some((span, name)) = said else { return free(way, taken) };
     if let Err(why) = ServiceName::new(&name) {
         reader.problems.add_with_help(span, "this is no name of an alert", why.to_string());
     } else if taken.contains(name.as_str()) {
         reader.problems.add(span, format!("a second alert `{name}`"));
     }
     name
+}
+
+/// The word, or with the first number that makes it another.
+fn free(word: &str, taken: &BTreeSet<&str>) -> String {
+    let numbered = (2..=taken.len() + 2).map(|number| format!("{word}-{number}"));
+    let mut words = std::iter::once(word.to_owned()).chain(numbered);
+    words.find(|word| !taken.contains(word.as_str())).unwrap_or_default()
 }
 
 fn on(section: &Section<'_>, reader: &mut Reader<'_>) -> Vec<Occasion> {
@@ -256,6 +268,7 @@ fn mailboxes(section: &Section<'_>, key: &str, reader: &mut Reader<'_>) -> Vec<S
     texts.into_iter().map(|(_, text)| text).collect()
 }
 
-fn is_loopback(server: &str) -> bool {
+/// Does what is sent there stay on this machine?
+pub(crate) fn is_loopback(server: &str) -> bool {
     server == "localhost" || server.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }

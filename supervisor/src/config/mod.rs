@@ -40,6 +40,7 @@ mod withheld;
 mod words;
 
 pub(crate) use alert::{Alert, Hidden, Mail, Occasion, Way, Wire};
+pub(crate) use alerts::is_loopback;
 pub(crate) use changes::{Changed, Effect, service_changes, supervisor_changes};
 pub(crate) use diagnostics::{Diagnostic, Diagnostics};
 pub(crate) use exposed::exposed;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::keeper::link::Purpose;
 use super::run_loop::Control;
 use super::tree::COOKIE;
-use crate::alerts::{Beginning, Surroundings};
+use crate::alerts::{self, Beginning, Surroundings};
 
 /// A program to be run.
 #[derive(Debug)]
@@ -36,6 +36,9 @@ impl Control {
     /// Begins to tell, if there is anyone to tell: what happened since `from`, where nothing is known of earlier.
     pub(crate) fn begin_alerts(&mut self, from: Beginning) {
         if self.in_force.stack.alerts.is_empty() {
+            if from == Beginning::Start {
+                self.forget_alerts();
+            }
             return;
         }
         let begun = self.alerts.begin(Surroundings {
@@ -49,6 +52,17 @@ impl Control {
         if let Err(error) = begun {
             tracing::warn!(%error, "there will be no alerts");
         }
+    }
+
+    /// Whoever is added later hears nothing of what happens now.
+    fn forget_alerts(&mut self) {
+        let dir = self.in_force.stack.state_dir.clone();
+        self.tasks.spawn_blocking(move || {
+            if let Err(error) = alerts::forget(&dir) {
+                tracing::warn!(%error, "alerts of an earlier configuration are kept still");
+            }
+            Ok(())
+        });
     }
 
     pub(crate) fn run_errand(&mut self, errand: Errand) {

@@ -114,6 +114,30 @@ fn what_waits_outlives_control_and_the_whole_supervisor() {
 }
 
 #[test]
+fn what_happens_while_nobody_is_to_be_told_is_told_to_nobody_later() {
+    let hook = Receiver::start();
+    let stack = setup(&webhook(&hook.url("/"), "on = ['crash']")).start_no_wait();
+    hook.wait_for("crash");
+    stack.cli(&["stop"]).succeeded();
+    let file = stack.path("supervisor.toml");
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    let (without, alerts) = text.split_once("[[alerts]]").expect("there is one");
+    std::fs::write(&file, without).expect("it can be written");
+    stack.cli(&["start", "--no-wait"]).succeeded();
+    stack.wait_for("sick", "crash-loop");
+    eventually("the supervisor to forget", || (!stack.path("state/alerts.json").exists()).then_some(()));
+    stack.cli(&["stop"]).succeeded();
+    std::fs::write(stack.path("well"), "").expect("the directory can be written");
+    let late = "[services.late]\ncommand = ['sh', '-c', 'exit 3']\n";
+    std::fs::write(&file, format!("{without}{late}[[alerts]]{alerts}")).expect("it can be written");
+    let before = hook.posts().len();
+    stack.cli(&["start", "--no-wait"]).succeeded();
+    hook.wait("news of the late one", |post| post.body["service"] == "late");
+    let old: Vec<_> = hook.posts().into_iter().skip(before).filter(|post| post.body["service"] == "sick").collect();
+    assert!(old.is_empty(), "{old:#?}");
+}
+
+#[test]
 fn through_many_deaths_of_control_nothing_is_lost_and_twice_comes_under_the_same_id() {
     let hook = Receiver::start();
     let services: String = (0..8)

@@ -71,6 +71,15 @@ fn no_answer_log_or_file_gives_an_address_away() {
 }
 
 #[test]
+fn an_address_that_would_cross_a_network_in_the_clear_is_warned_of_and_allowed() {
+    let hook = "[[alerts]]\nwebhook = 'http://u:c4n4ry@192.0.2.1/c4n4ry'\n";
+    let stack = Setup::of(&format!("[services.t]\ncommand = './puppet wait'\n{hook}")).prepare();
+    let check = stack.cli(&["check"]).succeeded();
+    assert!(check.stderr.contains("warning: alert webhook: `http` to `192.0.2.1`"), "{}", check.stderr);
+    clean_done("check", &check);
+}
+
+#[test]
 fn no_error_about_the_configuration_repeats_an_address() {
     for (lines, message) in [
         ("webhook = 'c4n4ry'", "this is no address"),

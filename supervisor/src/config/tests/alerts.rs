@@ -34,6 +34,16 @@ fn alerts_without_names_are_told_apart() {
 }
 
 #[test]
+fn an_alert_without_a_name_is_known_by_whom_it_leads_to() {
+    let keys = |text: &str| -> Vec<String> { stack(text).alerts.into_iter().map(|alert| alert.key).collect() };
+    let (one, other) = ("[[alerts]]\nslack = 'https://h/s3cret'\n", "[[alerts]]\nslack = { env = 'HOOK' }\n");
+    let [first, second] = keys(&format!("{one}{other}")).try_into().unwrap();
+    assert_eq!(keys(&format!("{other}on = ['failed']\n{one}{one}")), [second, first.clone(), format!("{first}-2")]);
+    assert!(first.starts_with("slack#") && !first.contains("s3cret"), "{first}");
+    assert_eq!(keys("[[alerts]]\nname = 'ops'\nslack = 'https://h/'\n[[alerts]]\nntfy = 'https://h/t'")[0], "ops");
+}
+
+#[test]
 fn an_address_may_come_from_the_environment_a_file_or_a_command() {
     let text =
         "[[alerts]]\nwebhook = '${HOOK}'\nheaders = { A = { env = 'TOKEN' } }\n[[alerts]]\nntfy = { file = 'n' }";

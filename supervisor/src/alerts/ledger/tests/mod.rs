@@ -1,12 +1,16 @@
 //! What the ledger promises: what is told, what is held back, what ends.
 //! Not here: files, sending.
 
+mod addressees;
+mod clocks;
+
 use std::time::Duration;
 
 use supervisor_core::{RolloutResult, ServiceName, State};
 
-use super::ledger::{ToKeep, Ledger};
-use super::scene::Scene;
+use super::{Ledger, ToKeep};
+use crate::alerts::Beginning;
+use crate::alerts::scene::Scene;
 use crate::config::{self, Alert, Disk, Hidden, Occasion, Service, Surroundings, Way};
 use crate::journal::{Ended, Entry, Kind, Note};
 use crate::timestamp;
@@ -35,6 +39,7 @@ impl Story {
         let stack = config::load(&file, &Surroundings::new(environment, 7, 2), &mut Disk).unwrap();
         let alert = Alert {
             name: "ops".to_owned(),
+            key: "ops".to_owned(),
             on: on.to_vec(),
             services: vec!["*".to_owned()],
             way: Way::Slack(Hidden::Text("https://h/".to_owned())),
@@ -362,29 +367,4 @@ fn an_event_that_is_taken_in_twice_leads_to_the_same_letter_and_an_old_one_to_no
     let scene = Scene { alerts: &again.alerts, services: &again.services };
     let old = Entry { seq: 99, note: Note { at: timestamp::format(again.now), ..becomes("db", State::Failed) } };
     assert_eq!(again.ledger.take(&old, &scene, again.now + 25 * 60 * MINUTE), ToKeep::Nothing);
-}
-
-#[test]
-fn a_clock_that_is_set_back_silences_nothing() {
-    let mut story = Story::of(&[Occasion::Failed, Occasion::Recovered]);
-    story.happens(becomes("web", State::Failed));
-    story.happens(becomes("web", State::Running));
-    assert_eq!(story.told(), ["web failed"]);
-    story.now -= 365 * 24 * 60 * MINUTE;
-    story.passes(0);
-    story.passes(30_000);
-    assert_eq!(story.told(), ["web recovered"]);
-    story.happens(becomes("web", State::Failed));
-    story.passes(5 * MINUTE);
-    assert_eq!(story.told(), ["web failed +1"]);
-}
-
-#[test]
-fn what_is_gone_from_the_configuration_is_forgotten() {
-    let mut story = Story::of(&[Occasion::Failed]);
-    story.happens(becomes("web", State::Failed));
-    story.alerts.clear();
-    story.services.clear();
-    story.passes(0);
-    assert_eq!(story.ledger, Ledger::at(1));
 }

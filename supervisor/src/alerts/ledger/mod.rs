@@ -1,6 +1,11 @@
 //! What is told to whom and when: out of events, letters; nothing twice, nothing too often, and what ends, too.
 //! Not here: clocks, files, sending. All times are milliseconds since 1970.
 
+mod addressees;
+mod ageing;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +19,7 @@ use super::trouble::Trouble;
 use crate::config::{Alert, Occasion};
 use crate::journal::{Entry, Kind, Note, STARTED, TOOK_OVER};
 use crate::timestamp;
+use ageing::Fresh;
 
 /// Of one alert, so many letters may wait; a further one takes the place of the oldest but that which is being tried.
 const WAITING: usize = 32;
@@ -31,14 +37,18 @@ pub(super) struct Ledger {
     #[serde(default)]
     silent: bool,
     troubles: Vec<Trouble>,
+    /// By the key of the alert.
     accounts: BTreeMap<String, Account>,
     /// The oldest first.
     letters: Vec<Letter>,
+    #[serde(skip)]
+    fresh: Option<Fresh>,
 }
 
 /// A message on its way to one alert.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Letter {
+    /// Its key.
     pub(super) alert: String,
     pub(super) message: Message,
     pub(super) written_ms: i64,
@@ -57,7 +67,6 @@ pub(super) enum Audience {
 }
 
 /// Has the ledger anything to keep that it had not?
-#[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ToKeep {
     Nothing,
@@ -73,7 +82,7 @@ impl ToKeep {
 impl Ledger {
     /// Where to go on in a journal that ends at `last`: where an earlier desk stopped, unless nobody was to be told of
     /// what came after that; else with the start of this supervisor.
-    pub(super) fn begin(&mut self, beginning: Beginning, last: u64, start: Option<u64>) {
+    pub(super) fn begin(&mut self, beginning: Beginning, last: u64, start: Option<u64>, now_ms: i64) {
         // Beyond the end: the journal is not the one that was read.
         let kept = self.cursor.filter(|cursor| *cursor <= last);
         self.cursor = Some(match (beginning, kept) {
@@ -82,6 +91,7 @@ impl Ledger {
             (Beginning::Start, kept) => start.unwrap_or(last).max(kept.unwrap_or(0)),
         });
         self.silent = false;
+        self.fresh = Some(Fresh { after: last, since_ms: now_ms });
     }
 
     /// Now there is somebody to tell, or nobody any more: of what has happened so far, nobody is told.
@@ -94,7 +104,7 @@ impl Ledger {
     pub(super) fn take(&mut self, entry: &Entry, scene: &Scene<'_>, now_ms: i64) -> ToKeep {
         self.cursor = Some(entry.seq);
         let note = &entry.note;
-        let at_ms = timestamp::parse(&note.at).map_or(now_ms, |at| at.min(now_ms));
+        let at_ms = self.time_of(entry, now_ms);
         let Some(service) = &note.service else { return self.begin_anew(note, at_ms) };
         if now_ms.saturating_sub(at_ms) > OLDEST_MS {
             return ToKeep::Nothing;
@@ -165,7 +175,7 @@ impl Ledger {
 
     /// Now, or once it may be told again.
     fn tell(&mut self, alert: &Alert, message: &Message, at_ms: i64) {
-        let account = self.accounts.entry(alert.name.clone()).or_default();
+        let account = self.accounts.entry(alert.key.clone()).or_default();
         if account.may_tell(message, at_ms) {
             self.write(alert, message.clone(), at_ms);
         } else {
@@ -174,14 +184,14 @@ impl Ledger {
     }
 
     fn write(&mut self, alert: &Alert, mut message: Message, at_ms: i64) {
-        let account = self.accounts.entry(alert.name.clone()).or_default();
+        let account = self.accounts.entry(alert.key.clone()).or_default();
         account.note(&mut message, millis(alert.min_interval), at_ms);
         for trouble in self.troubles.iter_mut().filter(|one| message.service.as_ref() == Some(&one.service)) {
             if trouble.area == Area::of(message.occasion) {
-                trouble.told.insert(alert.name.clone());
+                trouble.told.insert(alert.key.clone());
             }
         }
-        let places = self.letters.iter().enumerate().filter(|(_, letter)| letter.alert == alert.name);
+        let places = self.letters.iter().enumerate().filter(|(_, letter)| letter.alert == alert.key);
         let waiting: Vec<usize> = places.map(|(place, _)| place).collect();
         // The first may be on its way just now.
         if waiting.len() >= WAITING {
@@ -190,7 +200,7 @@ impl Ledger {
         }
         let wants_log = alert.log_lines > 0 && message.occasion != Occasion::Recovered;
         let letter =
-            Letter { alert: alert.name.clone(), message, written_ms: at_ms, tries: 0, due_ms: at_ms, wants_log };
+            Letter { alert: alert.key.clone(), message, written_ms: at_ms, tries: 0, due_ms: at_ms, wants_log };
         self.letters.push(letter);
     }
 
@@ -201,7 +211,7 @@ impl Ledger {
         for alert in scene.alerts {
             for message in self.ripe(alert, now_ms) {
                 to_keep = ToKeep::Something;
-                let account = self.accounts.entry(alert.name.clone()).or_default();
+                let account = self.accounts.entry(alert.key.clone()).or_default();
                 if account.is_full(now_ms) {
                     // It waits on: for the end of the window.
                     account.hold_on(message, now_ms);
@@ -213,29 +223,6 @@ impl Ledger {
         to_keep
     }
 
-    /// Nothing has happened later than now: a clock that was set back must not silence anything.
-    fn follow_clock(&mut self, now_ms: i64) {
-        for trouble in &mut self.troubles {
-            trouble.well_since_ms = trouble.well_since_ms.map(|since| since.min(now_ms));
-        }
-        self.accounts.values_mut().for_each(|account| account.follow_clock(now_ms));
-        for letter in &mut self.letters {
-            letter.written_ms = letter.written_ms.min(now_ms);
-            letter.due_ms = letter.due_ms.min(now_ms.saturating_add(LONGEST_WAIT_MS));
-        }
-    }
-
-    /// Services and alerts that are gone.
-    fn forget(&mut self, scene: &Scene<'_>) -> ToKeep {
-        let before = (self.troubles.len(), self.letters.len(), self.accounts.len());
-        let is_known = |name: &str| scene.alerts.iter().any(|alert| alert.name == name);
-        self.troubles.retain(|trouble| scene.service(&trouble.service).is_some());
-        self.letters.retain(|letter| is_known(&letter.alert));
-        self.accounts.retain(|name, _| is_known(name));
-        let after = (self.troubles.len(), self.letters.len(), self.accounts.len());
-        if before == after { ToKeep::Nothing } else { ToKeep::Something }
-    }
-
     /// As far as there is room; a trouble of which somebody is to hear yet that it is over stays until then.
     fn write_recoveries(&mut self, scene: &Scene<'_>, now_ms: i64) -> ToKeep {
         let ill = self.ill();
@@ -245,13 +232,13 @@ impl Ledger {
         for mut trouble in over {
             let told = std::mem::take(&mut trouble.told);
             for alert in scene.alerts {
-                let account = self.accounts.entry(alert.name.clone()).or_default();
+                let account = self.accounts.entry(alert.key.clone()).or_default();
                 account.calm_down(&trouble.service, trouble.area, millis(alert.min_interval));
-                if !alert.on.contains(&Occasion::Recovered) || !told.contains(&alert.name) {
+                if !alert.on.contains(&Occasion::Recovered) || !told.contains(&alert.key) {
                     continue;
                 }
                 if account.is_full(now_ms) {
-                    trouble.told.insert(alert.name.clone());
+                    trouble.told.insert(alert.key.clone());
                 } else {
                     self.write(alert, trouble.recovered(now_ms), now_ms);
                     to_keep = ToKeep::Something;
@@ -268,7 +255,7 @@ impl Ledger {
 
     /// What was held back, and may be told now, if it still holds.
     fn ripe(&mut self, alert: &Alert, now_ms: i64) -> Vec<Message> {
-        let account = self.accounts.entry(alert.name.clone()).or_default();
+        let account = self.accounts.entry(alert.key.clone()).or_default();
         let mut ripe = account.take_due(now_ms);
         let holds = |message: &Message| {
             let area = Area::of(message.occasion);
@@ -349,28 +336,4 @@ impl Ledger {
 
 fn millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_is_told_of_what_happened_while_nobody_was_to_be_told() {
-        let begun = |turned: Option<Audience>, beginning, start| {
-            let mut ledger = Ledger::at(40);
-            turned.into_iter().for_each(|audience| ledger.turn(40, audience));
-            ledger.begin(beginning, 90, start);
-            ledger.cursor
-        };
-        assert_eq!(begun(None, Beginning::Start, Some(70)), Some(40), "what the last desk had not seen");
-        assert_eq!(begun(Some(Audience::Somebody), Beginning::Start, Some(70)), Some(40));
-        assert_eq!(begun(Some(Audience::Nobody), Beginning::Start, Some(70)), Some(70));
-        assert_eq!(begun(Some(Audience::Nobody), Beginning::Start, Some(10)), Some(40));
-        assert_eq!(begun(Some(Audience::Nobody), Beginning::Start, None), Some(90));
-        assert_eq!(begun(None, Beginning::Now, Some(70)), Some(90));
-        let mut elsewhere = Ledger::at(99);
-        elsewhere.begin(Beginning::Start, 90, Some(70));
-        assert_eq!(elsewhere.cursor, Some(70), "another journal");
-    }
 }
