@@ -6,22 +6,27 @@ use std::path::{Path, PathBuf};
 /// The supervisor.
 #[must_use]
 pub fn supervisor() -> PathBuf {
-    beside_the_tests("supervisor")
+    program("supervisor")
 }
 
 /// The misbehaving program.
 #[must_use]
 pub fn puppet() -> PathBuf {
-    beside_the_tests("puppet")
+    program("puppet")
 }
 
 /// The well-behaved program, a service on the kit.
 #[must_use]
 pub fn exemplar() -> PathBuf {
-    beside_the_tests("exemplar")
+    program("exemplar")
 }
 
-fn beside_the_tests(name: &str) -> PathBuf {
+/// The program of that name, of this workspace.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     let profile = test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps");
     let program = profile.join(name);

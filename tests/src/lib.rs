@@ -13,7 +13,7 @@ mod stack;
 mod tracer;
 mod wait;
 
-pub use binaries::{exemplar, puppet, supervisor};
+pub use binaries::{exemplar, program, puppet, supervisor};
 pub use cell::{Cell, is_root, skip};
 pub use http::{Response, over_tcp, over_unix, raw_over_tcp, raw_over_unix};
 pub use nix::sys::signal::Signal;

@@ -1,6 +1,6 @@
-//! A service on hyper alone that is restarted without losing a request; the kit does this and more.
+//! A service on hyper alone that is restarted without losing a request.
 //! Not here: limits and timeouts, which a service open to the world needs.
-#![expect(clippy::print_stderr, reason = "an example for a terminal")]
+#![allow(clippy::print_stderr, reason = "an example for a terminal")]
 
 use std::convert::Infallible;
 use std::io;
@@ -53,7 +53,10 @@ async fn serve() -> io::Result<()> {
     let drain = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => _ = connections.spawn(connection(stream, Arc::clone(&draining), idle_closes.clone())),
+                Ok((stream, _)) => {
+                    let _ = stream.set_nodelay(true);
+                    connections.spawn(connection(stream, Arc::clone(&draining), idle_closes.clone()));
+                }
                 Err(error) => {
                     eprintln!("cannot accept: {error}");
                     sleep(Duration::from_millis(100)).await;
