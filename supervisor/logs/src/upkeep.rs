@@ -112,7 +112,8 @@ impl Upkeep {
         while let Some((_, least)) = free_space(file, least).filter(|(free, least)| free < least) {
             if !self.delete_oldest() {
                 // The same words each time: whoever hears of it again tells it once.
-                return Err(Shortage(format!("less is free than the {} MiB that have to be", least >> 20)));
+                let (least, unit) = if least < 1 << 20 { (least >> 10, "KiB") } else { (least >> 20, "MiB") };
+                return Err(Shortage(format!("less is free than the {least} {unit} that have to be")));
             }
         }
         self.next_look_at_space = Some(now + LOOK_AT_SPACE);

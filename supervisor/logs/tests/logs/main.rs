@@ -7,12 +7,14 @@ mod budget;
 mod compressing;
 mod copying;
 mod finding;
+mod growing;
 mod index;
 mod outage;
 mod patience;
 mod reading;
 mod rotating;
 mod safety;
+mod steps;
 mod survival;
 mod watching;
 

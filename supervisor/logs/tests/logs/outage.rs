@@ -93,13 +93,18 @@ fn a_full_disk_costs_old_archives_first() {
 
 /// Runs a test as a child on a file system of 400 KiB, if one can be had.
 pub(crate) fn on_a_small_disk(name: &str) {
+    on_a_disk_of("size=400k", name);
+}
+
+/// The same on one with these limits.
+pub(crate) fn on_a_disk_of(limits: &str, name: &str) {
     let directory = tempdir().expect("a directory");
     let user = if nix::unistd::geteuid().is_root() { "-m" } else { "-Urm" };
     let this = child(name, directory.path());
-    let script = r#"mount -t tmpfs -o size=400k none "$LOGS_TEST_DIR" || exit 99; exec "$0" "$@""#;
+    let script = r#"mount -t tmpfs -o "$LIMITS" none "$LOGS_TEST_DIR" || exit 99; exec "$0" "$@""#;
     let mut command = Command::new("unshare");
     command.args([user, "sh", "-c", script]).arg(this.get_program()).args(this.get_args());
-    command.env("LOGS_TEST_DIR", directory.path());
+    command.env("LOGS_TEST_DIR", directory.path()).env("LIMITS", limits);
     let output = match command.output() {
         Ok(output) => output,
         Err(error) => return println!("skipped: no unshare: {error}"),

@@ -9,7 +9,7 @@ use std::path::Path;
 use supervisor_logs::{Compression, Pump, Settings};
 use tempfile::tempdir;
 
-use crate::{assert_same, content, eventually, feed, files, finish, keep_all, numbered, pump_through};
+use crate::{assert_same, content, eventually, feed, files, keep_all, numbered, pump_through};
 
 fn keep(keep: u32) -> Settings {
     Settings { max_size: 1000, keep, compression: Compression::None, ..Settings::default() }
@@ -134,22 +134,6 @@ fn a_rotation_killed_at_any_step_is_healed_by_the_next() {
         assert_same(&content(&path), wanted.as_bytes());
         assert!(!names(&path).contains(&".a.log.new".to_owned()), "{state:?}");
     }
-}
-
-#[test]
-fn a_log_that_cannot_be_rotated_grows() {
-    let dir = tempdir().expect("a directory");
-    let path = dir.path().join("a.log");
-    // A directory in the way of a name cannot be replaced by a file, not even by root.
-    fs::create_dir_all(dir.path().join(".a.log.new/full")).expect("a directory");
-    let pump = Pump::new();
-    let mut input = feed(&pump, 1, &path, &keep(2));
-    input.write_all(&numbered(10_000)).expect("the pump reads");
-    finish(&pump, 1);
-    let stats = pump.stats(&path).expect("it is known");
-    assert_same(&content(&path), &numbered(10_000));
-    assert!(stats.error.is_some_and(|error| error.starts_with("rotate: ")));
-    assert_eq!((stats.dropped_bytes, stats.rotations), (0, 0));
 }
 
 #[test]

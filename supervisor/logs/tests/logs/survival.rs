@@ -45,7 +45,7 @@ fn copier() {
     }
 }
 
-fn start(directory: &Path, pipe: &PipeReader) -> Child {
+pub(crate) fn start(directory: &Path, pipe: &PipeReader) -> Child {
     let mut command = child("survival::copier", directory);
     command.stdin(pipe.try_clone().expect("a duplicate")).stdout(Stdio::null()).stderr(Stdio::piped());
     command.spawn().expect("it starts")
