@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use supervisor_core::ServiceName;
 
-use super::{BYTES, KEPT, Report};
+use super::{BYTES, KEPT, Kept, Report};
 use crate::state;
 
 /// A report is never longer: its output doubles at most when each byte of it is escaped or replaced, and all the rest is
@@ -34,7 +34,7 @@ impl Files {
     pub(crate) fn reports(&self, service: &ServiceName) -> Vec<Report> {
         let numbers = self.numbers().remove(service.as_str()).unwrap_or_default();
         let newest = numbers.into_iter().rev().take(KEPT);
-        newest.filter_map(|number| self.read(&self.path(service.as_str(), number))).collect()
+        newest.filter_map(|number| Some(self.read(service.as_str(), number)?.report)).collect()
     }
 
     /// The numbers that each service has, in order.
@@ -52,13 +52,13 @@ impl Files {
     }
 
     /// Whole or not at all.
-    pub(super) fn write(&self, report: &Report) -> io::Result<()> {
+    pub(super) fn write(&self, kept: &Kept) -> io::Result<()> {
         state::private_dir(&self.dir).map_err(io::Error::other)?;
-        let path = self.path(report.facts.service.as_str(), report.number);
+        let path = self.path(kept.report.facts.service.as_str(), kept.report.number);
         let unfinished = path.with_extension(&UNFINISHED[1..]);
         let _ = fs::remove_file(&unfinished);
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        file.write_all(&serde_json::to_vec(report)?)?;
+        file.write_all(&serde_json::to_vec(kept)?)?;
         fs::rename(unfinished, path)
     }
 
@@ -75,13 +75,9 @@ impl Files {
         }
     }
 
-    pub(super) fn newest(&self, service: &str, number: u64) -> Option<Report> {
-        self.read(&self.path(service, number))
-    }
-
-    fn read(&self, path: &Path) -> Option<Report> {
+    pub(super) fn read(&self, service: &str, number: u64) -> Option<Kept> {
         let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(self.path(service, number)).ok()?;
         let mut text = Vec::new();
         file.take(LONGEST).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()

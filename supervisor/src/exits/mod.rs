@@ -55,7 +55,27 @@ pub(crate) struct Facts {
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     pub(crate) facts: Facts,
+    /// When it ended, in milliseconds of the monotonic clock.
+    pub(crate) ended_ms: u64,
     pub(crate) output: Output,
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    report: Report,
+    #[serde(default)]
+    end: End,
+}
+
+/// The same end alone has the same: the control that died over it tells it, and so does the next, and neither a sleep of the
+/// machine between them nor a clock that is set makes two of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct End {
+    boot: String,
+    ended_ms: u64,
+    pid: Option<i32>,
 }
 
 /// Where the output of a run is.
@@ -69,7 +89,7 @@ pub(crate) struct Output {
 impl Draft {
     /// To be called once all of its output is in the files.
     fn finish(self, number: u64) -> Report {
-        let Self { facts, output: Output { logs, since } } = self;
+        let Self { facts, ended_ms: _, output: Output { logs, since } } = self;
         // A clock that was set back since tells nothing.
         let since = since.filter(|since| u64::try_from(crate::timestamp::now_ms()).is_ok_and(|now| *since <= now));
         let many = logs.len().max(1);
@@ -80,12 +100,7 @@ impl Draft {
         Report { number, facts, last_output }
     }
 
-    /// The same end, told twice: by the control that died over it, and by the next. Clocks may have moved between.
-    fn is(&self, report: &Report) -> bool {
-        const APART_MS: u64 = 60_000;
-        let at = |text: &str| crate::timestamp::parse(text).unwrap_or(0);
-        let (here, there) = (&self.facts, &report.facts);
-        (here.generation, here.exit.pid) == (there.generation, there.exit.pid)
-            && at(&here.at).abs_diff(at(&there.at)) < APART_MS
+    fn end(&self, boot: &str) -> End {
+        End { boot: boot.to_owned(), ended_ms: self.ended_ms, pid: self.facts.exit.pid }
     }
 }

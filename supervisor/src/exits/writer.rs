@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use supervisor_core::ServiceName;
 use tokio::sync::oneshot;
 
-use super::{Draft, Files, KEPT};
+use super::{Draft, Files, KEPT, Kept};
+use crate::platform;
 
 /// Reports that wait; in a storm further ones are dropped.
 const QUEUE: usize = 1024;
@@ -34,7 +35,7 @@ impl Writer {
     pub(crate) fn start(state_dir: &Path, known: Vec<ServiceName>) -> std::io::Result<Self> {
         let (queue, items) = sync_channel(QUEUE);
         let files = Files::new(state_dir);
-        let work = move || Shelf::tidied(files, &known).run(&items);
+        let work = move || Shelf::tidied(files, platform::boot_id(), &known).run(&items);
         std::thread::Builder::new().name("exits".to_owned()).spawn(work)?;
         Ok(Self { queue })
     }
@@ -56,13 +57,14 @@ impl Writer {
 
 struct Shelf {
     files: Files,
+    boot: String,
     numbers: BTreeMap<String, Vec<u64>>,
     /// That it could not be written was told already.
     in_trouble: bool,
 }
 
 impl Shelf {
-    fn tidied(files: Files, known: &[ServiceName]) -> Self {
+    fn tidied(files: Files, boot: String, known: &[ServiceName]) -> Self {
         files.clean();
         let mut numbers = files.numbers();
         numbers.retain(|name, old| {
@@ -70,7 +72,7 @@ impl Shelf {
             old.iter().filter(|_| !keep).for_each(|number| files.remove(name, *number));
             keep
         });
-        Self { files, numbers, in_trouble: false }
+        Self { files, boot, numbers, in_trouble: false }
     }
 
     fn run(mut self, items: &Receiver<Item>) {
@@ -86,14 +88,16 @@ impl Shelf {
     fn take(&mut self, draft: Draft) {
         let service = draft.facts.service.to_string();
         let numbers = self.numbers.entry(service.clone()).or_default();
-        let mut told = numbers.iter().rev().filter_map(|number| self.files.newest(&service, *number));
-        if told.any(|report| draft.is(&report)) {
+        let end = draft.end(&self.boot);
+        let mut told = numbers.iter().rev().filter_map(|number| self.files.read(&service, *number));
+        if told.any(|kept| kept.end == end) {
             return;
         }
         let report = draft.finish(numbers.last().map_or(1, |last| last + 1));
-        match self.files.write(&report) {
+        let number = report.number;
+        match self.files.write(&Kept { report, end }) {
             Ok(()) => {
-                numbers.push(report.number);
+                numbers.push(number);
                 let many = numbers.len().saturating_sub(KEPT);
                 numbers.drain(..many).for_each(|number| self.files.remove(&service, number));
                 self.in_trouble = false;
@@ -123,12 +127,12 @@ mod tests {
             exit: Ended { pid: Some(42), code: Some(1), ..Ended::default() },
             restarts: 0,
         };
-        Draft { facts, output: Output::default() }
+        Draft { facts, ended_ms: 1_000 * generation, output: Output::default() }
     }
 
     fn shelf(dir: &Path, known: &[&str]) -> Shelf {
         let known: Vec<ServiceName> = known.iter().map(|name| ServiceName::new(name).unwrap()).collect();
-        Shelf::tidied(Files::new(dir), &known)
+        Shelf::tidied(Files::new(dir), "one".to_owned(), &known)
     }
 
     fn numbers(dir: &Path) -> Vec<u64> {
@@ -151,12 +155,14 @@ mod tests {
     fn an_end_that_is_told_twice_is_one_report() {
         let dir = tempfile::tempdir().unwrap();
         shelf(dir.path(), &["web"]).take(draft(1));
-        shelf(dir.path(), &["web"]).take(draft(1));
-        assert_eq!(numbers(dir.path()), [1]);
-        let mut later = draft(1);
-        later.facts.at = "2026-11-24T00:00:00.000Z".to_owned();
-        shelf(dir.path(), &["web"]).take(later);
+        let mut again = draft(1);
+        again.facts.at = "2026-11-23T09:00:00.000Z".to_owned();
+        shelf(dir.path(), &["web"]).take(again.clone());
+        assert_eq!(numbers(dir.path()), [1], "the machine slept in between");
+        shelf(dir.path(), &["web"]).take(Draft { ended_ms: 5, ..draft(1) });
         assert_eq!(numbers(dir.path()), [2, 1], "generations begin anew with each supervisor");
+        Shelf { boot: "two".to_owned(), ..shelf(dir.path(), &["web"]) }.take(again);
+        assert_eq!(numbers(dir.path()), [3, 2, 1], "and clocks with each start of the machine");
     }
 
     #[test]

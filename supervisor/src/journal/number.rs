@@ -95,12 +95,6 @@ impl Numbers {
     }
 }
 
-/// Changes with each boot; empty where the kernel does not tell.
-pub(super) fn boot_id() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

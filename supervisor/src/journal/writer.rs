@@ -12,9 +12,10 @@ use supervisor_core::ServiceName;
 
 use super::Item;
 use super::entry::{Entry, Kind, Note, STARTED};
-use super::number::{Numbers, boot_id};
+use super::number::Numbers;
 use super::shelf::{Line, Shelf};
 use super::store::Store;
+use crate::platform;
 use crate::timestamp;
 
 /// Written together.
@@ -126,7 +127,7 @@ impl Writer {
             ends.is_news(&line.entry.note);
         })?;
         let path = super::Files::new(&self.dir);
-        let (numbers, adrift) = Numbers::open(&path.numbers(), &boot_id(), past.last())?;
+        let (numbers, adrift) = Numbers::open(&path.numbers(), &platform::boot_id(), past.last())?;
         self.open = Some(Open { store, numbers });
         let damaged = past.damaged;
         self.shelf.open(past.before, past.lines);

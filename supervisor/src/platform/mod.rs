@@ -20,7 +20,7 @@ pub(crate) use memory::tree_memory;
 pub(crate) use oom::{KernelLog, machine_oom_kills};
 pub(crate) use pipes::{output_pipe, pass_credentials, peek, take};
 pub(crate) use port_holder::{Holder, port_holder};
-pub(crate) use processes::{environment_of, keep_to_ourselves, process, processes, slept_ms};
+pub(crate) use processes::{boot_id, environment_of, keep_to_ourselves, process, processes, slept_ms};
 pub(crate) use raw::{control_channel, ends_with_us, readable, terminal_size};
 pub(crate) use usage::beside;
 pub(crate) use watches::{Names, Spots, Watches};

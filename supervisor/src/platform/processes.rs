@@ -48,6 +48,12 @@ pub(crate) fn keep_to_ourselves() {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn keep_to_ourselves() {}
 
+/// Changes with each start of the machine; empty where the kernel does not tell.
+pub(crate) fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
 /// How long the machine has slept since it was started, in milliseconds: the monotonic clock does not count that.
 #[cfg(target_os = "linux")]
 pub(crate) fn slept_ms() -> u64 {

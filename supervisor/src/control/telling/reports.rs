@@ -87,7 +87,7 @@ impl Control {
             exit: history::ended(exit),
             restarts,
         };
-        Draft { facts, output }
+        Draft { facts, ended_ms: exit.at.0, output }
     }
 }
 
