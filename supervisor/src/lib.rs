@@ -18,6 +18,7 @@ mod platform;
 mod resources;
 mod rollouts;
 mod signals;
+mod slots;
 mod sse;
 mod state;
 mod timestamp;

@@ -128,3 +128,39 @@ fn ticks(pid: i32) -> u64 {
     // Its own and the kernel's for it: proc(5), fields 14 and 15.
     fields.iter().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
+
+#[test]
+fn services_whose_starts_hang_take_nothing_from_the_checks_and_starts_of_others() {
+    const HANGING: usize = 20;
+    let hanging: String = (0..HANGING)
+        .map(|number| {
+            format!(
+                "[services.h{number}]\ncommand = './puppet wait'\nautostart = false\n\
+                 secrets = {{ S = {{ command = ['sh', '-c', 'until [ -e go ]; do sleep 0.1; done; echo hanging'] }} }}\n"
+            )
+        })
+        .collect();
+    let stack = Setup::of(&format!(
+        "{hanging}[services.well]\ncommand = './puppet wait'\n\
+         live = {{ command = ['sh', '-c', 'echo >> checked'], interval = '50ms' }}"
+    ))
+    .supervisor(&format!("max_parallel_starts = {}", HANGING + 1))
+    .start();
+    let names: Vec<String> = (0..HANGING).map(|number| format!("h{number}")).collect();
+    let words: Vec<&str> = ["start", "--no-wait"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    stack.cli(&words).succeeded();
+    let hanging = || stack.processes().iter().filter(|one| one.command.contains("echo hanging")).count();
+    let checked = || std::fs::metadata(stack.path("checked")).map_or(0, |file| file.len());
+    let mut before = checked();
+    eventually("the well one to be checked while all of them hang", || {
+        if hanging() < HANGING {
+            before = checked();
+        }
+        (checked() >= before + 5).then_some(())
+    });
+    let well = stack.pid("well");
+    e2e::send(well, Signal::SIGKILL);
+    stack.wait_until("well", "up again", |service| service.state() == "running" && service.pid() != Some(well));
+    std::fs::write(stack.path("go"), "").expect("the directory can be written");
+    names.iter().for_each(|name| drop(stack.wait_for(name, "running")));
+}

@@ -16,13 +16,13 @@ use super::ledger::{Audience, LONGEST_WAIT_MS, Ledger, Letter, OLDEST_MS, ToKeep
 use super::message::{Message, Sender};
 use super::scene::Scene;
 use super::send::{Office, send};
-use super::slots::Slots;
 use super::store::Store;
 use super::under_way::UnderWay;
 use super::{AlertState, TestAsk, Tested};
 use crate::config::Alert;
 use crate::control::{News, View};
 use crate::journal::{self, Filter, Kind, STARTED, Since};
+use crate::slots::Slots;
 use crate::timestamp;
 
 /// The last output of a run that has just ended is in its log by then.

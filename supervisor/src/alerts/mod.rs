@@ -18,7 +18,6 @@ mod program;
 mod redact;
 mod scene;
 mod send;
-mod slots;
 mod store;
 mod trouble;
 mod under_way;

@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, Ro
 
 use super::failure::Failure;
 use super::send::TRY;
-use super::slots::Slots;
+use crate::slots::Slots;
 
 /// Of an answer, so much is read; of a refusal that tells why.
 const ANSWER: usize = 64 * 1024;

@@ -11,11 +11,11 @@ use tokio::sync::mpsc;
 use super::failure::Failure;
 use super::message::{Message, Sender};
 use super::redact::Secrets;
-use super::slots::Slots;
 use super::{mail, post, program, words};
 use crate::config::{Alert, Hidden, Way};
 use crate::control::{News, launch};
 use crate::platform;
+use crate::slots::Slots;
 
 /// One try takes at most so long; a program has 30 seconds of its own.
 pub(crate) const TRY: Duration = Duration::from_secs(35);

@@ -17,10 +17,11 @@ use super::launch::workshop::Turn;
 use super::probe::{self, Target};
 use super::run::Run;
 use super::run_loop::{Control, News};
+use super::threads;
 use crate::config::{Handoff, ProbeHow, Service};
 
-/// Making ready for a start may take this long: a dead disk or name service is a failed start, no hanging one.
-const PREPARE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Making ready for a start, or a check, may take this long: a dead disk or name service is a failed one, no hanging one.
+pub(crate) const PREPARE_TIMEOUT: Duration = Duration::from_secs(15);
 const SIGKILL: i32 = 9;
 
 fn too_late() -> Failure {
@@ -131,11 +132,13 @@ impl Control {
             held,
             program: self.programs.of(service, entry.spec.revision).cloned(),
         };
+        let Some(thread) = threads::for_start() else { return self.prepared(run, Err(too_late())) };
         let (places, news) = (self.places.clone(), self.news.0.clone());
         // Begun here, not in the task: that runs when the loop waits next, and another core may have nothing to do.
         let begun = Arc::new(AtomicBool::new(false));
         let taken = Arc::clone(&begun);
         let mut work = tokio::task::spawn_blocking(move || {
+            let _until_it_ends = thread;
             if taken.swap(true, Ordering::Relaxed) { Err(too_late()) } else { prepare::prepare(&order, &places) }
         });
         self.tasks.spawn(async move {

@@ -16,6 +16,7 @@ mod run_loop;
 pub(crate) mod signs;
 mod startup;
 mod telling;
+mod threads;
 pub(crate) mod tree;
 
 use std::os::fd::OwnedFd;
@@ -39,8 +40,6 @@ pub(crate) use telling::instruments::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUC
 
 /// `EX_CONFIG`: the keeper does not try again with a control that says so at its first start.
 const EXIT_CONFIG: u8 = 78;
-/// Threads that may block at once: launches, name lookups, log reads of clients.
-const BLOCKING_THREADS: usize = 16;
 
 /// What the keeper starts control with.
 #[derive(Debug, Clone)]
@@ -60,7 +59,7 @@ pub(crate) struct ControlArgs {
 pub(crate) fn run(args: ControlArgs, channel: OwnedFd) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(threads::MOST)
         .thread_keep_alive(std::time::Duration::from_secs(2))
         .build();
     let result = match runtime {

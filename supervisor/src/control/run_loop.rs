@@ -37,6 +37,7 @@ use super::signs::notify::Told;
 use super::telling::foreground::Foreground;
 use super::telling::history::History;
 use super::telling::instruments::Instruments;
+use super::threads::Threads;
 use super::tree::survey::Surveys;
 use crate::alerts::{AlertState, Alerts, Beginning};
 
@@ -117,6 +118,7 @@ pub(crate) struct Control {
     pub(crate) in_force: InForce,
     pub(crate) catalogue: Catalogue,
     pub(crate) workshop: Workshop,
+    pub(crate) threads: Threads,
     pub(crate) reloads: Reloads,
     /// The files say something else than what is in force, and it cannot be.
     pub(crate) rejected: Option<Arc<Rejected>>,
@@ -193,6 +195,7 @@ impl Control {
             args,
             catalogue,
             workshop: Workshop::default(),
+            threads: Threads::default(),
             reloads: Reloads::default(),
             rejected: None,
             fleet,

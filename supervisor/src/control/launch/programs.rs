@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use supervisor_core::{Event, ServiceName};
 use supervisor_keeper::Request;
+use tokio::task::JoinSet;
 
 use crate::control::api::view::Executable;
 use crate::control::launch::{executable, executable_of};
@@ -127,12 +128,15 @@ impl Control {
         }
         let news = self.news.0.clone();
         let services: Vec<ServiceName> = looks.iter().map(|look| look.service.clone()).collect();
+        let mut looking = JoinSet::new();
+        for look in looks {
+            let service = look.service.clone();
+            let is_rebuilt = self.threads.run(&service, PATIENCE, move || look.is_rebuilt());
+            looking.spawn(async move { (service, is_rebuilt.await.unwrap_or(false)) });
+        }
         self.tasks.spawn(async move {
-            let look = tokio::task::spawn_blocking(move || {
-                let rebuilt = looks.into_iter().filter(Look::is_rebuilt);
-                rebuilt.map(|look| look.service).collect::<BTreeSet<_>>()
-            });
-            let rebuilt = tokio::time::timeout(PATIENCE, look).await.unwrap_or(Ok(BTreeSet::new())).unwrap_or_default();
+            let seen = looking.join_all().await;
+            let rebuilt = seen.into_iter().filter(|(_, is_rebuilt)| *is_rebuilt).map(|(service, _)| service).collect();
             let _ = news.send(News::ProgramsSeen { services, rebuilt }).await;
             Ok(())
         });

@@ -15,6 +15,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
 use crate::config::{Launch, Probe, ProbeHow};
+use crate::control::effects::PREPARE_TIMEOUT;
 use crate::control::keeper::link::Purpose;
 use crate::control::launch;
 use crate::control::probe::is_shortage;
@@ -54,15 +55,19 @@ impl Control {
         let argv: Vec<String> = command.iter().map(|part| part.render(generation)).collect();
         let cookie = format!("{}.{id}", self.places.cookie);
         let news = self.news.0.clone();
-        self.tasks.spawn_blocking(move || {
-            let made = message(&launch, &argv, generation, id, timeout_ms, cookie)
-                .and_then(|spawn| Ok((spawn, nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?)));
+        let service = launch.name.clone();
+        let making = self.threads.run(&service, PREPARE_TIMEOUT, move || {
+            message(&launch, &argv, generation, id, timeout_ms, cookie)
+                .and_then(|spawn| Ok((spawn, nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?)))
+        });
+        self.tasks.spawn(async move {
+            let made = making.await.flatten();
             let (result, output) = match made {
                 Ok((spawn, (read, write))) => (Ok((spawn, write)), Some(read)),
                 Err(error) => (Err(not_begun(&error)), None),
             };
             let result = result.map(|(spawn, write)| Box::new((spawn, write)));
-            let _ = news.blocking_send(News::HelperReady { id, result, output });
+            let _ = news.send(News::HelperReady { id, result, output }).await;
             Ok(())
         });
     }

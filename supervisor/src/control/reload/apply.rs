@@ -160,6 +160,7 @@ impl Control {
         self.happen(Event::Replanned(plan));
         self.seek_no_more_lines();
         self.prune_catalogue();
+        self.threads.retain(|service| self.catalogue.current(service).is_some());
         self.begin_alerts(Beginning::Now);
         self.warn_of_open_files();
     }

@@ -4,36 +4,43 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore};
 
 /// Room for so much of one kind. What is no longer waited for keeps its slot until it ends.
-pub(super) struct Slots {
+pub(crate) struct Slots {
     free: Semaphore,
     patience: Duration,
 }
 
 impl Slots {
-    pub(super) const fn new(at_once: usize, patience: Duration) -> Self {
+    pub(crate) const fn new(at_once: usize, patience: Duration) -> Self {
         Self { free: Semaphore::const_new(at_once), patience }
     }
 
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &'static self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<T> {
-        let working = async {
-            let slot = self.free.acquire().await.map_err(io::Error::other)?;
-            let work = move || {
-                let _until_it_ends = slot;
-                work()
-            };
-            tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
-        };
-        let done = tokio::time::timeout(self.patience, working).await;
-        done.unwrap_or_else(|_| {
-            Err(io::Error::new(io::ErrorKind::TimedOut, "neither a disk nor a name server answers"))
-        })
+        run(self.free.acquire(), self.patience, work).await
     }
+}
+
+/// Work that keeps a place until it ends. Whoever wants its result waits for both no longer than `patience`.
+pub(crate) async fn run<P: Send + 'static, T: Send + 'static>(
+    place: impl Future<Output = Result<P, AcquireError>>,
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let working = async {
+        let place = place.await.map_err(io::Error::other)?;
+        let work = move || {
+            let _until_it_ends = place;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+    };
+    let done = tokio::time::timeout(patience, working).await;
+    done.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "neither a disk nor a name server answers")))
 }
 
 #[cfg(test)]
