@@ -1,11 +1,10 @@
 //! One turn of one pipe: its bytes into the log, rotating on the way.
 //! Not here: when it is a pipe's turn.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::boundary::Step;
 use crate::compress::Compressor;
@@ -14,10 +13,13 @@ use crate::onlooker::{self, Watched};
 use crate::outage;
 use crate::platform::{self, Peeker};
 use crate::settings::OnFull;
+use crate::stage::Stage;
 use crate::upkeep::Upkeep;
 
-/// At most this much is moved at once. The writer waits meanwhile, as the kernel locks the pipe.
-const CHUNK: u64 = 64 << 10;
+/// At most this much is moved from pipe to file at once. The writer waits meanwhile, as the kernel locks the pipe.
+const CHUNK: usize = 64 << 10;
+/// Where a pipe gave as much as this at once, what comes next goes by its stage.
+const FLOOD: usize = 16 << 10;
 /// After this much it is the next pipe's turn.
 const QUANTUM: u64 = 1 << 20;
 /// As much as can be looked at; control gives pipes this capacity.
@@ -30,6 +32,10 @@ pub(crate) const LONG_LINE: usize = 64 << 10;
 
 pub(crate) struct Pipe {
     pub(crate) fd: OwnedFd,
+    /// What is in it comes before what is in the pipe.
+    pub(crate) stage: Option<Stage>,
+    /// It gave much at once when it was last taken from.
+    pub(crate) flooded: bool,
     /// Its log's place in the worker's list.
     pub(crate) log: usize,
     pub(crate) capacity: usize,
@@ -45,6 +51,52 @@ pub(crate) struct Pipe {
     /// By someone who sees what is in it before it leaves.
     pub(crate) watched: Option<Watched>,
     pub(crate) queued: bool,
+}
+
+impl Pipe {
+    /// Whether there is anything to read.
+    pub(crate) fn holds_something(&self) -> bool {
+        self.is_staged() || platform::is_readable(self.fd.as_fd())
+    }
+
+    fn is_staged(&self) -> bool {
+        self.stage.as_ref().is_some_and(|stage| !stage.is_empty())
+    }
+
+    /// Takes what comes next by `by`. `Ok(0)`: no writer is left.
+    pub(crate) fn take(&mut self, mut by: impl FnMut(BorrowedFd<'_>) -> nix::Result<usize>) -> nix::Result<usize> {
+        if let Some(taken) = self.stage.as_mut().and_then(|stage| stage.take(&mut by)) {
+            return taken;
+        }
+        let taken = by(self.fd.as_fd());
+        self.flooded = taken.is_ok_and(|taken| taken >= FLOOD);
+        taken
+    }
+
+    /// In a flood, lets the next bytes, at most `most`, into the stage.
+    fn advance(&mut self, most: usize) -> Result<(), Stop> {
+        let calm = !self.flooded || self.finishing || self.watched.is_some();
+        let Some(stage) = self.stage.as_mut().filter(|stage| stage.is_empty() && !calm) else { return Ok(()) };
+        match stage.fill(self.fd.as_fd(), most) {
+            Ok(0) => Err(Stop::At(Turn::Ended)),
+            Ok(count) => {
+                self.flooded = count >= FLOOD;
+                Ok(())
+            }
+            Err(error @ (Errno::EAGAIN | Errno::EINTR)) => Err(error.into()),
+            // Not known to happen. Without one all goes on.
+            Err(_) => {
+                self.stage = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// So much may be taken now.
+    fn allowed(&self) -> usize {
+        let watched = self.watched.as_ref().filter(|_| !self.is_staged());
+        watched.map_or(usize::MAX, Watched::allows)
+    }
 }
 
 /// How bytes get from a pipe to its file.
@@ -80,14 +132,16 @@ pub(crate) struct Tools {
 /// Gives `pipe` a turn; returns how it ended and how many bytes left the pipe.
 pub(crate) fn turn(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools) -> (Turn, u64) {
     // A pipe that hung up without a word asks for no file.
-    if log.target().is_none() && !holds_something(pipe) {
+    if log.target().is_none() && !pipe.holds_something() {
         return (Turn::Drained, 0);
     }
     let now = Instant::now();
     log.refresh();
     let mut moved = 0;
     loop {
-        if let Some(turn) = onlooker::show(pipe, tools, now) {
+        // What is staged was seen, or is not looked at.
+        let unseen = !pipe.is_staged();
+        if unseen && let Some(turn) = onlooker::show(pipe, tools, now) {
             return (turn, moved);
         }
         let before = moved;
@@ -95,7 +149,7 @@ pub(crate) fn turn(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools) -> (Turn, 
             Way::Splice => splice_some(pipe, log, tools, now, &mut moved),
             Way::Copy => copy_some(pipe, log, tools, now, &mut moved),
         };
-        if let Some(watched) = &mut pipe.watched {
+        if let Some(watched) = pipe.watched.as_mut().filter(|_| unseen) {
             watched.left(usize::try_from(moved - before).unwrap_or(usize::MAX));
         }
         match ended {
@@ -117,23 +171,18 @@ pub(crate) fn turn(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools) -> (Turn, 
     }
 }
 
-/// So much may leave a pipe now.
-fn allowed(pipe: &Pipe) -> usize {
-    pipe.watched.as_ref().map_or(usize::MAX, Watched::allows)
-}
-
-/// Copies what may leave `pipe` now to the tools' buffer. `Ok(0)`: no writer is left.
-pub(crate) fn peek(pipe: &Pipe, tools: &mut Tools) -> nix::Result<usize> {
-    let most = tools.buffer.len().min(allowed(pipe));
-    tools.peeker.peek(pipe.fd.as_fd(), &mut tools.buffer[..most])
-}
-
-/// Whether there is anything in a pipe to read.
-pub(crate) fn holds_something(pipe: &Pipe) -> bool {
-    let mut ready = [PollFd::new(pipe.fd.as_fd(), PollFlags::POLLIN)];
-    // If it cannot be asked, looking is the safe answer.
-    poll(&mut ready, PollTimeout::ZERO).is_err()
-        || ready[0].revents().is_none_or(|found| found.contains(PollFlags::POLLIN))
+/// Copies what comes next, as much as may be taken now, to the tools' buffer. `Ok(0)`: no writer is left.
+pub(crate) fn peek(pipe: &mut Pipe, tools: &mut Tools) -> nix::Result<usize> {
+    let Tools { peeker, buffer, .. } = tools;
+    let (staged, all) = pipe.stage.as_mut().map_or(Ok((0, true)), |stage| stage.peek(peeker, buffer))?;
+    let most = (buffer.len() - staged).min(pipe.watched.as_ref().map_or(usize::MAX, Watched::allows));
+    if staged > 0 && (!all || most == 0) {
+        return Ok(staged);
+    }
+    match peeker.peek(pipe.fd.as_fd(), &mut buffer[staged..staged + most]) {
+        Err(Errno::EAGAIN) if staged > 0 => Ok(staged),
+        seen => seen.map(|seen| staged + seen),
+    }
 }
 
 /// Why not to go on with a pipe now.
@@ -156,9 +205,13 @@ fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, 
         return outage::relieve(pipe, log, tools, now, moved);
     }
     let alone = log.pipes < 2 || pipe.finishing;
-    let (len, ends_line) = match log.unlooked(now) {
-        Some(room) if alone => (usize::try_from(room.min(CHUNK)).unwrap_or(usize::MAX).min(allowed(pipe)), None),
-        Some(_) | None => match look(pipe, log, tools, now)? {
+    let (len, ends_line) = match log.unlooked(now).filter(|_| alone) {
+        Some(room) => {
+            let room = usize::try_from(room).unwrap_or(usize::MAX);
+            pipe.advance(room)?;
+            (room.min(if pipe.is_staged() { VISIBLE } else { CHUNK.min(pipe.allowed()) }), None)
+        }
+        None => match look(pipe, log, tools, now)? {
             Some(piece) => piece,
             None => return Ok(()),
         },
@@ -167,7 +220,7 @@ fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, 
     let Some((file, end)) = log.target() else {
         return Err(Stop::At(Turn::Held));
     };
-    match platform::splice(pipe.fd.as_fd(), file, end, len) {
+    match pipe.take(|fd| platform::splice(fd, file, end, len)) {
         Ok(0) => Err(Stop::At(Turn::Ended)),
         Ok(count) => {
             log.wrote(count, ends_line.filter(|_| count == len));
@@ -222,8 +275,8 @@ fn copy_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, mo
     if blocks && !log.ready(now, &mut tools.upkeep) {
         return Err(Stop::At(Turn::Held));
     }
-    let most = allowed(pipe).min(64 << 10);
-    let count = nix::unistd::read(&pipe.fd, &mut tools.buffer[..most])?;
+    let most = pipe.allowed().min(64 << 10);
+    let count = pipe.take(|fd| nix::unistd::read(fd, &mut tools.buffer[..most]))?;
     if count == 0 {
         return Err(Stop::At(Turn::Ended));
     }

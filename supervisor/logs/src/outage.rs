@@ -53,10 +53,10 @@ pub(crate) fn skip_line(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, moved
 }
 
 /// Takes out of the pipe what has been looked at, and counts it as it goes.
-fn take(pipe: &Pipe, log: &mut Log, tools: &mut Tools, len: usize, moved: &mut u64) -> Result<(), Stop> {
+fn take(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, len: usize, moved: &mut u64) -> Result<(), Stop> {
     let mut taken = 0;
     while taken < len {
-        let count = nix::unistd::read(&pipe.fd, &mut tools.buffer[..len - taken])?;
+        let count = pipe.take(|fd| nix::unistd::read(fd, &mut tools.buffer[..len - taken]))?;
         if count == 0 {
             return Err(Stop::At(Turn::Ended));
         }

@@ -33,6 +33,9 @@ pub struct Feed {
     pub id: u64,
     /// The read end. It is made non-blocking, which concerns who shares this very end, never the writer.
     pub pipe: OwnedFd,
+    /// From `stage`, for this pipe alone, or none. What a pump that was killed left in it comes before what it left in the
+    /// pipe: who keeps the one for another pump keeps both.
+    pub stage: Option<OwnedFd>,
     /// The log.
     pub path: PathBuf,
     /// Of the service that writes; 0: of none. The index of the log tells it.
@@ -82,10 +85,10 @@ impl Pump {
     }
 
     fn feed(&self, feed: Feed, onlooker: Option<Onlooker>) {
-        let Feed { id, pipe, path, generation, settings } = feed;
+        let Feed { id, pipe, stage, path, generation, settings } = feed;
         let log = self.inner.registry.enter(&path, settings);
         let directory = log.place.directory().to_owned();
-        self.inner.send(id, directory, Order::Attach { id, pipe, generation, log, onlooker });
+        self.inner.send(id, directory, Order::Attach { id, pipe, stage, generation, log, onlooker });
     }
 
     /// The settings of the log at `path`, which is ours from now on: its archives count, and may be deleted.

@@ -18,6 +18,7 @@ use crate::onlooker::{Onlooker, Watched};
 use crate::pace::{Fullness, Pace};
 use crate::platform::{self, Peeker, Poller, Waker};
 use crate::registry::{Registry, Shared, Trouble, lock};
+use crate::stage::Stage;
 use crate::upkeep::Upkeep;
 
 /// How often an outage is looked at when nothing else happens.
@@ -29,6 +30,7 @@ pub(crate) enum Order {
     Attach {
         id: u64,
         pipe: OwnedFd,
+        stage: Option<OwnedFd>,
         generation: u64,
         log: Arc<Shared>,
         onlooker: Option<Onlooker>,
@@ -174,8 +176,8 @@ impl Worker {
         let orders = std::mem::take(&mut *lock(&self.inbox.orders));
         for order in orders {
             match order {
-                Order::Attach { id, pipe, generation, log, onlooker } => {
-                    self.attach(id, pipe, generation, log);
+                Order::Attach { id, pipe, stage, generation, log, onlooker } => {
+                    self.attach(id, (pipe, stage), generation, log);
                     self.watch_pipe(id, onlooker);
                 }
                 Order::Seen { id, bytes, enough } => self.seen(id, bytes, enough),
@@ -190,7 +192,7 @@ impl Worker {
         true
     }
 
-    fn attach(&mut self, id: u64, fd: OwnedFd, generation: u64, shared: Arc<Shared>) {
+    fn attach(&mut self, id: u64, (fd, stage): (OwnedFd, Option<OwnedFd>), generation: u64, shared: Arc<Shared>) {
         self.detach(id);
         self.tools.upkeep.knows(shared.place.directory().to_owned(), Instant::now());
         let (logs, tools) = (&mut self.logs, &self.tools);
@@ -206,10 +208,15 @@ impl Worker {
         let watched = unblocked.and_then(|_| self.poller.add(fd.as_fd(), id));
         let capacity = platform::capacity(fd.as_fd());
         self.logs[log].pipes += 1;
+        let stage = stage.map(Stage::new);
+        // Nobody tells of what is in it already.
+        let staged = stage.as_ref().is_some_and(|stage| !stage.is_empty());
         self.pipes.insert(
             id,
             Pipe {
                 fd,
+                stage,
+                flooded: false,
                 log,
                 capacity,
                 generation,
@@ -221,9 +228,12 @@ impl Worker {
                 queued: false,
             },
         );
+        let unwatched = watched.is_err();
         if let Err(error) = watched {
             let what = format!("watch the pipe: {}", describe(&error));
             self.logs[log].shared.counters.trouble(Trouble::Writing, what);
+        }
+        if staged || unwatched {
             queue(&mut self.pipes, &mut self.ready, id);
         }
     }
@@ -244,7 +254,7 @@ impl Worker {
         }
     }
 
-    /// Moves what the pipe holds, at most what a pipe can hold, and closes it.
+    /// Moves what the pipe holds, at most what it and its stage can hold, and closes it.
     fn finish(&mut self, id: u64) {
         let Some(pipe) = self.pipes.get_mut(&id) else {
             return;
@@ -252,7 +262,7 @@ impl Worker {
         pipe.finishing = true;
         pipe.watched = None;
         let log = &mut self.logs[pipe.log];
-        let mut left = if copying::holds_something(pipe) { pipe.capacity as u64 } else { 0 };
+        let mut left = if pipe.holds_something() { (pipe.capacity + VISIBLE) as u64 } else { 0 };
         while left > 0 {
             let (turn, moved) = copying::turn(pipe, log, &mut self.tools);
             left = left.saturating_sub(moved);

@@ -9,7 +9,7 @@ use std::sync::mpsc::sync_channel;
 
 use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
 use nix::sys::resource::UsageWho;
-use supervisor_logs::{Compression, Feed, Pump, Settings};
+use supervisor_logs::{Compression, Feed, Pump, Settings, stage};
 
 use crate::LINE;
 use crate::measure::cpu;
@@ -76,7 +76,14 @@ fn pump(services: usize, path: &Path, max_size: u64, compression: Compression) -
     let settings = Settings { max_size, keep: 5, compression, ..Settings::default() };
     for (service, id) in (0..services).zip(1..) {
         let path: PathBuf = path.with_extension(format!("{service}.log"));
-        pump.attach(Feed { id, pipe: pipe(&path, service)?, path, generation: id, settings: settings.clone() });
+        pump.attach(Feed {
+            id,
+            pipe: pipe(&path, service)?,
+            stage: stage().ok(),
+            path,
+            generation: id,
+            settings: settings.clone(),
+        });
     }
     is_up()?;
     io::stdin().read_to_end(&mut Vec::new())?;

@@ -3,16 +3,17 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::stat::Mode;
 use nix::unistd;
 
 /// The token of the waker.
@@ -88,6 +89,25 @@ pub(crate) fn splice(pipe: BorrowedFd<'_>, file: &File, offset: u64, len: usize)
     nix::fcntl::splice(pipe, None, file, Some(&mut offset), len, SpliceFFlags::SPLICE_F_NONBLOCK)
 }
 
+/// Moves at most `len` bytes from a pipe to an empty one, without copying them, in one step as seen from a signal.
+/// `Ok(0)`: no writer is left.
+pub(crate) fn shift(pipe: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> nix::Result<usize> {
+    nix::fcntl::splice(pipe, None, to, None, len, SpliceFFlags::SPLICE_F_NONBLOCK)
+}
+
+/// A pipe of one page; the descriptor is of both ends.
+pub(crate) fn stage() -> io::Result<OwnedFd> {
+    let (read, _write) = unistd::pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&read, FcntlArg::F_SETPIPE_SZ(4096))?;
+    let path = format!("/proc/self/fd/{}", read.as_raw_fd());
+    Ok(open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?)
+}
+
+/// Refused to users who have many large pipes.
+pub(crate) fn enlarge(pipe: BorrowedFd<'_>, capacity: usize) {
+    let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(i32::try_from(capacity).unwrap_or(i32::MAX)));
+}
+
 /// Looks at what a pipe holds and leaves it there.
 pub(crate) struct Peeker {
     /// Empty between two looks.
@@ -98,8 +118,8 @@ impl Peeker {
     /// For looks at `most` bytes, if the system grants so large a pipe.
     pub(crate) fn new(most: usize) -> io::Result<Self> {
         let scratch = unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        // Refused to users who have many large pipes; then less can be seen at a time.
-        let _ = fcntl(&scratch.1, FcntlArg::F_SETPIPE_SZ(i32::try_from(most).unwrap_or(i32::MAX)));
+        // If it is not, less can be seen at a time.
+        enlarge(scratch.1.as_fd(), most);
         Ok(Self { scratch })
     }
 

@@ -88,6 +88,19 @@ pub(crate) fn splice(_pipe: BorrowedFd<'_>, _file: &File, _offset: u64, _len: us
     Err(Errno::EINVAL)
 }
 
+/// There is none here.
+pub(crate) fn shift(_pipe: BorrowedFd<'_>, _to: BorrowedFd<'_>, _len: usize) -> nix::Result<usize> {
+    Err(Errno::EINVAL)
+}
+
+/// There is none here, as there is no `shift`.
+pub(crate) fn stage() -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Pipes are as large as they are.
+pub(crate) fn enlarge(_pipe: BorrowedFd<'_>, _capacity: usize) {}
+
 /// There is no looking without taking here.
 pub(crate) struct Peeker;
 

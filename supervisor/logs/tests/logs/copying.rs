@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use supervisor_logs::{Feed, Pump};
+use supervisor_logs::{Feed, Pump, stage};
 use tempfile::tempdir;
 
 use crate::{assert_same, child, child_directory, eventually, feed, finish, keep_all, numbered, pump_through};
@@ -147,6 +147,7 @@ fn what_a_pump_left_in_a_pipe_is_moved_by_the_next_one() {
         pump.attach(Feed {
             id,
             pipe: output.try_clone().expect("a duplicate").into(),
+            stage: stage().ok(),
             path: path.clone(),
             generation: 0,
             settings: keep_all(100_000),
@@ -221,7 +222,14 @@ fn a_small_pipe_is_not_slowed_by_rests() {
     #[cfg(target_os = "linux")]
     nix::fcntl::fcntl(&output, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).expect("it can be made small");
     let pump = Pump::new();
-    pump.attach(Feed { id: 1, pipe: output.into(), path: path.clone(), generation: 0, settings: keep_all(0) });
+    pump.attach(Feed {
+        id: 1,
+        pipe: output.into(),
+        stage: stage().ok(),
+        path: path.clone(),
+        generation: 0,
+        settings: keep_all(0),
+    });
     let begin = Instant::now();
     let text = numbered(1_000_000);
     text.chunks(100).for_each(|piece| input.write_all(piece).expect("the pump reads"));

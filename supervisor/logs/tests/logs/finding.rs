@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use supervisor_logs::{
     Compression, Feed, Filter, Line, Merge, Pump, Query, Search, Settings, Tracker, Unfinished, last,
-    last_of_generation, tail_with_trouble,
+    last_of_generation, stage, tail_with_trouble,
 };
 use tempfile::tempdir;
 
@@ -26,7 +26,7 @@ fn small() -> Settings {
 fn generation(pump: &Pump, number: u64, path: &Path, text: &[u8]) {
     let (output, mut input) = std::io::pipe().expect("a pipe");
     let (path, settings) = (path.to_owned(), small());
-    pump.attach(Feed { id: number, pipe: output.into(), path, generation: number, settings });
+    pump.attach(Feed { id: number, pipe: output.into(), stage: stage().ok(), path, generation: number, settings });
     input.write_all(text).expect("the pump reads");
     drop(input);
     finish(pump, number);
@@ -160,7 +160,14 @@ fn generations_that_write_at_the_same_time_are_told_apart() {
     let pump = Pump::new();
     let mut inputs = [1, 2].map(|number| {
         let (output, input) = std::io::pipe().expect("a pipe");
-        let feed = Feed { id: number, pipe: output.into(), path: path.clone(), generation: number, settings: small() };
+        let feed = Feed {
+            id: number,
+            pipe: output.into(),
+            stage: stage().ok(),
+            path: path.clone(),
+            generation: number,
+            settings: small(),
+        };
         pump.attach(feed);
         input
     });
@@ -306,7 +313,7 @@ fn who_tracks_a_log_gets_each_wanted_line_once_across_rotations() {
     let mut tracker = Tracker::resume(&path, query, found.end.expect("a log")).expect("it is readable").expect("kept");
     let (output, mut input) = std::io::pipe().expect("a pipe");
     let settings = Settings { compression: Compression::None, ..small() };
-    pump.attach(Feed { id: 2, pipe: output.into(), path: path.clone(), generation: 2, settings });
+    pump.attach(Feed { id: 2, pipe: output.into(), stage: stage().ok(), path: path.clone(), generation: 2, settings });
     let mut lines = Vec::new();
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use supervisor_logs::{Compression, Feed, Line, Pump, Query, Search, Settings, Unfinished};
+use supervisor_logs::{Compression, Feed, Line, Pump, Query, Search, Settings, Unfinished, stage};
 use tempfile::tempdir;
 
 use crate::{assert_same, feed, finish, keep_all, numbered, pump_through};
@@ -106,7 +106,7 @@ fn the_index_of_an_endless_flood_of_small_files_stays_small() {
     let (output, mut input) = std::io::pipe().expect("a pipe");
     let settings = Settings { max_size: 40, keep: 3, compression: Compression::None, ..Settings::default() };
     let pump = Pump::new();
-    pump.attach(Feed { id: 1, pipe: output.into(), path: path.clone(), generation: 1, settings });
+    pump.attach(Feed { id: 1, pipe: output.into(), stage: stage().ok(), path: path.clone(), generation: 1, settings });
     for piece in numbered(40_000).chunks(10_000) {
         input.write_all(piece).expect("the pump reads");
     }

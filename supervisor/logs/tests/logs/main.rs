@@ -25,7 +25,7 @@ use std::process::Command;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use supervisor_logs::{Compression, Feed, Pump, Settings};
+use supervisor_logs::{Compression, Feed, Pump, Settings, stage};
 
 /// Keeps every file there will be.
 fn keep_all(max_size: u64) -> Settings {
@@ -52,7 +52,14 @@ fn finish(pump: &Pump, id: u64) {
 fn pump_through(path: &Path, settings: Settings, bytes: &[u8]) {
     let (output, mut input) = std::io::pipe().expect("a pipe");
     let pump = Pump::new();
-    pump.attach(Feed { id: 1, pipe: output.into(), path: path.to_owned(), generation: 0, settings });
+    pump.attach(Feed {
+        id: 1,
+        pipe: output.into(),
+        stage: stage().ok(),
+        path: path.to_owned(),
+        generation: 0,
+        settings,
+    });
     input.write_all(bytes).expect("the pump reads");
     drop(input);
     finish(&pump, 1);
@@ -129,7 +136,14 @@ fn assert_same(found: &[u8], wanted: &[u8]) {
 /// A pipe that feeds the log at `path` as number `id`.
 fn feed(pump: &Pump, id: u64, path: &Path, settings: &Settings) -> PipeWriter {
     let (output, input) = std::io::pipe().expect("a pipe");
-    pump.attach(Feed { id, pipe: output.into(), path: path.to_owned(), generation: 0, settings: settings.clone() });
+    pump.attach(Feed {
+        id,
+        pipe: output.into(),
+        stage: stage().ok(),
+        path: path.to_owned(),
+        generation: 0,
+        settings: settings.clone(),
+    });
     input
 }
 

@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use supervisor_logs::{Compression, Feed, Pump, Settings};
+use supervisor_logs::{Compression, Feed, Pump, Settings, stage};
 use tempfile::tempdir;
 
 use crate::{assert_same, child, child_directory, content, eventually, finish, inherited_pipe, keep_all, settled};
@@ -26,6 +26,7 @@ fn copier() {
     pump.attach(Feed {
         id: 1,
         pipe: inherited_pipe(),
+        stage: stage().ok(),
         path: directory.join("logs/a.log"),
         generation: 0,
         settings: Settings { compression, ..keep_all(50_000) },

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use supervisor_logs::{Feed, Glimpse, Pump};
+use supervisor_logs::{Feed, Glimpse, Pump, stage};
 use tempfile::tempdir;
 
 use crate::{assert_same, content, eventually, feed, finish, keep_all, numbered};
@@ -21,7 +21,10 @@ fn watch(pump: &Pump, pipe: OwnedFd, path: &Path, max_size: u64) -> Receiver<Gli
     let (show, shown) = sync_channel(1);
     let onlooker = Box::new(move |glimpse| drop(show.send(glimpse)));
     let settings = keep_all(max_size);
-    pump.attach_watched(Feed { id: 1, pipe, path: path.to_owned(), generation: 0, settings }, onlooker);
+    pump.attach_watched(
+        Feed { id: 1, pipe, stage: stage().ok(), path: path.to_owned(), generation: 0, settings },
+        onlooker,
+    );
     shown
 }
 

@@ -1,0 +1,85 @@
+//! A second pipe between a service's pipe and its file, for floods. Pages change from pipe to pipe at once, and are copied
+//! to the file while the service writes on: both sides of a pipe wait for its lock, and a copy takes long.
+//! Not here: when it is used (`copying`).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+
+use crate::platform::{self, Peeker};
+
+/// As much as a pipe of control can hold. More would not stay in the caches of a processor.
+const CAPACITY: usize = 256 << 10;
+/// It is not known how much is in it.
+const SOME: usize = usize::MAX;
+
+/// A pipe to pass as `Feed::stage`, of the least size until it is needed.
+///
+/// # Errors
+/// When there can be no more pipes. Elsewhere than on Linux: always.
+pub fn stage() -> io::Result<OwnedFd> {
+    platform::stage()
+}
+
+pub(crate) struct Stage {
+    fd: OwnedFd,
+    /// Bytes, or `SOME`.
+    holds: usize,
+    enlarged: bool,
+}
+
+impl Stage {
+    /// With what a process before us may have left in it.
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        let holds = if platform::is_readable(fd.as_fd()) { SOME } else { 0 };
+        Self { fd, holds, enlarged: false }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.holds == 0
+    }
+
+    /// Takes at most `most` bytes from a pipe; it must be empty. `Ok(0)`: no writer is left.
+    pub(crate) fn fill(&mut self, pipe: BorrowedFd<'_>, most: usize) -> nix::Result<usize> {
+        if !self.enlarged {
+            platform::enlarge(self.fd.as_fd(), CAPACITY);
+            self.enlarged = true;
+        }
+        self.holds = platform::shift(pipe, self.fd.as_fd(), most.min(CAPACITY))?;
+        Ok(self.holds)
+    }
+
+    /// Takes bytes out of it by `by`; `None`: there are none.
+    pub(crate) fn take(&mut self, by: impl FnOnce(BorrowedFd<'_>) -> nix::Result<usize>) -> Option<nix::Result<usize>> {
+        if self.is_empty() {
+            return None;
+        }
+        Some(match by(self.fd.as_fd()) {
+            Ok(count) if self.holds != SOME => {
+                self.holds = self.holds.saturating_sub(count);
+                Ok(count)
+            }
+            // Whoever is interrupted looks again, and finds it empty.
+            Err(Errno::EAGAIN) => {
+                self.holds = 0;
+                Err(Errno::EINTR)
+            }
+            other => other,
+        })
+    }
+
+    /// Copies what is in it to `buffer`; returns how much that is, and whether it is all.
+    pub(crate) fn peek(&mut self, peeker: &mut Peeker, buffer: &mut [u8]) -> nix::Result<(usize, bool)> {
+        if self.is_empty() {
+            return Ok((0, true));
+        }
+        match peeker.peek(self.fd.as_fd(), buffer) {
+            Err(Errno::EAGAIN) => {
+                self.holds = 0;
+                Ok((0, true))
+            }
+            seen => seen.map(|seen| (seen, seen == self.holds)),
+        }
+    }
+}
