@@ -15,7 +15,7 @@ use super::keeper::link::Purpose;
 use super::launch::prepare::{self, Order, Prepared, held_name, record_key};
 use super::launch::workshop::Turn;
 use super::probe::{self, Target};
-use super::run::Run;
+use super::run::{OUTPUTS, Run, stage_of};
 use super::run_loop::{Control, News};
 use super::threads;
 use crate::config::{Handoff, ProbeHow, Service};
@@ -345,7 +345,9 @@ impl Control {
             // The keeper lets go of everything when it ends.
             return;
         }
-        let names = ["out", "err", "notify", "newline"].map(|what| held_name(number, what)).to_vec();
+        let stages = OUTPUTS.map(stage_of);
+        let names = stages.iter().map(String::as_str).chain(OUTPUTS).chain(["notify", "newline"]);
+        let names = names.map(|what| held_name(number, what)).collect();
         self.ask_keeper("drop what a run had", &Request::Drop { names });
         self.ask_keeper("forget a run", &Request::Delete { key: record_key(number) });
     }

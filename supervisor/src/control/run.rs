@@ -17,11 +17,26 @@ use crate::platform::controllers::Most;
 /// Our ends of what a run was given, as long as nobody reads them.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
-    /// For the pump.
-    pub(crate) outputs: Vec<OwnedFd>,
+    pub(crate) outputs: Vec<Output>,
     pub(crate) notify: Option<UnixDatagram>,
     /// Of `ready.fd`.
     pub(crate) newline: Option<OwnedFd>,
+}
+
+/// What the keeper holds of each output.
+pub(crate) const OUTPUTS: [&str; 2] = ["out", "err"];
+
+/// The same, of its stage.
+pub(crate) fn stage_of(output: &str) -> String {
+    format!("{output}/stage")
+}
+
+/// An output, for the pump.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) pipe: OwnedFd,
+    /// What comes out of the pipe goes through this in a flood. None where there is no such thing, or too many files are open.
+    pub(crate) stage: Option<OwnedFd>,
 }
 
 /// A run, as far as the shell is concerned.

@@ -20,10 +20,10 @@ use super::api::sockets;
 use super::keeper::inventory::{self, Inventory};
 use super::keeper::link::{Link, Purpose};
 use super::launch::listeners::{Listener, service_of_listener};
-use super::launch::prepare::{Places, RunRecord, record_key};
+use super::launch::prepare::{Places, RunRecord, held_name, record_key};
 use super::launch::programs::Programs;
 use super::reload::in_force::{InForce, Kept};
-use super::run::{Ends, Run};
+use super::run::{Ends, OUTPUTS, Output, Run, stage_of};
 use super::run_loop::Control;
 use super::telling::foreground::Foreground;
 use super::telling::history::History;
@@ -309,8 +309,12 @@ fn runs(inventory: &mut Inventory, places: &Places) -> BTreeMap<u64, Run> {
         inventory.records.iter().filter_map(|(key, value)| run_record(key, value)).collect();
     let mut runs = BTreeMap::new();
     for (number, record) in records {
-        let mut take = |what: &str| inventory.held.remove(&super::launch::prepare::held_name(number, what));
-        let outputs = ["out", "err"].into_iter().filter_map(&mut take).collect();
+        let mut take = |what: &str| inventory.held.remove(&held_name(number, what));
+        let outputs = OUTPUTS.into_iter().filter_map(|what| {
+            let stage = take(&stage_of(what));
+            take(what).map(|pipe| Output { pipe, stage })
+        });
+        let outputs = outputs.collect();
         let ends = Ends { outputs, notify: take("notify").map(UnixDatagram::from), newline: take("newline") };
         let pid = inventory.runs.get(&number).map(|(pid, _)| *pid);
         runs.insert(number, Run::recovered(number, record, pid, ends, places));

@@ -143,11 +143,12 @@ fn what_a_pump_left_in_a_pipe_is_moved_by_the_next_one() {
     let path = dir.path().join("a.log");
     let (output, mut input) = std::io::pipe().expect("a pipe");
     let text = numbered(200_000);
+    let between = stage().ok();
     let attach = |pump: &Pump, id| {
         pump.attach(Feed {
             id,
             pipe: output.try_clone().expect("a duplicate").into(),
-            stage: stage().ok(),
+            stage: between.as_ref().map(|stage| stage.try_clone().expect("a duplicate")),
             path: path.clone(),
             generation: 0,
             settings: keep_all(100_000),
@@ -171,6 +172,27 @@ fn what_a_pump_left_in_a_pipe_is_moved_by_the_next_one() {
     });
     finish(&last, 20);
     assert_same(&crate::content(&path), &text);
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "needs splice and tee")]
+fn what_a_killed_pump_left_in_a_stage_comes_before_what_it_left_in_the_pipe() {
+    let dir = tempdir().expect("a directory");
+    for others in [0, 1] {
+        let path = dir.path().join(format!("{others}.log"));
+        let ((output, mut input), stage) = (std::io::pipe().expect("a pipe"), stage().expect("a stage"));
+        let mut staged = fs::File::from(stage.try_clone().expect("a duplicate"));
+        staged.write_all(b"first\nsec").expect("there is room");
+        let pump = Pump::new();
+        let _others: Vec<_> = (0..others).map(|id| feed(&pump, id, &path, &keep_all(0))).collect();
+        let (pipe, settings) = (output.into(), keep_all(0));
+        pump.attach(Feed { id: 9, pipe, stage: Some(stage), path: path.clone(), generation: 0, settings });
+        // Nobody wakes the pump: it looks by itself.
+        eventually("it is there", || fs::read(&path).is_ok_and(|text| text.starts_with(b"first\n")));
+        input.write_all(b"ond\nthird\n").expect("the pump reads");
+        finish(&pump, 9);
+        assert_same(&fs::read(&path).expect("a log"), b"first\nsecond\nthird\n");
+    }
 }
 
 #[test]

@@ -30,10 +30,11 @@ fn what_has_to_be_free_stays_free() {
 fn waits() {
     let Some(directory) = child_directory() else { return };
     let (path, filler) = (directory.join("a.log"), directory.join("filler"));
-    fs::write(&filler, vec![0; 200_000]).expect("there is room");
+    fs::write(&filler, vec![0; 380_000]).expect("there is room");
     let pump = Pump::new();
     let mut input = feed(&pump, 1, &path, &Settings { on_full: OnFull::Block, ..keep_all(0) });
-    let sent = numbered(30_000);
+    // More than the disk, a pipe and its stage take together.
+    let sent = numbered(36_000);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| input.write_all(&sent).expect("the pump holds the pipe"));
         eventually("it is told", || {

@@ -77,14 +77,14 @@ fn a_kill_at_any_step_loses_and_doubles_nothing_and_leaves_nothing_half_done() {
             (1..=times).for_each(|number| killed_at(call, number, at, &output));
         }
         over.store(true, Ordering::Relaxed);
-        let mut copier = start(at, &output);
+        let mut copier = start(at, (&output, None));
         let written = writer.join().expect("it wrote");
         copier.kill().expect("it lives");
         copier.wait().expect("it is gone");
         written
     });
     fs::write(at.join("last"), "").expect("a file");
-    let last = start(at, &output).wait_with_output().expect("it ends");
+    let last = start(at, (&output, None)).wait_with_output().expect("it ends");
     assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
     assert_same(&content(&at.join("logs/a.log")), &written);
     let names = fs::read_dir(at.join("logs")).expect("it can be listed").flatten().map(|entry| entry.file_name());

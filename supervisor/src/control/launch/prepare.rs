@@ -18,7 +18,7 @@ use crate::control::api::view::Executable;
 use crate::control::launch::listeners::{Listener, listener_name, listeners};
 use crate::control::launch::programs;
 use crate::control::launch::{self, Identity, sockets};
-use crate::control::run::Ends;
+use crate::control::run::{Ends, OUTPUTS, Output, stage_of};
 use crate::platform;
 use crate::platform::controllers::{Confines, Controllers, Group, Version};
 use crate::platform::groups::{self, Groups};
@@ -319,11 +319,14 @@ fn finish(
     let Made { ends, new_listeners, new_program } = made;
     let mut fds = child.fds;
     spawn.fds = child.numbers;
-    let outputs = ["out", "err"].into_iter().zip(ends.outputs.iter().map(AsFd::as_fd));
-    let notify = ends.notify.iter().map(|socket| ("notify", socket.as_fd()));
-    let newline = ends.newline.iter().map(|pipe| ("newline", pipe.as_fd()));
+    let outputs = OUTPUTS.into_iter().zip(&ends.outputs).flat_map(|(what, output)| {
+        let stage = output.stage.iter().map(move |stage| (stage_of(what), stage.as_fd()));
+        stage.chain([(what.to_owned(), output.pipe.as_fd())])
+    });
+    let notify = ends.notify.iter().map(|socket| ("notify".to_owned(), socket.as_fd()));
+    let newline = ends.newline.iter().map(|pipe| ("newline".to_owned(), pipe.as_fd()));
     for (what, fd) in outputs.chain(notify).chain(newline) {
-        spawn.hold.push(held_name(order.run, what));
+        spawn.hold.push(held_name(order.run, &what));
         fds.push(duplicate(fd)?);
     }
     for listener in &new_listeners {
@@ -347,7 +350,7 @@ fn finish(
 }
 
 /// stdout and stderr of the child: one pipe, or two. Returns the read ends.
-fn outputs(launch: &Launch, identity: Option<&Identity>, child: &mut ChildFds) -> io::Result<Vec<OwnedFd>> {
+fn outputs(launch: &Launch, identity: Option<&Identity>, child: &mut ChildFds) -> io::Result<Vec<Output>> {
     let pipes = if launch.log.split { 2 } else { 1 };
     let mut reads = Vec::new();
     for number in 1..=2 {
@@ -356,7 +359,7 @@ fn outputs(launch: &Launch, identity: Option<&Identity>, child: &mut ChildFds) -
             if let Some(identity) = identity {
                 nix::unistd::fchown(&write, Some(identity.uid.into()), Some(identity.gid.into()))?;
             }
-            reads.push(read);
+            reads.push(Output { pipe: read, stage: supervisor_logs::stage().ok() });
             child.fds.push(write);
         } else {
             let merged = child.fds[0].try_clone()?;

@@ -9,7 +9,7 @@ use supervisor_logs::Feed;
 
 use crate::control::effects::stream;
 use crate::control::launch::prepare::RunRecord;
-use crate::control::run::Run;
+use crate::control::run::{Output, Run};
 use crate::control::run_loop::Control;
 use crate::control::signs::newline;
 use crate::control::signs::notify;
@@ -26,11 +26,11 @@ impl Control {
         let pattern = service.and_then(|service| service.launch.ready_line.clone()).filter(|_| seeks_line);
         run.seeks_line.store(pattern.is_some(), Ordering::Relaxed);
         let outputs = std::mem::take(&mut run.ends.outputs);
-        for (index, (pipe, path)) in outputs.into_iter().zip(&run.record.logs).enumerate() {
+        for (index, (Output { pipe, stage }, path)) in outputs.into_iter().zip(&run.record.logs).enumerate() {
             run.undrained += 1;
             let settings = settings.clone().unwrap_or_default();
             let (id, path) = (stream(number, index), path.clone());
-            let feed = Feed { id, pipe, path, generation: run.record.generation, settings };
+            let feed = Feed { id, pipe, stage, path, generation: run.record.generation, settings };
             match &pattern {
                 None => self.pump.attach(feed),
                 Some(pattern) => {

@@ -46,7 +46,7 @@ pub(crate) fn start(
             (read, write)
         }
     };
-    pump.attach(Feed { id: STREAM, pipe: read, path: path(logs_dir), generation: 0, settings: OWN });
+    pump.attach(Feed { id: STREAM, pipe: read, stage: None, path: path(logs_dir), generation: 0, settings: OWN });
     // A panic must be seen, too.
     nix::unistd::dup2_stderr(&write)?;
     let (writer, guard) =
