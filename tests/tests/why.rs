@@ -201,3 +201,46 @@ fn a_restart_that_was_rolled_back_is_told_although_the_service_is_well() {
     let told = stack.cli(&["events", "t", "--kind", "rollout"]).succeeded().stdout;
     assert!(told.contains("rolled back"), "{told}");
 }
+
+#[test]
+fn each_kind_of_end_leads_to_what_can_be_done_about_it() {
+    const CALM: &str = "restart = { delay = '60s', max_delay = '60s', jitter = 0 }\n";
+    let services = [
+        ("locked", "command = './locked'", "→ it may not be run: `chmod +x "),
+        ("script", "command = './script'", "the program that its first line names"),
+        ("late", "command = './puppet wait'\nready = { notify = true, deadline = '300ms' }", "`ready.deadline` in "),
+        ("shot", "command = ['sh', '-c', 'kill -9 $$$$']", "→ neither the supervisor nor a want of memory"),
+        ("code", "command = './puppet exit-code 7'", "→ `supervisor logs code` shows all that it said"),
+    ];
+    let text: String = services.iter().map(|(name, lines, _)| format!("[services.{name}]\n{lines}\n{CALM}")).collect();
+    let stack = Setup::of(&text).prepare();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::write(stack.path("locked"), "").expect("the directory is ours");
+    std::fs::write(stack.path("script"), "#!/no/such/interpreter\n").expect("the directory is ours");
+    std::fs::set_permissions(stack.path("script"), executable).expect("it is ours");
+    stack.cli(&["start", "--no-wait"]).succeeded();
+    for (name, _, advice) in services {
+        stack.wait_for(name, "backoff");
+        tells(&page(&stack, name, "last ends"), &[advice]);
+    }
+}
+
+#[test]
+fn of_a_stopped_service_it_tells_what_was_asked_and_that_it_had_to_be_killed() {
+    let mut stack = Setup::of(
+        "[services.deaf]\ncommand = ['sh', '-c', 'echo I hear nothing; exec ./puppet ignore-term']\n\
+         stop = { timeout = '100ms' }\n[services.other]\ncommand = './puppet wait'",
+    )
+    .start();
+    stack.wait_log("deaf", "I hear nothing");
+    stack.cli(&["stop", "deaf"]).succeeded();
+    let told = page(&stack, "deaf", "killed by SIGKILL");
+    tells(
+        &told,
+        &["asked for    stop, ", "→ `supervisor start deaf` starts it; should it have ended by itself, `stop.timeout`"],
+    );
+    stack.stop();
+    let past = stack.cli(&["why", "deaf"]).ended_with(3);
+    tells(&past.stdout, &["killed by SIGKILL", "its last output", "  I hear nothing"]);
+    assert!(past.stderr.contains("no supervisor runs"), "{}", past.stderr);
+}

@@ -44,11 +44,17 @@ fn past(place: &locate::Place, screen: Screen, name: &str, failure: Failure) -> 
     let service = locate::one_named(stack, name)?.spec.name.clone();
     let filter = Filter { services: vec![service], kinds: Vec::new() };
     let page = Files::new(&stack.state_dir).page(Since::Newest, &filter, LAST, []).unwrap_or_default();
-    if !screen.json && !screen.quiet && !page.events.is_empty() {
+    if screen.json || screen.quiet {
+        return Err(failure);
+    }
+    if !page.events.is_empty() {
         screen.data(&format!("what happened to {name} last\n"));
         for entry in &page.events {
             screen.data(&format!("  {}\n", super::events::line(&entry.note, name.len(), screen.colour)));
         }
+    }
+    if let Some(report) = exit::reports(place, name)?.first() {
+        screen.data(&format!("\n{}", exit::page(report, screen.colour)));
     }
     Err(failure)
 }

@@ -1,10 +1,13 @@
 //! What to do next, when there is something to do.
 //! Not here: doing it.
 
-use supervisor_core::State;
+use std::path::Path;
+
+use supervisor_core::{OutOfMemory, State};
 
 use super::ports::{Holder, Port};
 use super::report::Report;
+use crate::journal::{Ended, LimitKey};
 
 /// One sentence, or none: a service that is well, or on its way, needs nobody.
 pub(super) fn advice(report: &Report) -> Option<String> {
@@ -23,25 +26,100 @@ pub(super) fn advice(report: &Report) -> Option<String> {
         State::Running | State::Rolling | State::Completed | State::Starting | State::Stopping | State::Unhealthy => {
             None
         }
+        State::Stopped if last_end(report).is_some_and(|end| end.asked && was_killed(end)) => Some(format!(
+            "`supervisor start {name}` starts it; should it have ended by itself, `stop.timeout` of `{name}` in {file} gives \
+             it longer"
+        )),
         State::Stopped => Some(format!("`supervisor start {name}` starts it")),
         State::Waiting => {
             let blocker = report.dependencies.iter().find(|dependency| !dependency.holds)?;
             Some(format!("`supervisor why {}` says what keeps that one", blocker.name))
         }
-        State::Failed | State::Backoff | State::CrashLoop => Some(match held_by_others(&report.held_ports) {
-            Some(Held { port, by }) => format!("end {by}, or give `port` another number than {port} in {file}"),
-            None if cause.contains("exec ") && cause.contains("ENOENT") => {
-                format!("there is no such program: mend `command` of `{name}` in {file}, or build it")
-            }
-            None if cause.contains("chdir ") => format!("mend `cwd` of `{name}` in {file}"),
-            None if service.next_attempt.is_none() => {
-                format!("it is not tried again; `supervisor start {name}` tries it")
-            }
-            None => {
-                format!("`supervisor logs {name}` shows all that it said; `supervisor start {name}` tries it at once")
-            }
-        }),
+        State::Failed | State::Backoff | State::CrashLoop => {
+            let held = held_by_others(&report.held_ports);
+            let held =
+                held.map(|Held { port, by }| format!("end {by}, or give `port` another number than {port} in {file}"));
+            let known = held.or_else(|| of_start(report)).or_else(|| of_limits(report)).or_else(|| of_end(report));
+            Some(known.unwrap_or_else(|| match service.next_attempt {
+                None => format!(
+                    "it is not tried again; mend what `supervisor logs {name}` shows, and `supervisor start {name}` tries it"
+                ),
+                Some(_) => format!(
+                    "`supervisor logs {name}` shows all that it said; `supervisor start {name}` tries it at once"
+                ),
+            }))
+        }
     }
+}
+
+/// It could not begin, or was not ready in time.
+fn of_start(report: &Report) -> Option<String> {
+    let (name, file, cause) = (&report.service.name, report.file.display(), report.service.cause.as_str());
+    if cause.contains("chdir ") {
+        return Some(format!("mend `cwd` of `{name}` in {file}"));
+    }
+    if cause.starts_with("not ready within ") {
+        return Some(format!(
+            "it lived, but was not ready in time: `supervisor logs {name}` shows how far it came; \
+             `ready.deadline` in {file} gives it longer"
+        ));
+    }
+    let (_, rest) = cause.split_once("exec ")?;
+    let (program, why) = rest.rsplit_once(": ")?;
+    if why.contains("EACCES") {
+        return Some(format!("it may not be run: `chmod +x {program}`, or mend `command` of `{name}` in {file}"));
+    }
+    if why.contains("ENOENT") && Path::new(program).exists() {
+        return Some(format!(
+            "{program} is there, but not what it needs to be run: the program that its first line names, or its loader"
+        ));
+    }
+    why.contains("ENOENT")
+        .then(|| format!("there is no such program: mend `command` of `{name}` in {file}, or build it"))
+}
+
+/// It came up against what it, or the machine, has.
+fn of_limits(report: &Report) -> Option<String> {
+    let (name, file) = (&report.service.name, report.file.display());
+    let higher =
+        |key: &str| format!("find what it needs so much for, or give `limits.{key}` of `{name}` more in {file}");
+    match last_end(report)?.oom {
+        Some(OutOfMemory::Limit) => return Some(higher("memory")),
+        Some(OutOfMemory::Machine | OutOfMemory::Unknown) => {
+            return Some(
+                "the machine is short of memory: `supervisor status` shows which service uses how much".to_owned(),
+            );
+        }
+        None => {}
+    }
+    let passed = &report.passed_limit.as_ref()?.note;
+    let is_last = passed.generation.is_some() && passed.generation == report.ends.first()?.note.generation;
+    (is_last && passed.limit?.key == Some(LimitKey::Pids)).then(|| higher("pids"))
+}
+
+/// How it ended says where to look.
+fn of_end(report: &Report) -> Option<String> {
+    let name = &report.service.name;
+    let end = last_end(report)?;
+    if end.core_dumped {
+        let place = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+        let place = if place.is_empty() { String::new() } else { format!(" (`{}`)", place.trim()) };
+        return Some(format!(
+            "the kernel wrote a core; where, `/proc/sys/kernel/core_pattern` says{place}; `supervisor logs {name}` shows what \
+             it said before"
+        ));
+    }
+    (was_killed(end) && !end.asked).then(|| {
+        format!("neither the supervisor nor a want of memory has killed it, as far as can be seen; `supervisor start {name}` tries it at once")
+    })
+}
+
+fn last_end(report: &Report) -> Option<&Ended> {
+    report.ends.first()?.note.exit.as_ref()
+}
+
+fn was_killed(end: &Ended) -> bool {
+    end.signal.as_deref() == Some("KILL")
 }
 
 struct Held {

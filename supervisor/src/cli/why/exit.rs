@@ -42,7 +42,7 @@ pub(super) fn reports(place: &Place, name: &str) -> Result<Vec<Report>, Failure>
     }
 }
 
-fn page(report: &Report, colour: bool) -> String {
+pub(super) fn page(report: &Report, colour: bool) -> String {
     let Report { number, facts: Facts { service, generation, at, cause, exit, restarts }, last_output } = report;
     let mut text = format!("{service}: end {number}, of generation {generation}\n{}\n\n", clean(cause));
     let ran = format!("{}, until {at}", short(exit.ran_ms));

@@ -70,16 +70,21 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     }
     facts.extend(config(report));
     facts.push(("wanted", if service.wanted { "up" } else { "down" }.to_owned()));
+    facts.extend(report.last_request.iter().map(|Entry { note, .. }| {
+        let when = ago(&note.at, report.now_ms).map(|span| format!(", {span} ago")).unwrap_or_default();
+        ("asked for", format!("{}{when}", note.cause))
+    }));
     facts.extend(service.generations.iter().filter_map(|one| process(one, report.now_ms)));
     facts.extend(service.rollout.iter().map(|rollout| {
         let when =
             ago(&rollout.asked_at, report.now_ms).map(|span| format!(", asked for {span} ago")).unwrap_or_default();
         ("rollout", format!("{}{when}", rollout.text))
     }));
-    facts.extend(report.last_exit_report.iter().map(|last| {
-        let (number, name) = (last.number, &service.name);
-        ("last end", format!("{}; `supervisor why {name} --exit {number}` tells all of it", last.facts.cause))
-    }));
+    facts.extend(
+        report.last_exit_report.iter().map(|last| {
+            ("last end", format!("`supervisor why {} --exit {}` tells all of it", service.name, last.number))
+        }),
+    );
     if service.restarts > 0 {
         facts.push(("restarts", service.restarts.to_string()));
     }

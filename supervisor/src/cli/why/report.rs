@@ -39,6 +39,8 @@ pub(super) struct Report {
     pub(super) dependencies: Vec<Dependency>,
     /// The last check that answered badly, when none fails now and the service is not well.
     pub(super) last_failed_check: Option<Entry>,
+    /// What somebody asked for last, if it is not to be up.
+    pub(super) last_request: Option<Entry>,
     /// The last limit that it passed, unless it keeps within all of them again.
     pub(super) passed_limit: Option<Entry>,
     pub(super) held_ports: Vec<Port>,
@@ -75,6 +77,7 @@ pub(super) fn gather(place: &Place, status: &StatusDocument, name: &str) -> Resu
         next: next::next(&service, now_ms),
         dependencies: dependencies(&service, status),
         last_failed_check: last_failed_check(place, &service),
+        last_request: if service.wanted { None } else { events(place, &service, Kind::Request, 1).pop() },
         passed_limit: events(place, &service, Kind::Limit, 1).pop().filter(|entry| entry.note.passed == Some(false)),
         held_ports: ports::ports(&service, status, place),
         ends: events(place, &service, Kind::Exit, ENDS),

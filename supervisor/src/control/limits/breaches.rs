@@ -45,7 +45,8 @@ impl Breach {
             Self::TooMany { used, most } => format!("has {used} processes, more than `limits.pids` ({most})"),
             Self::Refused { forks, most } => {
                 let most = most.map(|most| format!(" ({most})")).unwrap_or_default();
-                format!("has come up against `limits.pids`{most}: {forks} forks were refused")
+                let were = if forks == 1 { "fork was" } else { "forks were" };
+                format!("has come up against `limits.pids`{most}: {forks} {were} refused")
             }
         }
     }

@@ -88,7 +88,7 @@ fn what_goes_on_is_told_once_and_so_is_its_end() {
     let mut story = Story::default();
     let told: Vec<String> =
         (1..=9).flat_map(|refused| story.look(&Finding { refused: Some(refused), ..quiet() })).collect();
-    assert_eq!(told, ["has come up against `limits.pids` (10): 1 forks were refused"]);
+    assert_eq!(told, ["has come up against `limits.pids` (10): 1 fork was refused"]);
     let calm = Finding { refused: Some(9), ..quiet() };
     let told: Vec<Vec<String>> = (0..5).map(|_| story.look(&calm)).collect();
     assert_eq!(told, [vec![], vec![], vec!["web is calm".to_owned()], vec![], vec![]]);
