@@ -3,13 +3,16 @@
 
 use supervisor_core::{RolloutPhase, RolloutResult, RolloutSnapshot};
 
+/// One that has not begun.
+pub(crate) const WAITS: &str = "to be followed by a new generation";
+
 /// How far it has come, in one line.
 pub(crate) fn in_words(rollout: &RolloutSnapshot) -> String {
     let RolloutSnapshot { cause, reason, from, to, .. } = rollout;
     let reason = reason.as_deref().unwrap_or("nobody knows why");
     let span = |millis: Option<u64>| seconds(millis.unwrap_or(0));
     match (rollout.result, rollout.phase) {
-        (None, RolloutPhase::Waiting) => format!("to be followed by a new generation: {cause}"),
+        (None, RolloutPhase::Waiting) => format!("{WAITS}: {cause}"),
         (None, RolloutPhase::Starting) if *to == 0 => format!("generation {from} is stopped first: {cause}"),
         (None, RolloutPhase::Starting) => format!("generation {to} comes up beside {from}: {cause}"),
         (None, RolloutPhase::Baking) => {

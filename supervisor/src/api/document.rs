@@ -115,7 +115,7 @@ pub(crate) struct ServiceDocument {
     pub(crate) port: Option<u16>,
     pub(crate) ports: BTreeMap<String, u16>,
     pub(crate) bind: String,
-    /// Where a browser finds it.
+    /// Where clients find it: a URL, or, where its port is only seen to accept, address and port.
     pub(crate) address: Option<String>,
     /// Its own words (`STATUS=`).
     pub(crate) status_text: Option<String>,

@@ -14,7 +14,7 @@ use super::document::{
     ServicesDocument, ShortDocument, ShortEntry, StatusDocument, SupervisorDocument,
 };
 use crate::alerts::AlertState;
-use crate::config::{Launch, Service};
+use crate::config::{Launch, ProbeHow, Service};
 use crate::control::{ConfigView, Executable, Operation, Part, View};
 use crate::resources::Sample;
 use crate::{rollouts, signals, timestamp};
@@ -232,19 +232,23 @@ fn launch<'a>(view: &'a View, snapshot: &ServiceSnapshot) -> Option<&'a Launch> 
     said(view, snapshot).map(|service| &*service.launch)
 }
 
+/// A service whose port is only seen to accept may speak anything.
 fn address(launch: &Launch) -> Option<String> {
-    launch.port.map(|port| url(SocketAddr::new(launch.bind, port)))
+    let checked_by = |wanted: fn(&ProbeHow) -> bool| launch.probes.values().any(|probe| wanted(&probe.how));
+    let any = checked_by(|how| matches!(how, ProbeHow::Tcp)) && !checked_by(|how| matches!(how, ProbeHow::Http { .. }));
+    let scheme = if any { "" } else { "http://" };
+    launch.port.map(|port| format!("{scheme}{}", reachable(SocketAddr::new(launch.bind, port))))
 }
 
 /// Where a client on this machine finds it: nobody connects to the unspecified address.
-fn url(mut address: SocketAddr) -> String {
+fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
             SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    format!("http://{address}")
+    address
 }
 
 fn exited(view: &View, exit: &ExitReport) -> ExitDocument {

@@ -12,7 +12,7 @@ use super::roles::{Control, Keeper};
 use crate::api;
 use crate::journal::Kind;
 
-/// Starts, restarts, log-rotates and answers for the services of a `supervisor.toml`.
+/// Starts the services of a `supervisor.toml` and keeps them alive.
 #[derive(Debug, Parser)]
 #[command(name = "supervisor", version, max_term_width = 100, after_help = AFTER)]
 pub(crate) struct Line {
@@ -23,12 +23,12 @@ pub(crate) struct Line {
 }
 
 const AFTER: &str = "\
-Exit codes: 0 done or healthy, 1 failed or degraded, 2 wrong usage or configuration,
-3 no supervisor runs, 4 timed out while waiting.";
+Exit codes: 0 done or healthy, 1 failed or degraded, 2 wrong usage or
+configuration, 3 no supervisor runs, 4 timed out while waiting.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The configuration; else `supervisor.toml` here or in the nearest directory above
+    /// Else `supervisor.toml` here or in a directory above
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Print nothing but errors
@@ -41,27 +41,27 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start the supervisor in the background if none runs, then the services, and wait until they are ready
+    /// Start services, in the background, and wait until they are ready
     Start(Start),
-    /// The same in the foreground; with one NAME, ends as that service does
+    /// The same in the foreground; with one NAME, ends as it does
     Run(Run),
-    /// Stop services in reverse order of their dependencies; without NAME everything and the supervisor
+    /// Stop services; without NAME everything and the supervisor
     Stop(Stop),
-    /// Stop services and start them again; without NAME all that should run
+    /// Replace what runs; without NAME all services that should run
     Restart(Restart),
-    /// Read the configuration again and do what differs, and nothing else
+    /// Read the file again and do what differs
     #[command(visible_alias = "update")]
     Reload(Reload),
-    /// Show each service: state, pid, uptime, restarts, address, why
+    /// Show each service, its state and why
     #[command(visible_aliases = ["ps", "ls"])]
     Status(Status),
-    /// Explain one service: what is wanted, what is, how it last ended, its last words
+    /// Explain one service, and what to do about it
     Why(Why),
     /// Show what services print; works when nothing runs, too
     Logs(Logs),
     /// Show what happened, with causes; works when nothing runs, too
     Events(Events),
-    /// Show whom alerts go to, and how that goes; `alerts test` sends one
+    /// Show whom alerts go to; `alerts test` sends one
     Alerts(Alerts),
     /// Send a signal to the main process of a service
     Signal(Signal),
@@ -73,9 +73,9 @@ pub(crate) enum Command {
     List,
     /// Print the JSON Schema of `supervisor.toml`, for editors
     Schema,
-    /// Print a script that completes commands, flags and the names of services
+    /// Print a script for a shell, which completes what is typed
     Completions(Completions),
-    /// Print the manual page, or write the pages of all commands into a directory
+    /// Print the manual page
     Man(Man),
     #[command(hide = true)]
     Keeper(Keeper),
@@ -311,6 +311,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Line::command().debug_assert();
+    }
+
+    #[test]
+    fn what_there_is_fits_a_terminal() {
+        for line in Line::command().render_help().to_string().lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
     }
 
     #[test]

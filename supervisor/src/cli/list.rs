@@ -3,8 +3,6 @@
 
 use std::path::PathBuf;
 
-use supervisor_core::State;
-
 use super::failure::{Exit, Failure};
 use super::output::clean;
 use super::table::{Cell, render};
@@ -56,22 +54,11 @@ pub(crate) fn list(screen: Screen) -> Result<Exit, Failure> {
 }
 
 fn row(status: &StatusDocument) -> [Cell; 4] {
-    let up = status.services.iter().filter(|service| match service.state {
-        State::Running | State::Rolling => true,
-        State::Stopped
-        | State::Waiting
-        | State::Starting
-        | State::Unhealthy
-        | State::Backoff
-        | State::CrashLoop
-        | State::Stopping
-        | State::Completed
-        | State::Failed => false,
-    });
+    let well = status.services.iter().filter(|service| service.state.is_well());
     [
         Cell::plain(clean(&status.supervisor.name)),
         Cell::plain(status.supervisor.keeper_pid.to_string()),
-        Cell::plain(format!("{}/{} up", up.count(), status.services.len())),
+        Cell::plain(format!("{}/{} well", well.count(), status.services.len())),
         Cell::plain(clean(&status.supervisor.file.display().to_string())),
     ]
 }

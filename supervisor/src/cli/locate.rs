@@ -146,11 +146,13 @@ pub(crate) fn named<'a>(stack: &'a Stack, names: &[String]) -> Result<Vec<&'a Se
 
 pub(crate) fn one_named<'a>(stack: &'a Stack, name: &str) -> Result<&'a Service, Failure> {
     let found = stack.services.iter().find(|service| service.spec.name.as_str() == name);
-    found.ok_or_else(|| {
-        let all: Vec<&str> = stack.services.iter().map(|service| service.spec.name.as_str()).collect();
-        let shown = all.get(..20).unwrap_or(&all).join(", ");
-        Failure::new(Exit::Usage, format!("there is no service `{}`; there are: {shown}", clean(name)))
-    })
+    found.ok_or_else(|| unknown(name, stack.services.iter().map(|service| service.spec.name.as_str())))
+}
+
+/// There is no service of this name, but there are `all` of these.
+pub(crate) fn unknown<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Failure {
+    let shown = all.take(20).collect::<Vec<_>>().join(", ");
+    Failure::new(Exit::Usage, format!("there is no service `{}`; there are: {shown}", clean(name)))
 }
 
 /// Names from the command line, for the API, which knows what runs.

@@ -68,7 +68,7 @@ impl Watch<'_> {
                     if let Some(phases) = &mut self.phases {
                         display.say(&phases.news(&judged));
                     }
-                    display.show(&verdicts, began.elapsed());
+                    display.show(&verdicts, began.elapsed(), self.phases.as_ref());
                     let ending = match known {
                         Known::Ended(ending) => Some(ending),
                         Known::Running => None,
@@ -145,11 +145,11 @@ impl Display {
         Self { screen, shown: BTreeMap::new(), drawn_rows: 0 }
     }
 
-    fn show(&mut self, verdicts: &[(&ServiceDocument, Verdict)], elapsed: Duration) {
+    fn show(&mut self, verdicts: &[(&ServiceDocument, Verdict)], elapsed: Duration, phases: Option<&Phases<'_>>) {
         match self.screen.live_rows {
             // One row stays free for the cursor.
             Some(rows) if verdicts.len() < rows => self.draw(verdicts, elapsed),
-            Some(_) | None => self.tell_changes(verdicts),
+            Some(_) | None => self.tell_changes(verdicts, phases),
         }
     }
 
@@ -189,11 +189,11 @@ impl Display {
         if self.drawn_rows == 0 { String::new() } else { format!("\x1b[{}A\r", self.drawn_rows) }
     }
 
-    fn tell_changes(&mut self, verdicts: &[(&ServiceDocument, Verdict)]) {
+    fn tell_changes(&mut self, verdicts: &[(&ServiceDocument, Verdict)], phases: Option<&Phases<'_>>) {
         for (service, _) in verdicts {
             let now = (service.state, service.cause.clone());
-            if service.state == State::Rolling {
-                // Its phases are told, and tell more.
+            if phases.is_some_and(|phases| phases.tell_of(service)) {
+                // They tell more.
                 continue;
             }
             if self.shown.get(&service.name) != Some(&now) {

@@ -27,7 +27,8 @@ use crate::timestamp;
 pub(crate) fn reload(global: &Global, screen: Screen, reload: &Reload) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
     let began = Instant::now();
-    let before = Before::of(&place.client.status()?);
+    let status = place.client.status()?;
+    let before = Before::of(&status);
     let phases = Some(Phases::new(&place.client, &before));
     let document = match place.client.reload(reload.dry_run)? {
         ReloadAnswer::Done(document) => document,
@@ -40,7 +41,8 @@ pub(crate) fn reload(global: &Global, screen: Screen, reload: &Reload) -> Result
         }
         ReloadResult::Unchanged => {
             show(screen, &document, None);
-            screen.tell("the files say what is in force already; nothing was done\n");
+            let since = &status.config.loaded_at;
+            screen.tell(&format!("the files say what is in force since {since}; nothing was done\n"));
             return if reload.dry_run { Ok(Exit::Done) } else { join(&place.client, screen, &reload.wait) };
         }
         ReloadResult::Applied => {

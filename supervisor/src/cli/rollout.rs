@@ -11,7 +11,7 @@ use super::table::{Cell, Tone, fitted};
 use super::terminal::Screen;
 use crate::api::{RolloutDocument, ServiceDocument, StatusDocument};
 use crate::client::Client;
-use crate::timestamp;
+use crate::{rollouts, timestamp};
 
 /// An event is shown once it has been written; so often it is asked for again before the last phase is told without it.
 const TRIES: u32 = 10;
@@ -88,6 +88,11 @@ impl<'a> Phases<'a> {
         Self { client, before, seen, told: BTreeMap::new() }
     }
 
+    /// Whether it is in a rollout, or has been since the command was given.
+    pub(crate) fn tell_of(&self, service: &ServiceDocument) -> bool {
+        self.before.rollout(service).is_some()
+    }
+
     /// What has been told of these services since the last call.
     pub(crate) fn news(&mut self, services: &[&ServiceDocument]) -> Vec<String> {
         let meant: BTreeSet<&ServiceName> =
@@ -101,7 +106,13 @@ impl<'a> Phases<'a> {
         };
         self.seen = page.next.max(self.seen);
         let mut lines = Vec::new();
-        for note in page.events.into_iter().map(|event| event.note) {
+        let mut events = page.events.into_iter().map(|event| event.note).peekable();
+        while let Some(note) = events.next() {
+            // That it is to begin is no news once it has begun.
+            let begins = events.peek().is_some_and(|next| next.service == note.service);
+            if begins && note.cause.starts_with(rollouts::WAITS) {
+                continue;
+            }
             if let Some(service) = note.service.filter(|service| meant.contains(service)) {
                 lines.push(line(&service, &note.cause));
                 self.told.insert(service, note.cause);
@@ -159,7 +170,9 @@ fn outcome(service: &ServiceDocument, before: &Before) -> Option<[Cell; 9]> {
         None => (service.state.as_str(), Tone::Bad),
     };
     let why = match rolled {
-        Some(rollout) if rollout.result != Some(RolloutResult::Done) => &rollout.text,
+        Some(rollout) if rollout.result != Some(RolloutResult::Done) => {
+            rollout.text.strip_prefix(&format!("{result}: ")).unwrap_or(&rollout.text)
+        }
         None if !service.state.is_well() => &service.cause,
         Some(_) | None => "",
     };

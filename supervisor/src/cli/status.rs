@@ -48,8 +48,8 @@ pub(crate) fn chosen<'a>(document: &'a StatusDocument, names: &[String]) -> Resu
         return Ok(document.services.iter().collect());
     }
     let find = |name: &String| document.services.iter().find(|service| service.name.as_str() == name);
-    let unknown = |name: &String| Failure::new(Exit::Usage, format!("there is no service `{}`", clean(name)));
-    names.iter().map(|name| find(name).ok_or_else(|| unknown(name))).collect()
+    let all = || document.services.iter().map(|service| service.name.as_str());
+    names.iter().map(|name| find(name).ok_or_else(|| locate::unknown(name, all()))).collect()
 }
 
 pub(crate) fn table(services: &[&ServiceDocument], screen: Screen) -> String {
@@ -57,8 +57,8 @@ pub(crate) fn table(services: &[&ServiceDocument], screen: Screen) -> String {
     let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
     let rows: Vec<_> = services.iter().map(|service| row(service, now_ms)).collect();
     let head = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "ADDRESS", "WHY"];
-    // PID, ADDRESS, CPU, MEM, UPTIME: what is wrong matters more.
-    fitted(head, &rows, screen.width, screen.colour, &[2, 7, 5, 6, 3])
+    // PID, ADDRESS, CPU, MEM, UPTIME, RESTARTS: what is wrong matters more.
+    fitted(head, &rows, screen.width, screen.colour, &[2, 7, 5, 6, 3, 4])
 }
 
 /// Where the supervisor itself answers.
@@ -74,7 +74,8 @@ pub(crate) fn footer(document: &StatusDocument) -> String {
 fn row(service: &ServiceDocument, now_ms: i64) -> [Cell; 9] {
     let started = service.started.as_deref().and_then(timestamp::parse);
     let uptime = started.filter(|_| service.pid.is_some()).map(|started| span(now_ms.saturating_sub(started)));
-    let used = service.resources.as_ref();
+    // Looked at a few seconds ago, perhaps.
+    let used = service.resources.as_ref().filter(|_| service.pid.is_some());
     [
         Cell::plain(service.name.as_str()),
         Cell { text: service.state.as_str().to_owned(), tone: tone(service.state) },

@@ -25,6 +25,8 @@ impl Cell {
 
 /// So much of the last column is worth more than a column that may give way.
 const WORTH: usize = 32;
+/// With less than this, the last column has lines of its own.
+const LEAST: usize = 12;
 
 /// Columns two spaces apart. With a `width`, a line is cut to it; the last column gives way. Columns in which no row
 /// has anything are left out.
@@ -56,6 +58,9 @@ pub(crate) fn fitted<const N: usize>(
             shown.retain(|i| i != column);
         }
     }
+    let before: usize = shown.iter().filter(|i| **i != N - 1).map(|i| widths[*i] + 2).sum();
+    let below = shown.len() > 1 && width.is_some_and(|width| before + widths[N - 1].min(LEAST) > width);
+    let below = if below && shown.last() == Some(&(N - 1)) { shown.pop() } else { None };
     let head = head.map(|text| Cell { text: text.to_owned(), tone: Tone::Faint });
     let mut table = String::new();
     for row in std::iter::once(&head).chain(rows) {
@@ -71,6 +76,10 @@ pub(crate) fn fitted<const N: usize>(
         }
         table.truncate(table.trim_end_matches(' ').len());
         table.push('\n');
+        if let Some(cell) = below.map(|i| &row[i]).filter(|cell| row != &head && !cell.text.is_empty()) {
+            let text = cut(&cell.text, width.unwrap_or(usize::MAX).saturating_sub(2));
+            table.push_str(&format!("  {}\n", painted(&text, cell.tone, colour)));
+        }
     }
     table
 }
@@ -91,15 +100,51 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
-    let mut kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    let mut left = width.saturating_sub(1);
+    let fits = |c: &char| left.checked_sub(columns_of(*c)).map(|rest| left = rest).is_some();
+    let mut kept: String = text.chars().take_while(fits).collect();
     if width > 0 {
         kept.push('…');
     }
     kept
 }
 
+/// Broken between words, each further line behind `indent` columns, so that none but a long word passes `width`.
+pub(crate) fn wrapped(text: &str, width: Option<usize>, indent: usize) -> String {
+    let Some(width) = width else { return text.to_owned() };
+    let (mut lines, mut used) = (String::new(), indent);
+    for word in text.split_inclusive(' ') {
+        let columns = columns(word);
+        if used > indent && used + columns - usize::from(word.ends_with(' ')) > width {
+            lines.truncate(lines.trim_end_matches(' ').len());
+            lines.push_str(&format!("\n{:indent$}", ""));
+            used = indent;
+        }
+        lines.push_str(word);
+        used += columns;
+    }
+    lines
+}
+
 pub(crate) fn columns(text: &str) -> usize {
-    text.chars().count()
+    text.chars().map(columns_of).sum()
+}
+
+/// Two for what East Asian scripts and emoji take (Unicode's annex 11, by blocks), else one.
+fn columns_of(c: char) -> usize {
+    match c {
+        '\u{1100}'..='\u{115f}'
+        | '\u{2e80}'..='\u{303e}'
+        | '\u{3041}'..='\u{a4cf}'
+        | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{fe30}'..='\u{fe6f}'
+        | '\u{ff01}'..='\u{ff60}'
+        | '\u{ffe0}'..='\u{ffe6}'
+        | '\u{1f300}'..='\u{1faff}'
+        | '\u{20000}'..='\u{3fffd}' => 2,
+        _ => 1,
+    }
 }
 
 #[cfg(test)]
@@ -121,12 +166,26 @@ mod tests {
 
     #[test]
     fn a_line_is_cut_to_the_terminal() {
-        let table = render(["NAME", "STATE", "WHY"], &rows(), Some(20), false);
-        assert_eq!(table, "NAME  STATE    WHY\nmail  running  a lo…\nx     failed\n");
-        for width in 0..40 {
+        let table = render(["NAME", "STATE", "WHY"], &rows(), Some(27), false);
+        assert_eq!(table, "NAME  STATE    WHY\nmail  running  a long reas…\nx     failed\n");
+        for width in 2..40 {
             let table = render(["NAME", "STATE", "WHY"], &rows(), Some(width), false);
-            assert!(table.lines().all(|line| line.trim_end().chars().count() <= width), "{width}: {table}");
+            assert!(table.lines().all(|line| columns(line) <= width), "{width}: {table}");
         }
+    }
+
+    #[test]
+    fn where_there_is_no_room_the_last_column_has_lines_of_its_own() {
+        let table = render(["NAME", "STATE", "WHY"], &rows(), Some(17), false);
+        assert_eq!(table, "NAME  STATE\nmail  running\n  a long reason\nx     failed\n");
+    }
+
+    #[test]
+    fn words_are_kept_whole_and_wide_letters_take_two_columns() {
+        assert_eq!(wrapped("one two three", Some(9), 2), "one two\n  three");
+        assert_eq!(wrapped("one two three", None, 2), "one two three");
+        assert_eq!(wrapped("incomprehensible a", Some(6), 2), "incomprehensible\n  a");
+        assert_eq!((columns("김민지"), cut("김민지", 5).as_str(), cut("김민지", 6).as_str()), (6, "김민…", "김민지"));
     }
 
     #[test]

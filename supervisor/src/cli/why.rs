@@ -31,7 +31,7 @@ pub(crate) fn why(global: &Global, screen: Screen, name: &str, end: Option<u64>)
         let json = serde_json::to_string_pretty(&report).map_err(|error| Failure::of_system("write JSON", &error))?;
         screen.data(&format!("{json}\n"));
     } else if !screen.quiet {
-        screen.data(&page::page(&report, screen.colour));
+        screen.data(&page::page(&report, screen));
     }
     let service = &report.service;
     Ok(if service.state.is_well() || !service.wanted { Exit::Done } else { Exit::Failed })

@@ -9,17 +9,27 @@ use crate::api::GenerationDocument;
 use crate::cli::ends::{details, short};
 use crate::cli::output::clean;
 use crate::cli::status::{span, tone, uses};
-use crate::cli::table::{Tone, painted};
+use crate::cli::table::{Tone, painted, wrapped};
+use crate::cli::terminal::Screen;
 use crate::config::Diagnostic;
 use crate::journal::Entry;
 use crate::timestamp;
 
-pub(super) fn page(report: &Report, colour: bool) -> String {
-    let mut text = heading(report, colour);
+/// Columns of what stands before each fact.
+const LABEL: usize = 12;
+
+pub(super) fn page(report: &Report, screen: Screen) -> String {
+    let (width, colour) = (screen.width, screen.colour);
+    let mut text = heading(report, screen);
     for (label, value) in facts(report) {
-        text.push_str(&format!("  {} {}\n", painted(&format!("{label:<12}"), Tone::Faint, colour), clean(&value)));
+        let value = wrapped(&clean(&value), width, LABEL + 3);
+        text.push_str(&format!("  {} {value}\n", painted(&format!("{label:<LABEL$}"), Tone::Faint, colour)));
     }
-    let ends: Vec<String> = report.ends.iter().map(|end| end_line(end, report.now_ms)).collect();
+    let ends = report
+        .ends
+        .iter()
+        .map(|end| wrapped(&end_line(end, report.now_ms), width.map(|width| width.saturating_sub(2)), LABEL + 2));
+    let ends: Vec<String> = ends.collect();
     for (title, lines) in [("last ends", &ends), ("last words", &report.last_words)] {
         if !lines.is_empty() {
             text.push_str(&format!("\n{}\n", painted(title, Tone::Faint, colour)));
@@ -27,19 +37,19 @@ pub(super) fn page(report: &Report, colour: bool) -> String {
         }
     }
     if let Some(advice) = &report.advice {
-        text.push_str(&format!("\n{} {}\n", painted("→", Tone::Busy, colour), clean(advice)));
+        text.push_str(&format!("\n{} {}\n", painted("→", Tone::Busy, colour), wrapped(&clean(advice), width, 2)));
     }
     text
 }
 
 /// `mail: crash-loop for 12s, and should be up`, and below it why.
-fn heading(report: &Report, colour: bool) -> String {
+fn heading(report: &Report, screen: Screen) -> String {
     let service = &report.service;
-    let state = painted(service.state.as_str(), tone(service.state), colour);
+    let state = painted(service.state.as_str(), tone(service.state), screen.colour);
     let since = ago(&service.since, report.now_ms).map(|span| format!(" for {span}")).unwrap_or_default();
     let wanted = if service.wanted && !service.state.is_well() { ", and should be up" } else { "" };
     let cause = service.cause.strip_prefix(&format!("{}: ", service.state.as_str())).unwrap_or(&service.cause);
-    format!("{}: {state}{since}{wanted}\n{}\n\n", service.name, clean(cause))
+    format!("{}: {state}{since}{wanted}\n{}\n\n", service.name, wrapped(&clean(cause), screen.width, 0))
 }
 
 fn facts(report: &Report) -> Vec<(&'static str, String)> {
