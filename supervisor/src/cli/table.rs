@@ -26,7 +26,7 @@ impl Cell {
 /// So much of the last column is worth more than a column that may give way.
 const WORTH: usize = 32;
 /// With less than this, the last column has lines of its own.
-const LEAST: usize = 12;
+const LEAST: usize = 20;
 
 /// Columns two spaces apart. With a `width`, a line is cut to it; the last column gives way. Columns in which no row
 /// has anything are left out.
@@ -153,7 +153,11 @@ mod tests {
 
     fn rows() -> Vec<[Cell; 3]> {
         vec![
-            [Cell::plain("mail"), Cell { text: "running".to_owned(), tone: Tone::Good }, Cell::plain("a long reason")],
+            [
+                Cell::plain("mail"),
+                Cell { text: "running".to_owned(), tone: Tone::Good },
+                Cell::plain("a reason that is long"),
+            ],
             [Cell::plain("x"), Cell { text: "failed".to_owned(), tone: Tone::Bad }, Cell::plain("")],
         ]
     }
@@ -161,13 +165,13 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let table = render(["NAME", "STATE", "WHY"], &rows(), None, false);
-        assert_eq!(table, "NAME  STATE    WHY\nmail  running  a long reason\nx     failed\n");
+        assert_eq!(table, "NAME  STATE    WHY\nmail  running  a reason that is long\nx     failed\n");
     }
 
     #[test]
     fn a_line_is_cut_to_the_terminal() {
-        let table = render(["NAME", "STATE", "WHY"], &rows(), Some(27), false);
-        assert_eq!(table, "NAME  STATE    WHY\nmail  running  a long reas…\nx     failed\n");
+        let table = render(["NAME", "STATE", "WHY"], &rows(), Some(35), false);
+        assert_eq!(table, "NAME  STATE    WHY\nmail  running  a reason that is lo…\nx     failed\n");
         for width in 2..40 {
             let table = render(["NAME", "STATE", "WHY"], &rows(), Some(width), false);
             assert!(table.lines().all(|line| columns(line) <= width), "{width}: {table}");
@@ -176,8 +180,8 @@ mod tests {
 
     #[test]
     fn where_there_is_no_room_the_last_column_has_lines_of_its_own() {
-        let table = render(["NAME", "STATE", "WHY"], &rows(), Some(17), false);
-        assert_eq!(table, "NAME  STATE\nmail  running\n  a long reason\nx     failed\n");
+        let table = render(["NAME", "STATE", "WHY"], &rows(), Some(25), false);
+        assert_eq!(table, "NAME  STATE\nmail  running\n  a reason that is long\nx     failed\n");
     }
 
     #[test]
@@ -197,8 +201,8 @@ mod tests {
     #[test]
     fn columns_give_way_to_the_last_one_where_it_is_narrow() {
         let head = ["NAME", "STATE", "WHY"];
-        assert_eq!(fitted(head, &rows(), Some(22), false, &[1]).lines().nth(1), Some("mail  a long reason"));
-        assert_eq!(fitted(head, &rows(), Some(28), false, &[1]), render(head, &rows(), None, false), "there is room");
+        assert_eq!(fitted(head, &rows(), Some(27), false, &[1]).lines().nth(1), Some("mail  a reason that is long"));
+        assert_eq!(fitted(head, &rows(), Some(36), false, &[1]), render(head, &rows(), None, false), "there is room");
     }
 
     #[test]

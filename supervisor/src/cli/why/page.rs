@@ -25,11 +25,7 @@ pub(super) fn page(report: &Report, screen: Screen) -> String {
         let value = wrapped(&clean(&value), width, LABEL + 3);
         text.push_str(&format!("  {} {value}\n", painted(&format!("{label:<LABEL$}"), Tone::Faint, colour)));
     }
-    let ends = report
-        .ends
-        .iter()
-        .map(|end| wrapped(&end_line(end, report.now_ms), width.map(|width| width.saturating_sub(2)), LABEL + 2));
-    let ends: Vec<String> = ends.collect();
+    let ends: Vec<String> = report.ends.iter().map(|end| end_line(end, report.now_ms, width)).collect();
     for (title, lines) in [("last ends", &ends), ("last words", &report.last_words)] {
         if !lines.is_empty() {
             text.push_str(&format!("\n{}\n", painted(title, Tone::Faint, colour)));
@@ -165,12 +161,13 @@ fn holder(port: &Port) -> String {
     }
 }
 
-fn end_line(end: &Entry, now_ms: i64) -> String {
+fn end_line(end: &Entry, now_ms: i64, width: Option<usize>) -> String {
     let note = &end.note;
     let when = ago(&note.at, now_ms).map(|span| format!("{span} ago")).unwrap_or_default();
     let details = note.exit.as_ref().map(|exit| format!(" ({})", details(exit))).unwrap_or_default();
     let generation = note.generation.map(|generation| format!(" [{generation}]")).unwrap_or_default();
-    clean(&format!("{when:<11} {}{details}{generation}", note.cause))
+    let how = clean(&format!("{}{details}{generation}", note.cause));
+    format!("{when:<LABEL$}{}", wrapped(&how, width, LABEL + 2))
 }
 
 fn ago(at: &str, now_ms: i64) -> Option<String> {
