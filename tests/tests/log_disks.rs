@@ -138,8 +138,8 @@ fn a_control_that_hangs_is_replaced_and_costs_no_line() {
 }
 
 #[test]
-fn a_full_disk_costs_exactly_what_is_told_in_status_metrics_and_log() {
-    let name = "a_full_disk_costs_exactly_what_is_told_in_status_metrics_and_log";
+fn a_full_disk_costs_exactly_what_is_told_though_control_is_killed_meanwhile() {
+    let name = "a_full_disk_costs_exactly_what_is_told_though_control_is_killed_meanwhile";
     if !is_root() {
         return skip(name, "only root may mount");
     }
@@ -151,6 +151,9 @@ fn a_full_disk_costs_exactly_what_is_told_in_status_metrics_and_log() {
         .start();
     let (keeper, pid) = (stack.keeper().to_string(), stack.pid("t"));
     eventually("lines to be dropped", || (dropped(&stack, "t") > 0).then_some(()));
+    stack.kill_control();
+    assert!(dropped(&stack, "t") > 0, "the next control knows");
+    eventually("it to know what is wrong", || error(&stack, "t").is_some().then_some(()));
     assert_eq!(error(&stack, "t").as_deref(), Some("No space left on device"));
     let mut enter = Command::new("nsenter");
     enter.args(["-t", &keeper, "-m", "mount", "-o", "remount,size=400m"]).arg(stack.path("small"));

@@ -55,7 +55,7 @@ impl Entry {
 }
 
 /// FNV-1a, 64 bits.
-fn check(bytes: &[u8]) -> u64 {
+pub(crate) fn check(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

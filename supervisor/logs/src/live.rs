@@ -33,6 +33,14 @@ impl Live {
         })
     }
 
+    /// Is this line at `offset`, or right behind a line end there?
+    pub(crate) fn holds(&self, line: &str, offset: u64) -> bool {
+        let mut found = vec![0; line.len()];
+        [offset, offset + 1]
+            .iter()
+            .any(|at| self.file.read_exact_at(&mut found, *at).is_ok() && found == line.as_bytes())
+    }
+
     /// All of it or nothing.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Errno> {
         if let Err(error) = self.file.write_all_at(bytes, self.end) {

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +13,7 @@ use nix::errno::Errno;
 
 use crate::boundary::Filling;
 use crate::compress::Compressor;
+use crate::ledger::{Account, Ledger};
 use crate::live::{Live, next_file, open_live};
 use crate::recorder::Recorder;
 use crate::registry::{Registry, Shared, Trouble, lock};
@@ -36,21 +38,13 @@ pub(crate) struct Log {
     pub(crate) recorder: Recorder,
     live: Option<Live>,
     outage: Option<Outage>,
-    dropped: Dropped,
+    dropped: Account,
     next_rotation: Option<Instant>,
 }
 
 struct Outage {
     since: Instant,
     next_try: Instant,
-    reason: String,
-}
-
-/// What was dropped and not yet told of in the file.
-#[derive(Default)]
-struct Dropped {
-    bytes: u64,
-    lines: u64,
     reason: String,
 }
 
@@ -64,15 +58,15 @@ pub(crate) enum After {
 }
 
 impl Log {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, ledger: Option<&Ledger>) -> Self {
         Self {
+            dropped: Account::open(ledger, &shared.place.live()),
             recorder: Recorder::new(&shared.place),
             shared,
             pipes: 0,
             torn: false,
             live: None,
             outage: None,
-            dropped: Dropped::default(),
             next_rotation: None,
         }
     }
@@ -171,13 +165,17 @@ impl Log {
     }
 
     pub(crate) fn drop_bytes(&mut self, bytes: &[u8]) {
-        let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        self.dropped.bytes += bytes.len() as u64;
-        self.dropped.lines += lines;
-        self.shared.counters.dropped(bytes.len() as u64, lines);
-        if let Some(outage) = &self.outage {
-            self.dropped.reason.clone_from(&outage.reason);
-        }
+        let reason = self.outage.as_ref().map(|outage| outage.reason.as_str());
+        let dropped = self.dropped.add(bytes, reason);
+        self.shared.counters.dropped(dropped);
+    }
+
+    /// Takes what was seen in a pipe out of it, perhaps less, and counts it; returns how much. 0: no writer is left.
+    pub(crate) fn drop_seen(&mut self, pipe: BorrowedFd<'_>, seen: &mut [u8]) -> nix::Result<usize> {
+        let reason = self.outage.as_ref().map(|outage| outage.reason.as_str());
+        let dropped = self.dropped.take(pipe, seen, reason)?;
+        self.shared.counters.dropped(dropped);
+        Ok(usize::try_from(dropped.bytes).unwrap_or(usize::MAX))
     }
 
     /// How long the file could not be written, if so.
@@ -187,7 +185,7 @@ impl Log {
 
     /// Something is to be done although no pipe has anything: an outage to end, or to tell of.
     pub(crate) fn unsettled(&self) -> bool {
-        self.outage.is_some() || self.dropped.bytes > 0
+        self.outage.is_some() || self.dropped.owes()
     }
 
     /// The outage is over as far as a look can tell; a write will tell better.
@@ -276,24 +274,34 @@ impl Log {
 
     /// Writes down what was dropped, and ends a line that nobody will end.
     fn mark(&mut self) -> Result<(), Errno> {
-        if !self.torn && self.dropped.bytes == 0 {
+        if let Some((file, offset)) = self.dropped.interrupted() {
+            let marker = self.dropped.marker();
+            let written = self.live.as_ref().is_some_and(|live| live.inode == file && live.holds(&marker, offset));
+            self.dropped.told(written.then_some(()));
+        }
+        let owes = self.dropped.owes();
+        if !self.torn && !owes {
             return Ok(());
         }
         let mut text = if self.ends_line() { String::new() } else { "\n".to_owned() };
-        let Dropped { bytes, lines, reason } = &self.dropped;
-        if *bytes > 0 {
-            text.push_str(&format!("[supervisor] dropped {bytes} bytes, {lines} lines: {reason}\n"));
+        if owes {
+            text.push_str(&self.dropped.marker());
         }
         if let Some(live) = &mut self.live
             && !text.is_empty()
         {
-            live.append(text.as_bytes())?;
+            if owes {
+                self.dropped.tells(live.inode, live.end);
+            }
+            let written = live.append(text.as_bytes());
+            if owes {
+                self.dropped.told(written.ok());
+            }
+            written?;
             self.recorder.wrote(live.end);
             self.shared.counters.writes.fetch_add(1, Ordering::Relaxed);
         }
         self.torn = false;
-        self.dropped.bytes = 0;
-        self.dropped.lines = 0;
         Ok(())
     }
 }

@@ -56,11 +56,10 @@ pub(crate) fn skip_line(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, moved
 fn take(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, len: usize, moved: &mut u64) -> Result<(), Stop> {
     let mut taken = 0;
     while taken < len {
-        let count = pipe.take(|fd| nix::unistd::read(fd, &mut tools.buffer[..len - taken]))?;
+        let count = pipe.take(|fd| log.drop_seen(fd, &mut tools.buffer[taken..len]))?;
         if count == 0 {
             return Err(Stop::At(Turn::Ended));
         }
-        log.drop_bytes(&tools.buffer[..count]);
         taken += count;
         *moved += count as u64;
     }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::ledger::Ledger;
 use crate::onlooker::Onlooker;
 use crate::registry::{Registry, Trouble, lock};
 use crate::settings::{Budget, Settings, Stats};
@@ -71,6 +72,13 @@ impl Pump {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One whose logs go on counting what they drop where an earlier process was.
+    #[must_use]
+    pub fn with(ledger: Ledger) -> Self {
+        let registry = Arc::new(Registry::with(ledger));
+        Self { inner: Arc::new(Inner { registry, routes: Arc::default() }) }
     }
 
     /// Moves what comes out of a pipe to its log until `finish`. Several pipes may feed one log. Returns at once: that

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::archives::{Found, Place};
 use crate::boundary::SLACK;
+use crate::ledger::{Amount, Ledger};
 use crate::settings::{Budget, Settings, Stats};
 
 /// Every log that this pump has been told of.
@@ -19,6 +20,8 @@ pub(crate) struct Registry {
     logs: Mutex<HashMap<PathBuf, Arc<Shared>>>,
     found: Mutex<HashMap<PathBuf, Arc<Found>>>,
     budget: Mutex<Budget>,
+    /// What was dropped, beyond the end of this process.
+    pub(crate) ledger: Option<Ledger>,
     /// Bytes of all archives and indices.
     held: AtomicU64,
 }
@@ -76,12 +79,21 @@ impl Activity {
 }
 
 impl Registry {
+    /// With what an earlier process has dropped.
+    pub(crate) fn with(ledger: Ledger) -> Self {
+        Self { ledger: Some(ledger), ..Self::default() }
+    }
+
     /// The log at `path`, with these settings from now on.
     pub(crate) fn enter(&self, path: &Path, settings: Settings) -> Arc<Shared> {
         let mut logs = lock(&self.logs);
         let known = logs.len();
         let shared = logs.entry(path.to_owned()).or_insert_with(|| {
             let counters = Counters { alarm: Arc::clone(&self.alarm), ..Counters::default() };
+            let before = self.ledger.as_ref().map(|ledger| ledger.dropped(path)).unwrap_or_default();
+            if before != Amount::default() {
+                counters.dropped(before);
+            }
             Arc::new(Shared::new(path, settings.clone(), counters))
         });
         *lock(&shared.settings) = settings;
@@ -186,9 +198,9 @@ impl Counters {
         }
     }
 
-    pub(crate) fn dropped(&self, bytes: u64, lines: u64) {
-        self.dropped_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.dropped_lines.fetch_add(lines, Ordering::Relaxed);
+    pub(crate) fn dropped(&self, dropped: Amount) {
+        self.dropped_bytes.fetch_add(dropped.bytes, Ordering::Relaxed);
+        self.dropped_lines.fetch_add(dropped.lines, Ordering::Relaxed);
         self.alarm.tell();
     }
 

@@ -60,7 +60,8 @@ pub enum Compression {
     Gzip,
 }
 
-/// What has become of the bytes for a log, since this process first heard of it.
+/// What has become of the bytes for a log, since this process first heard of it; what was dropped, since the ledger of
+/// the pump was made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stats {
     /// Bytes of the service that are in the file.

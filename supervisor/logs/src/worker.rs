@@ -197,7 +197,7 @@ impl Worker {
         self.tools.upkeep.knows(shared.place.directory().to_owned(), Instant::now());
         let (logs, tools) = (&mut self.logs, &self.tools);
         let log = *self.by_path.entry(shared.place.live()).or_insert_with(|| {
-            let log = Log::new(shared);
+            let log = Log::new(shared, tools.upkeep.registry.ledger.as_ref());
             log.tidy(&tools.upkeep.registry, &tools.compressor);
             logs.push(log);
             logs.len() - 1
@@ -236,6 +236,8 @@ impl Worker {
         if staged || unwatched {
             queue(&mut self.pipes, &mut self.ready, id);
         }
+        // An earlier process may have dropped what is not told of yet.
+        self.watch(id);
     }
 
     fn watch_pipe(&mut self, id: u64, onlooker: Option<Onlooker>) {

@@ -12,7 +12,6 @@ use std::time::Duration;
 use serde::Serialize;
 use supervisor_core::{Event, Fleet, GraphError, Memory, Recovered, ServiceName, ServiceSpec, Settings};
 use supervisor_keeper::Request;
-use supervisor_logs::Pump;
 
 use super::ControlArgs;
 use super::api::asks::Haste;
@@ -98,7 +97,7 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     let timeout = shutdown_timeout(&stack, longest_shutdown(&inventory));
     let shutdown_timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     link.send(Purpose::Note("configure"), &Request::Configure { shutdown_timeout_ms }, Vec::new())?;
-    let pump = Pump::new();
+    let pump = log_files::pump(&mut link, &mut inventory);
     let cookie = cookie(&stack, &mut link, &inventory)?;
     let groups = Groups::below_ours(&cookie);
     let trees = trees(&groups);

@@ -1,4 +1,4 @@
-//! Linux: epoll, `splice`, `tee`, inotify.
+//! Linux: epoll, `splice`, `tee`, inotify, files of memory.
 //! Not here: decisions.
 
 use std::fs::File;
@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use nix::unistd;
 
@@ -106,6 +107,17 @@ pub(crate) fn stage() -> io::Result<OwnedFd> {
 /// Refused to users who have many large pipes.
 pub(crate) fn enlarge(pipe: BorrowedFd<'_>, capacity: usize) {
     let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(i32::try_from(capacity).unwrap_or(i32::MAX)));
+}
+
+/// Moves at most `len` bytes from a pipe to a file, where that stands. How far it stands then tells a kill's survivors how
+/// many were moved.
+pub(crate) fn discard(pipe: BorrowedFd<'_>, file: &File, len: usize) -> nix::Result<usize> {
+    nix::fcntl::splice(pipe, None, file, None, len, SpliceFFlags::SPLICE_F_NONBLOCK)
+}
+
+/// A file that is in memory alone, and gone with its last descriptor.
+pub(crate) fn memory() -> io::Result<File> {
+    Ok(memfd_create(c"supervisor-logs", MFdFlags::MFD_CLOEXEC)?.into())
 }
 
 /// Looks at what a pipe holds and leaves it there.

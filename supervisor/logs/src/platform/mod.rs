@@ -4,12 +4,16 @@
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{DirectoryWatch, Peeker, Poller, Waker, capacity, enlarge, shift, splice, stage};
+pub(crate) use linux::{
+    DirectoryWatch, Peeker, Poller, Waker, capacity, discard, enlarge, memory, shift, splice, stage,
+};
 
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{DirectoryWatch, Peeker, Poller, Waker, capacity, enlarge, shift, splice, stage};
+pub(crate) use other::{
+    DirectoryWatch, Peeker, Poller, Waker, capacity, discard, enlarge, memory, shift, splice, stage,
+};
 
 use std::os::fd::BorrowedFd;
 

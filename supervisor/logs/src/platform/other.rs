@@ -83,6 +83,16 @@ pub(crate) fn capacity(_pipe: BorrowedFd<'_>) -> usize {
     64 << 10
 }
 
+/// Nothing moves bytes from pipe to file here.
+pub(crate) fn discard(_: BorrowedFd<'_>, _: &File, _: usize) -> nix::Result<usize> {
+    Err(Errno::ENOSYS)
+}
+
+/// There are none here.
+pub(crate) fn memory() -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// There is none here.
 pub(crate) fn splice(_pipe: BorrowedFd<'_>, _file: &File, _offset: u64, _len: usize) -> nix::Result<usize> {
     Err(Errno::EINVAL)

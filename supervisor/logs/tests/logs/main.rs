@@ -9,6 +9,7 @@ mod copying;
 mod finding;
 mod growing;
 mod index;
+mod ledger;
 mod outage;
 mod patience;
 mod reading;

@@ -18,27 +18,26 @@ use crate::{assert_same, child, content};
 const STEPS: [(&str, u32); 7] =
     [("rename", 8), ("unlink", 5), ("openat", 12), ("splice", 4), ("write", 5), ("fsync", 2), ("utimensat", 2)];
 
-fn can_be_traced() -> bool {
+pub(crate) fn can_be_traced() -> bool {
     let mut command = Command::new("strace");
     command.args(["-qq", "-o", "/dev/null", "true"]).stdin(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
-/// One copier, until it is about to make this system call for the `number`th time.
-fn killed_at(call: &str, number: u32, directory: &Path, pipe: &std::io::PipeReader) {
-    let this = child("survival::copier", directory);
+/// What kills this process when it is about to make this system call for the `number`th time.
+pub(crate) fn killed_at(call: &str, number: u32, this: Command) -> Command {
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
-    if call == "openat" {
-        // What a process opens as it begins is none of its steps.
-        for name in ["a.log", ".a.log.new", "a.log.idx"] {
-            command.arg("-P").arg(directory.join("logs").join(name));
-        }
-    }
-    command.arg("-e");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
     command.arg(format!("inject={call}:signal=KILL:when={number}")).arg(this.get_program()).args(this.get_args());
-    command.env("LOGS_TEST_DIR", directory).stdin(pipe.try_clone().expect("a duplicate"));
-    let mut traced = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("strace is there");
+    command.envs(this.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    command
+}
+
+/// One copier, until it comes to this.
+fn copies_until(call: &str, number: u32, directory: &Path, pipe: &std::io::PipeReader) {
+    let mut command = killed_at(call, number, child("survival::copier", directory));
+    command.stdin(pipe.try_clone().expect("a duplicate")).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut traced = command.spawn().expect("strace is there");
     let deadline = Instant::now() + Duration::from_secs(20);
     let ended = loop {
         if let Some(ended) = traced.try_wait().expect("our child") {
@@ -74,7 +73,7 @@ fn a_kill_at_any_step_loses_and_doubles_nothing_and_leaves_nothing_half_done() {
             written
         });
         for (call, times) in STEPS {
-            (1..=times).for_each(|number| killed_at(call, number, at, &output));
+            (1..=times).for_each(|number| copies_until(call, number, at, &output));
         }
         over.store(true, Ordering::Relaxed);
         let mut copier = start(at, (&output, None));

@@ -19,7 +19,7 @@ use crate::{assert_same, child, child_directory, content, eventually, finish, in
 
 const KILLS: u32 = 60;
 /// Where a copier finds the stage that its parent holds.
-const STAGE: &str = "LOGS_TEST_STAGE";
+pub(crate) const STAGE: &str = "LOGS_TEST_STAGE";
 
 /// Moves its standard input to a log until it is killed. Tells by a byte that it does. The last one
 /// ends by itself.
@@ -55,7 +55,7 @@ fn copier() {
     }
 }
 
-fn held_stage() -> Option<OwnedFd> {
+pub(crate) fn held_stage() -> Option<OwnedFd> {
     let path = std::env::var_os(STAGE)?;
     let flags = OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let stage = OpenOptions::new().read(true).write(true).custom_flags(flags.bits()).open(path);
@@ -93,8 +93,7 @@ fn survives(directory: &Path, flood: Flood) -> usize {
     let ends = (&output, stage.as_ref());
     let over = AtomicBool::new(false);
     let mut staged = 0;
-    let mut chance = Chance(SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()) | 1));
-    println!("seed {}", chance.0);
+    let mut chance = Chance::now();
     let mut lines = Lines { sizes: Chance(chance.0), flood, block: Vec::new() };
     let written = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -182,10 +181,17 @@ fn holds_something(pipe: BorrowedFd<'_>) -> bool {
 }
 
 /// Marsaglia's xorshift.
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, limit: usize) -> usize {
+    /// Of this moment, which is told.
+    pub(crate) fn now() -> Self {
+        let chance = Self(SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()) | 1));
+        println!("seed {}", chance.0);
+        chance
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -3,10 +3,30 @@
 
 use std::time::Duration;
 
-use supervisor_logs::{Budget, Compression, OnFull, Pump, Settings};
+use supervisor_keeper::Request;
+use supervisor_logs::{Budget, Compression, Ledger, OnFull, Pump, Settings};
 
 use crate::config::{Log, LogBudget, Stack};
+use crate::control::keeper::inventory::Inventory;
+use crate::control::keeper::link::{Link, Purpose};
 use crate::control::launch::prepare::log_paths;
+
+/// The name under which the keeper holds the count of what logs have dropped.
+const LEDGER: &str = "log/ledger";
+
+/// The pump; what its logs have dropped is known to the next control, too.
+pub(crate) fn pump(link: &mut Link, inventory: &mut Inventory) -> Pump {
+    if let Some(ledger) = inventory.held.remove(LEDGER).and_then(|held| Ledger::of(held).ok()) {
+        return Pump::with(ledger);
+    }
+    let made = Ledger::new().and_then(|ledger| {
+        let hold = Request::Hold { names: vec![LEDGER.to_owned()] };
+        link.send(Purpose::Note("hold what logs have dropped"), &hold, vec![ledger.fd()?])?;
+        Ok(ledger)
+    });
+    // Without one it is counted until control ends.
+    made.map_or_else(|_| Pump::new(), Pump::with)
+}
 
 /// Every log of the stack, whether its service runs or not: what they take counts, and the oldest archives go first.
 pub(crate) fn declare(pump: &Pump, stack: &Stack) {
