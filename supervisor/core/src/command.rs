@@ -66,7 +66,8 @@ pub enum Command {
         /// Which check.
         check: CheckId,
     },
-    /// The run is over and its tree is gone: let go of its log pipe (once drained), sockets, and pending probes.
+    /// The run is over and its tree is gone: let go of its log pipe (once drained), sockets, and pending probes, and of
+    /// listeners that none of the revisions its service goes by wants.
     Release {
         /// The service.
         service: ServiceName,

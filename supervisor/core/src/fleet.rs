@@ -1,7 +1,7 @@
 //! All services together. `handle` is the only thing that changes anything.
 //! Not here: what one service does (see `service`), and the order among them (see `order`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::command::Command;
@@ -168,6 +168,13 @@ impl Fleet {
     pub fn may_go_back_to(&self, name: &ServiceName, revision: u64) -> bool {
         let service = self.graph.place(name).map(|place| &self.services[place]);
         service.is_some_and(|service| service.may_go_back_to(revision))
+    }
+
+    /// The revisions that something of this service goes by: what lives of it, what comes up, and its next start.
+    #[must_use]
+    pub fn revisions(&self, name: &ServiceName) -> BTreeSet<u64> {
+        let service = self.graph.place(name).map(|place| &self.services[place]);
+        service.map(Service::revisions).unwrap_or_default()
     }
 
     /// The start of this run waits for this sign.

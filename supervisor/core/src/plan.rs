@@ -96,6 +96,10 @@ impl Fleet {
                 self.services[place].need(turn);
             }
         }
+        // Sockets of what is started are opened before the plan is in force, however long its start has to wait.
+        for service in self.services.iter_mut().filter(|service| added.contains(&service.spec.name)) {
+            service.open |= service.wanted();
+        }
     }
 
     fn spec(&self, name: &ServiceName) -> Option<&ServiceSpec> {
@@ -146,6 +150,7 @@ impl Service {
             Change::Update => self.update(turn),
             Change::Replace => {
                 if self.wanted() {
+                    self.open = true;
                     self.restart(REPLACED, turn);
                 } else {
                     self.fallback = None;

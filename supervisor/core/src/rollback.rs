@@ -103,6 +103,11 @@ impl Service {
         warm.chain(rolled).chain(&self.fallback).any(|spec| spec.revision == revision)
     }
 
+    pub(crate) fn revisions(&self) -> BTreeSet<u64> {
+        let next = self.wanted().then(|| self.start_spec().revision);
+        self.slots.iter().flat_map(Slot::runs).map(|run| run.spec.revision).chain(next).collect()
+    }
+
     fn dismiss_successors(&mut self, cause: &str, turn: &mut Turn) {
         for slot in &mut self.slots {
             if let Some(successor) = slot.successor.take() {

@@ -108,7 +108,7 @@ impl Across<'_> {
 }
 
 /// Would two listeners of one port be in each other's way? `::` takes IPv4 too.
-fn overlap(a: IpAddr, b: IpAddr) -> bool {
+pub(crate) fn overlap(a: IpAddr, b: IpAddr) -> bool {
     let all = |ip: IpAddr| ip.is_ipv6() && ip.is_unspecified();
     let covers = |a: IpAddr, b: IpAddr| a.is_unspecified() && a.is_ipv4() == b.is_ipv4();
     a == b || all(a) || all(b) || covers(a, b) || covers(b, a)

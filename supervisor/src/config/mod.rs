@@ -39,6 +39,7 @@ mod vocabulary;
 mod withheld;
 mod words;
 
+pub(crate) use across::overlap;
 pub(crate) use alert::{Alert, Hidden, Mail, Occasion, Way, Wire};
 pub(crate) use alerts::is_loopback;
 pub(crate) use changes::{Changed, Effect, service_changes, supervisor_changes};

@@ -65,7 +65,10 @@ impl Control {
                 }
             }
             Command::Probe { service, run, check } => self.probe(&service, run, check),
-            Command::Release { service: _, run } => self.release(run),
+            Command::Release { service, run } => {
+                self.release(run);
+                self.release_listeners(&service);
+            }
             Command::CloseListeners { service } => {
                 self.close_listeners(&service);
                 self.forget_programs(&service);

@@ -14,6 +14,9 @@ impl World {
         let shown: BTreeSet<_> = seen.generations.iter().map(|generation| generation.run.run).collect();
         let trees = self.trees.iter().filter(|(_, tree)| tree.service == seen.name).map(|(run, _)| *run);
         assert_eq!(shown, trees.collect(), "{}: a generation is shown while its tree may live", seen.name);
+        let revisions = self.fleet.revisions(&seen.name);
+        let mut live = self.trees.values().filter(|tree| tree.service == seen.name);
+        assert!(live.all(|tree| revisions.contains(&tree.revision)), "{}: what lives goes by {revisions:?}", seen.name);
         for instance in seen.generations.iter().map(|generation| generation.instance) {
             let count = |roles: &[Role]| {
                 let these = seen.generations.iter().filter(|of| of.instance == instance && roles.contains(&of.role));

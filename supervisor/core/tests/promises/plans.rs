@@ -2,10 +2,11 @@
 //! Not here: what a change of a key means; the shell knows.
 
 use supervisor_core::{
-    Change, Command, Event, Fleet, Liveness, Memory, RunMemory, ServiceSpec, SlotMemory, State, StopPolicy,
+    Change, Command, Event, Failure, Fleet, Liveness, Memory, RunMemory, ServiceSpec, SlotMemory, State, StopPolicy,
 };
 
-use crate::desk::{check, code, desk, name, notifying, on, oneshot, recovered, running, service, watched, with};
+use crate::desk::{Desk, check, code, desk, name, notifying, on, oneshot, recovered, running, service, watched, with};
+use crate::rollouts::{come_up, ready, rolled};
 
 fn newer(spec: ServiceSpec) -> ServiceSpec {
     with(spec, |spec| spec.revision = 2)
@@ -304,4 +305,30 @@ fn an_instance_that_was_to_go_while_it_was_made_and_is_wanted_again_goes_by_the_
     desk.replan(vec![newer(of(2))], &[("web", Change::Update)]);
     desk.tell(Event::Spawned { run: second, pid: 77 });
     assert!(matches!(desk.last[..], [Command::Stop { run, .. }, ..] if run == second), "{:?}", desk.last);
+}
+
+#[test]
+fn what_is_replaced_by_the_next_plan_is_gone_by_until_its_last_generation_is_over() {
+    let mut desk = ready(vec![rolled("web")]);
+    desk.replan(vec![newer(rolled("web"))], &[("web", Change::Replace)]);
+    let by = |desk: &Desk| desk.fleet.revisions(&name("web")).into_iter().collect::<Vec<_>>();
+    assert_eq!(by(&desk), [1, 2], "one serves, one comes up");
+    desk.spawn_failed("web", Failure::Launch { message: "no".to_owned() });
+    assert_eq!(by(&desk), [1], "nothing would be started by the new one");
+    desk.replan(vec![with(newer(rolled("web")), |spec| spec.revision = 3)], &[("web", Change::Replace)]);
+    come_up(&mut desk, "web");
+    desk.pass(2_000);
+    assert_eq!(desk.roles("web").len(), 2);
+    assert_eq!(by(&desk), [1, 3], "the old one drains");
+    desk.stop(&["web"]);
+    assert_eq!(by(&desk), [1, 3], "what is asked to stop lives yet");
+}
+
+#[test]
+fn what_is_stopped_before_it_could_start_closes_what_was_opened_for_it() {
+    let mut desk = desk(vec![]);
+    desk.replan(vec![notifying("db"), on(service("web"), &["db"])], &[]);
+    assert_eq!(desk.fleet.revisions(&name("web")).len(), 1);
+    assert_eq!(desk.stop(&["web"]), ["close web"]);
+    assert!(desk.fleet.revisions(&name("web")).is_empty());
 }

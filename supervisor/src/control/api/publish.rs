@@ -179,6 +179,7 @@ impl Control {
         for service in self.listeners.keys().cloned().collect::<Vec<_>>() {
             self.guard_listeners(&service);
         }
+        self.release_all_listeners();
         for (number, run) in runs {
             let lives = run.pid.is_some();
             if lives {

@@ -49,9 +49,21 @@ impl Listener {
         Some(Self::new(name, address, fd.into()))
     }
 
+    /// From here on clients may connect.
+    pub(crate) fn open(&self) -> Result<(), Failure> {
+        let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
+        listen(&self.fd, backlog).map_err(|error| busy(self.address, &error.into()))
+    }
+
     /// The same, by another name.
     pub(crate) fn under(&self, name: &str) -> Option<Self> {
         Some(Self::new(name, self.address, self.fd.try_clone().ok()?))
+    }
+
+    /// The name under which the keeper holds it for a service. With the address: while a port moves, generations on the
+    /// old one and on the new one live side by side.
+    pub(crate) fn held_as(&self, service: &ServiceName) -> String {
+        format!("listen/{service}/{}/{}", self.name, self.address)
     }
 
     /// This launch wants just this listener to be held.
@@ -62,7 +74,7 @@ impl Listener {
 
 impl Control {
     pub(crate) fn hold_listener(&mut self, service: &ServiceName, listener: &Listener) {
-        let names = vec![listener_name(service, &listener.name)];
+        let names = vec![listener.held_as(service)];
         let held = listener
             .fd
             .try_clone()
@@ -74,11 +86,29 @@ impl Control {
 
     pub(crate) fn close_listeners(&mut self, service: &ServiceName) {
         let Some(listeners) = self.listeners.remove(service) else { return };
-        let names = listeners.iter().map(|listener: &Arc<Listener>| listener_name(service, &listener.name)).collect();
-        self.drop_listeners(names);
+        self.drop_listeners(listeners.iter().map(|listener| listener.held_as(service)).collect());
     }
 
-    pub(crate) fn drop_listeners(&mut self, names: Vec<String>) {
+    /// Closes what nothing of this service lives on, comes up on or would be started on next. What nobody knows any more
+    /// may be on any of them.
+    pub(crate) fn release_listeners(&mut self, service: &ServiceName) {
+        let Some(listeners) = self.listeners.get_mut(service) else { return };
+        let revisions = self.fleet.revisions(service);
+        let known = revisions.iter().map(|revision| self.catalogue.of(service, *revision));
+        let Some(launches) = known.map(|known| Some(&known?.launch)).collect::<Option<Vec<_>>>() else { return };
+        let needless = |listener: &mut Arc<Listener>| !launches.iter().any(|launch| listener.fits(launch));
+        let closed: Vec<String> =
+            listeners.extract_if(.., needless).map(|listener| listener.held_as(service)).collect();
+        self.drop_listeners(closed);
+    }
+
+    pub(crate) fn release_all_listeners(&mut self) {
+        for service in self.listeners.keys().cloned().collect::<Vec<_>>() {
+            self.release_listeners(&service);
+        }
+    }
+
+    fn drop_listeners(&mut self, names: Vec<String>) {
         if !names.is_empty() {
             self.ask_keeper("close listeners", &Request::Drop { names });
         }
@@ -102,20 +132,16 @@ pub(crate) fn held_addresses(launch: &Launch) -> impl Iterator<Item = (&str, Soc
 }
 
 /// Every port of a service, by name.
-fn addresses(launch: &Launch) -> impl Iterator<Item = (&str, SocketAddr)> {
+pub(crate) fn addresses(launch: &Launch) -> impl Iterator<Item = (&str, SocketAddr)> {
     let main = launch.port.map(|port| ("http", port));
     let all = main.into_iter().chain(launch.ports.iter().map(|(name, port)| (name.as_str(), *port)));
     all.map(|(name, port)| (name, SocketAddr::new(launch.bind, port)))
 }
 
-/// The name under which the keeper holds a listener.
-pub(crate) fn listener_name(service: &ServiceName, name: &str) -> String {
-    format!("listen/{service}/{name}")
-}
-
 /// Whose listener is held under this name, and which one it is.
 pub(crate) fn service_of_listener(held: &str) -> Option<(ServiceName, &str)> {
-    let (service, name) = held.strip_prefix("listen/")?.split_once('/')?;
+    let (service, rest) = held.strip_prefix("listen/")?.split_once('/')?;
+    let (name, _address) = rest.split_once('/')?;
     Some((ServiceName::new(service).ok()?, name))
 }
 
@@ -131,9 +157,9 @@ pub(super) fn listeners(order: &Order) -> Result<Vec<Arc<Listener>>, Failure> {
         match launch.handoff {
             Handoff::Own => {}
             Handoff::Socket => {
-                let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
-                listen(&fd, backlog).map_err(|error| busy(address, &error.into()))?;
-                made.push(Arc::new(Listener::new(name, address, fd)));
+                let listener = Listener::new(name, address, fd);
+                listener.open()?;
+                made.push(Arc::new(listener));
             }
         }
     }
@@ -141,7 +167,7 @@ pub(super) fn listeners(order: &Order) -> Result<Vec<Arc<Listener>>, Failure> {
 }
 
 /// As `bound`. What we have just closed, the keeper may hold for a moment yet.
-fn settled(address: SocketAddr) -> Result<OwnedFd, Failure> {
+pub(crate) fn settled(address: SocketAddr) -> Result<OwnedFd, Failure> {
     let in_use =
         |tried: &io::Result<OwnedFd>| tried.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
     let mut tried = bound(address);

@@ -15,7 +15,7 @@ use supervisor_keeper::Spawn;
 
 use crate::config::Launch;
 use crate::control::api::view::Executable;
-use crate::control::launch::listeners::{Listener, listener_name, listeners};
+use crate::control::launch::listeners::{Listener, listeners};
 use crate::control::launch::programs;
 use crate::control::launch::{self, Identity, sockets};
 use crate::control::run::{Ends, OUTPUTS, Output, stage_of};
@@ -330,7 +330,7 @@ fn finish(
         fds.push(duplicate(fd)?);
     }
     for listener in &new_listeners {
-        spawn.hold.push(listener_name(&order.launch.name, &listener.name));
+        spawn.hold.push(listener.held_as(&order.launch.name));
         fds.push(duplicate(listener.fd.as_fd())?);
     }
     if let Some(program) = &new_program {

@@ -1,27 +1,32 @@
 //! A configuration that was accepted takes the place of the one in force: all of it, or nothing.
 //! Not here: whether it is accepted (`load`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use supervisor_core::{Event, Fleet, ServiceName};
 use supervisor_keeper::{MAX_RECORD, Request};
 
+use super::opening::{self, Bound};
 use super::plan::{Changes, Plan};
 use super::{MAX_APPLIED, Mode, Reloaded, UnderWay, WITHIN, answer};
 use crate::alerts::Beginning;
 use crate::config::{self, Diagnostic, Diagnostics, Recorded, Stack};
 use crate::control::api::sockets::{self, Swap};
-use crate::control::launch::listeners::{Listener, held_addresses, listener_name};
 use crate::control::reload::in_force::InForce;
 use crate::control::run_loop::Control;
 use crate::control::startup;
 use crate::control::telling::log_files::{self, settings};
 
 impl Control {
-    pub(super) fn accept(&mut self, recorded: Recorded, stack: Stack, changes: Changes, under_way: UnderWay) {
+    pub(super) fn accept(
+        &mut self,
+        recorded: Recorded,
+        (stack, bound): (Stack, Vec<Bound>),
+        changes: Changes,
+        under_way: UnderWay,
+    ) {
         let UnderWay { askers, began } = under_way;
         let wanted: BTreeSet<ServiceName> = self.wanted().into_iter().collect();
         let plan = Plan::new(&self.in_force.said, &stack, changes, &wanted);
@@ -51,7 +56,7 @@ impl Control {
             self.reloads.touched = true;
             return;
         }
-        match self.apply(recorded.clone(), stack, &plan) {
+        match self.apply(recorded.clone(), stack, bound, &plan) {
             Ok(()) => {
                 let (revision, took) = (self.in_force.revision, began.elapsed());
                 tracing::info!(revision, "reloaded: {plan}");
@@ -93,7 +98,7 @@ impl Control {
 
     /// What can fail comes first, and leaves everything as it was. The core is told before the new configuration is
     /// kept: should this control die in between, the next one finds the old one, and brings everything back to it.
-    fn apply(&mut self, recorded: Recorded, stack: Stack, plan: &Plan) -> Result<(), Diagnostics> {
+    fn apply(&mut self, recorded: Recorded, stack: Stack, bound: Vec<Bound>, plan: &Plan) -> Result<(), Diagnostics> {
         let next = self.in_force.next(stack, recorded, &plan.restarted());
         let refused = |message: String| {
             let diagnostic = Diagnostic::of_file(&next.said.file, &message);
@@ -102,11 +107,12 @@ impl Control {
         Fleet::check(&next.specs()).map_err(|error| refused(error.to_string()))?;
         let kept = kept(&next).map_err(|error| refused(error.to_string()))?;
         let swap = sockets::swap(next.stack.http.listen, self.http).map_err(|error| refused(error.to_string()))?;
+        let opened = opening::open(bound, plan, &next.stack)?;
         self.reloads.applied_at.push_back(crate::control::now());
         self.reloads.last = None;
         self.rejected = None;
         self.keep_before();
-        self.put_in_force(next, plan);
+        self.put_in_force(next, plan, opened);
         self.ask_keeper("keep the configuration", &kept);
         match swap {
             Swap::Keep => {}
@@ -127,7 +133,7 @@ impl Control {
         tracing::info!(revision, "another executable: {names}");
         self.history.reload(&format!("revision {revision} is in force: {names} has another executable"));
         self.keep_before();
-        self.put_in_force(next, &Plan::default());
+        self.put_in_force(next, &Plan::default(), Vec::new());
         self.ask_keeper("keep the configuration", &kept);
     }
 
@@ -139,7 +145,7 @@ impl Control {
         }
     }
 
-    fn put_in_force(&mut self, next: InForce, plan: &Plan) {
+    fn put_in_force(&mut self, next: InForce, plan: &Plan, opened: Vec<Bound>) {
         self.catalogue.put_in_force(&next.stack, self.in_force.revision);
         self.in_force = next;
         self.renew_facts();
@@ -148,7 +154,9 @@ impl Control {
         }
         self.configure_logs();
         self.renew_limits();
-        self.move_listeners();
+        for (service, listener) in opened {
+            self.take_listener(&service, listener);
+        }
         self.renew_shutdown_timeout();
         self.fleet.set_max_parallel_starts(self.in_force.stack.max_parallel_starts);
         let mut specs = self.in_force.specs();
@@ -159,6 +167,7 @@ impl Control {
         let plan = supervisor_core::Plan { specs, changes: plan.changes() };
         self.happen(Event::Replanned(plan));
         self.seek_no_more_lines();
+        self.release_all_listeners();
         self.prune_catalogue();
         self.threads.retain(|service| self.catalogue.current(service).is_some());
         self.begin_alerts(Beginning::Now);
@@ -197,30 +206,6 @@ impl Control {
             if let Some(service) = service {
                 for path in &run.record.logs {
                     self.pump.configure(path, settings(&service.launch.log));
-                }
-            }
-        }
-    }
-
-    /// A listener that its service does not want any more, and another one does, goes over to that one: a renamed
-    /// service refuses nobody. What nobody wants is closed.
-    fn move_listeners(&mut self) {
-        let mut free: BTreeMap<SocketAddr, Arc<Listener>> = BTreeMap::new();
-        let mut closed = Vec::new();
-        for (service, listeners) in &mut self.listeners {
-            let current = self.catalogue.current(service);
-            let fits = |listener: &mut Arc<Listener>| current.is_none_or(|current| !listener.fits(&current.launch));
-            for listener in listeners.extract_if(.., fits) {
-                closed.push(listener_name(service, &listener.name));
-                free.insert(listener.address, listener);
-            }
-        }
-        self.drop_listeners(closed);
-        let stack = Arc::clone(&self.in_force.stack);
-        for launch in stack.services.iter().map(|service| &service.launch) {
-            for (name, address) in held_addresses(launch) {
-                if let Some(listener) = free.remove(&address).and_then(|listener| listener.under(name)) {
-                    self.take_listener(&launch.name, listener);
                 }
             }
         }

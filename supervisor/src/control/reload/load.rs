@@ -1,13 +1,14 @@
 //! Reads the files again, on a thread that may block, and finds out whether what they say can be done.
 //! Not here: doing it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use supervisor_core::ServiceName;
 
-use super::plan::{Changes, asks_for_restart};
+use super::opening::{Bound, Ground};
+use super::plan::{Changes, Plan, asks_for_restart};
 use crate::config::{
     self, Changed, Diagnostic, Diagnostics, Disk, Effect, Launch, Recorded, Recorder, Service, Stack, Surroundings,
     service_changes,
@@ -26,6 +27,11 @@ pub(crate) struct Errand {
     pub(crate) last: Arc<Recorded>,
     /// What runs, as it was when it was started.
     pub(crate) running: Vec<(ServiceName, Executable)>,
+    /// Those that should run now.
+    pub(crate) wanted: BTreeSet<ServiceName>,
+    /// It is about one service: new ones are not started.
+    pub(crate) mirror: bool,
+    pub(crate) ground: Ground,
     pub(crate) reason: Reason,
 }
 
@@ -51,6 +57,7 @@ pub(crate) enum Loaded {
         recorded: Recorded,
         stack: Box<Stack>,
         changes: Changes,
+        bound: Vec<Bound>,
     },
 }
 
@@ -62,10 +69,21 @@ impl Errand {
         let mut recorder = Recorder::new(Disk);
         let loaded = config::load(&self.file, &self.surroundings, &mut recorder);
         let recorded = recorder.into_recorded();
-        match loaded.and_then(|stack| self.judge(&stack, &recorded).map(|changes| (stack, changes))) {
-            Ok((stack, changes)) => Loaded::Accepted { recorded, stack: Box::new(stack), changes },
+        let accepted = loaded.and_then(|stack| {
+            let changes = self.judge(&stack, &recorded)?;
+            let bound = self.bind(&stack, &changes)?;
+            Ok((stack, changes, bound))
+        });
+        match accepted {
+            Ok((stack, changes, bound)) => Loaded::Accepted { recorded, stack: Box::new(stack), changes, bound },
             Err(diagnostics) => Loaded::Rejected { recorded, diagnostics },
         }
+    }
+
+    fn bind(&self, stack: &Stack, changes: &Changes) -> Result<Vec<Bound>, Diagnostics> {
+        let plan = Plan::new(&self.said, stack, changes.clone(), &self.wanted);
+        let plan = if self.mirror { plan.without_starts() } else { plan };
+        self.ground.bind(&self.said, stack, &plan)
     }
 
     /// What is valid may still be unwise, or impossible on this machine.
@@ -79,8 +97,7 @@ impl Errand {
             let message = "no service is left; if that is meant, `supervisor reload` does it";
             return Err(self.refusal(Diagnostic::of_file(&self.file, message)));
         }
-        let old: BTreeMap<&ServiceName, &Service> =
-            self.said.services.iter().map(|old| (&old.spec.name, old)).collect();
+        let old = by_name(&self.said);
         let mut changes = changes(&old, stack);
         let troubles: Vec<Diagnostic> = new_launches(&old, stack, &changes).filter_map(trouble).collect();
         if !troubles.is_empty() {
@@ -106,6 +123,15 @@ impl Errand {
             }
         }
     }
+}
+
+fn by_name(stack: &Stack) -> BTreeMap<&ServiceName, &Service> {
+    stack.services.iter().map(|service| (&service.spec.name, service)).collect()
+}
+
+#[cfg(test)]
+pub(super) fn changes_of(old: &Stack, new: &Stack) -> Changes {
+    changes(&by_name(old), new)
 }
 
 fn changes(old: &BTreeMap<&ServiceName, &Service>, stack: &Stack) -> Changes {

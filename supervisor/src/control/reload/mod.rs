@@ -5,6 +5,7 @@ mod apply;
 pub(crate) mod catalogue;
 pub(crate) mod in_force;
 mod load;
+mod opening;
 mod plan;
 pub(crate) mod spots;
 pub(crate) mod watching;
@@ -18,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 use self::load::{Errand, Reason};
+use self::opening::Ground;
 use crate::config::{Diagnostics, Recorded};
 use crate::control::api::view::{Refusal, Rejected};
 use crate::control::reload::in_force::now_ms;
@@ -183,7 +185,8 @@ impl Control {
         });
     }
 
-    fn errand(&self, reason: Reason) -> Errand {
+    fn errand(&mut self, reason: Reason) -> Errand {
+        let wanted = self.wanted().into_iter().collect();
         let running = self.fleet_runs().filter_map(|run| {
             let record = &self.runs.get(&run)?.record;
             Some((record.service.clone(), record.executable.clone()?))
@@ -194,6 +197,9 @@ impl Control {
             said: Arc::clone(&self.in_force.said),
             last: Arc::clone(self.reloads.last.as_ref().unwrap_or(&self.in_force.recorded)),
             running: running.collect(),
+            wanted,
+            mirror: self.args.mirror,
+            ground: Ground { held: self.listeners.clone(), http: self.http },
             reason,
         }
     }
@@ -231,7 +237,9 @@ impl Control {
                 answer(under_way.askers, &Reloaded::Unchanged { revision });
             }
             Loaded::Rejected { recorded, diagnostics } => self.reject(recorded, diagnostics, under_way.askers),
-            Loaded::Accepted { recorded, stack, changes } => self.accept(recorded, *stack, changes, under_way),
+            Loaded::Accepted { recorded, stack, changes, bound } => {
+                self.accept(recorded, (*stack, bound), changes, under_way);
+            }
         }
         self.watch_files();
         self.consider_reload();
