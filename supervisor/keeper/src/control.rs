@@ -20,8 +20,9 @@ pub(crate) const ACKNOWLEDGE_MS: u64 = 10_000;
 const LINGER_MS: u64 = 1_000;
 /// A control that closed its channel may finish what it is doing.
 const LEAVE_MS: u64 = 2_000;
-/// A control that lived that long is not part of a crash loop.
-const STABLE_MS: u64 = 10_000;
+/// A control that lived that long is not part of a crash loop: replaced at once each time, however often it is killed, it
+/// still costs next to nothing.
+const STABLE_MS: u64 = 2_000;
 const FIRST_BACKOFF_MS: u64 = 100;
 const MAX_BACKOFF_MS: u64 = 5_000;
 /// Beyond that many unsent bytes no exit is queued and no request is read.
@@ -205,5 +206,34 @@ impl Session {
             frames.push(frame);
         }
         Ok((filled, frames))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The waits before the next control, when each lives for so long.
+    fn waits(life: u64) -> Vec<u64> {
+        let command = ControlCommand { program: "/control".into(), argv: Vec::new(), env: Vec::new() };
+        let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let mut control = Control::new(command, [null(), null()], 0o022, 64);
+        let mut now = 0;
+        let mut lives = || {
+            control.since = now;
+            now += life;
+            control.ended(now);
+            let State::Due { at } = control.state else { panic!("it is due") };
+            let wait = at - now;
+            now = at;
+            wait
+        };
+        (0..12).map(|_| lives()).collect()
+    }
+
+    #[test]
+    fn a_control_that_dies_at_its_start_waits_longer_each_time_and_one_that_works_not_at_all() {
+        assert_eq!(waits(50), [0, 0, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000, 5_000]);
+        assert_eq!(waits(6_000), [0; 12], "whoever kills it every six seconds is no defect of it");
     }
 }
