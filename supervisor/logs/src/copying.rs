@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use crate::boundary::Step;
-use crate::compress::Compressor;
 use crate::log::{After, Log, errno};
 use crate::onlooker::{self, Watched};
 use crate::outage;
 use crate::platform::{self, Peeker};
 use crate::settings::OnFull;
 use crate::stage::Stage;
-use crate::upkeep::Upkeep;
+use crate::worker::House;
 
 /// At most this much is moved from pipe to file at once. The writer waits meanwhile, as the kernel locks the pipe.
 const CHUNK: usize = 64 << 10;
@@ -125,8 +124,7 @@ pub(crate) enum Turn {
 pub(crate) struct Tools {
     pub(crate) peeker: Peeker,
     pub(crate) buffer: Box<[u8]>,
-    pub(crate) upkeep: Upkeep,
-    pub(crate) compressor: Compressor,
+    pub(crate) house: House,
 }
 
 /// Gives `pipe` a turn; returns how it ended and how many bytes left the pipe.
@@ -164,7 +162,7 @@ pub(crate) fn turn(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools) -> (Turn, 
             Err(Stop::Because(Errno::EAGAIN)) => return (Turn::Drained, moved),
             // The pipe cannot be read now. Not known to happen; told, and tried again, like a disk that fails.
             Err(Stop::Because(error)) => {
-                log.failed(error, now, &mut tools.upkeep);
+                log.failed(error, now, &tools.house);
                 return (Turn::Held, moved);
             }
         }
@@ -201,7 +199,7 @@ fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, 
     if pipe.skip {
         return outage::skip_line(pipe, log, tools, moved);
     }
-    if !log.ready(now, &mut tools.upkeep) {
+    if !log.ready(now, &tools.house) {
         return outage::relieve(pipe, log, tools, now, moved);
     }
     let alone = log.pipes < 2 || pipe.finishing;
@@ -229,7 +227,7 @@ fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, 
             Ok(())
         }
         Err(error @ (Errno::EAGAIN | Errno::EINTR | Errno::EINVAL | Errno::ENOSYS)) => Err(error.into()),
-        Err(error) => match log.failed(error, now, &mut tools.upkeep) {
+        Err(error) => match log.failed(error, now, &tools.house) {
             After::Retry => Ok(()),
             After::Outage => outage::relieve(pipe, log, tools, now, moved),
         },
@@ -264,7 +262,7 @@ fn look(
     match log.filling(now).step(visible) {
         Step::Move(len) => Ok(Some((len, Some(visible[len - 1] == b'\n')))),
         Step::Rotate => {
-            log.rotate(now, (&tools.compressor, &mut tools.upkeep));
+            log.rotate(now, &tools.house);
             Ok(None)
         }
     }
@@ -272,7 +270,7 @@ fn look(
 
 fn copy_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, moved: &mut u64) -> Result<(), Stop> {
     let blocks = log.shared.settings().on_full == OnFull::Block && !pipe.finishing;
-    if blocks && !log.ready(now, &mut tools.upkeep) {
+    if blocks && !log.ready(now, &tools.house) {
         return Err(Stop::At(Turn::Held));
     }
     let most = pipe.allowed().min(64 << 10);
@@ -290,18 +288,18 @@ fn copy_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, mo
         log.drop_bytes(&tools.buffer[..hand.start]);
     }
     while !hand.is_empty() {
-        if !log.ready(now, &mut tools.upkeep) {
+        if !log.ready(now, &tools.house) {
             log.drop_bytes(&tools.buffer[hand]);
             pipe.skip = tools.buffer[count - 1] != b'\n';
             return Ok(());
         }
         match log.filling(now).step(&tools.buffer[hand.clone()]) {
-            Step::Rotate => log.rotate(now, (&tools.compressor, &mut tools.upkeep)),
+            Step::Rotate => log.rotate(now, &tools.house),
             Step::Move(len) => match write(log, &tools.buffer[hand.start..hand.start + len], pipe.generation) {
                 Ok(written) => hand.start += written,
                 Err(Errno::EINTR) => {}
                 // An outage is seen by the next `ready`.
-                Err(error) => match log.failed(error, now, &mut tools.upkeep) {
+                Err(error) => match log.failed(error, now, &tools.house) {
                     After::Retry | After::Outage => {}
                 },
             },

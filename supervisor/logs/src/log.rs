@@ -18,7 +18,8 @@ use crate::live::{Live, next_file, open_live};
 use crate::recorder::Recorder;
 use crate::registry::{Registry, Shared, Trouble, lock};
 use crate::settings::Compression;
-use crate::upkeep::{Shortage, Upkeep};
+use crate::upkeep::Shortage;
+use crate::worker::House;
 
 /// Within this distance of the limit the pipe is looked at before its bytes are moved.
 const WINDOW: u64 = 64 << 10;
@@ -105,7 +106,7 @@ impl Log {
     }
 
     /// Is there a file to write to, with all that was dropped before told of?
-    pub(crate) fn ready(&mut self, now: Instant, upkeep: &mut Upkeep) -> bool {
+    pub(crate) fn ready(&mut self, now: Instant, house: &House) -> bool {
         if self.outage.as_ref().is_some_and(|outage| now < outage.next_try) {
             return false;
         }
@@ -120,13 +121,13 @@ impl Log {
             return false;
         }
         if let Some(live) = &self.live
-            && let Err(Shortage(reason)) = upkeep.room(&live.file, now)
+            && let Err(Shortage(reason)) = lock(&house.upkeep).room(&live.file, now)
         {
             self.out(now, reason, REOPEN);
             return false;
         }
         while let Err(error) = self.mark() {
-            if self.failed(error, now, upkeep) == After::Outage {
+            if self.failed(error, now, house) == After::Outage {
                 return false;
             }
         }
@@ -156,8 +157,8 @@ impl Log {
     }
 
     /// A write failed. On a full disk, the oldest archive makes room.
-    pub(crate) fn failed(&mut self, error: Errno, now: Instant, upkeep: &mut Upkeep) -> After {
-        if matches!(error, Errno::ENOSPC | Errno::EDQUOT) && upkeep.delete_oldest() {
+    pub(crate) fn failed(&mut self, error: Errno, now: Instant, house: &House) -> After {
+        if matches!(error, Errno::ENOSPC | Errno::EDQUOT) && lock(&house.upkeep).delete_oldest() {
             return After::Retry;
         }
         self.out(now, error.desc().to_owned(), REWRITE);
@@ -224,21 +225,20 @@ impl Log {
     }
 
     /// Begins the next file. If that fails, the old one grows for a while.
-    pub(crate) fn rotate(&mut self, now: Instant, tools: (&Compressor, &mut Upkeep)) {
-        let (compressor, upkeep) = tools;
+    pub(crate) fn rotate(&mut self, now: Instant, house: &House) {
         let settings = self.shared.settings();
         let end = self.live.as_ref().map_or(0, |live| live.end);
         match next_file(&self.shared, settings.keep) {
             Ok((live, deleted)) => {
                 self.recorder.rotated(live.inode, end);
                 self.live = Some(live);
-                compressor.close(deleted);
-                upkeep.rotated(if settings.keep > 0 { end } else { 0 });
+                house.compressor.close(deleted);
+                lock(&house.upkeep).rotated(if settings.keep > 0 { end } else { 0 });
                 self.next_rotation = None;
                 self.shared.counters.rotations.fetch_add(1, Ordering::Relaxed);
                 self.shared.counters.well(Trouble::Rotating);
                 if settings.compression == Compression::Gzip && settings.keep > 0 {
-                    compressor.submit(&self.shared);
+                    house.compressor.submit(&self.shared);
                 }
             }
             Err(error) => {

@@ -10,18 +10,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::ledger::Ledger;
 use crate::onlooker::Onlooker;
 use crate::registry::{Registry, Trouble, lock};
 use crate::settings::{Budget, Settings, Stats};
-use crate::worker::{self, Inbox, Order};
+use crate::worker::{self, House, Inbox, Order};
 
+/// Most threads for the logs of one file system; there are no more than processors.
+const LANES: usize = 4;
 /// How long `Pump::shutdown` waits for threads, which may be stuck in a dead disk.
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
-/// Moves bytes from pipes to rotated log files, on threads of its own, one for each file system. Cheap to clone; the
+/// Moves bytes from pipes to rotated log files, on threads of its own, some for each file system. Cheap to clone; the
 /// threads end with the last clone.
 #[derive(Clone, Default)]
 pub struct Pump {
@@ -54,18 +56,22 @@ struct Inner {
 /// Which thread serves what.
 #[derive(Default)]
 struct Routes {
-    /// The directory of each attached pipe's log.
-    pipes: HashMap<u64, PathBuf>,
+    /// The directory of each attached pipe's log, and the number of that log.
+    pipes: HashMap<u64, (PathBuf, usize)>,
     directories: HashMap<PathBuf, Route>,
     /// By device number.
-    workers: HashMap<u64, Arc<Inbox>>,
+    workers: HashMap<u64, Lanes>,
 }
 
 enum Route {
-    /// A thread is finding out the file system; orders wait here.
-    Unknown(Vec<Order>),
-    Known(Arc<Inbox>),
+    /// A thread is finding out the file system; orders wait here, with the numbers of their logs.
+    Unknown(Vec<(usize, Order)>),
+    Known(Lanes),
 }
+
+/// The workers of a file system. A log is always served by the same one.
+#[derive(Clone)]
+struct Lanes(Arc<[Arc<Inbox>]>);
 
 impl Pump {
     /// Starts nothing yet.
@@ -95,8 +101,8 @@ impl Pump {
     fn feed(&self, feed: Feed, onlooker: Option<Onlooker>) {
         let Feed { id, pipe, stage, path, generation, settings } = feed;
         let log = self.inner.registry.enter(&path, settings);
-        let directory = log.place.directory().to_owned();
-        self.inner.send(id, directory, Order::Attach { id, pipe, stage, generation, log, onlooker });
+        let target = (log.place.directory().to_owned(), log.number);
+        self.inner.send(id, target, Order::Attach { id, pipe, stage, generation, log, onlooker });
     }
 
     /// The settings of the log at `path`, which is ours from now on: its archives count, and may be deleted.
@@ -114,18 +120,18 @@ impl Pump {
     /// The writers are gone: moves what the pipe still holds, closes it, then calls `done` on the pump's thread (on
     /// this one if no pipe is attached as `id`).
     pub fn finish(&self, id: u64, done: Box<dyn FnOnce() + Send>) {
-        let directory = lock(&self.inner.routes).pipes.remove(&id);
-        match directory {
-            Some(directory) => self.inner.send(id, directory, Order::Finish { id, done }),
+        let target = lock(&self.inner.routes).pipes.remove(&id);
+        match target {
+            Some(target) => self.inner.send(id, target, Order::Finish { id, done }),
             None => done(),
         }
     }
 
     /// Stops at once and closes the pipes; what they hold stays in them for whoever has them still.
     pub fn shutdown(self) {
-        let workers = self.inner.stop();
-        for worker in workers {
-            worker.wait_for_end(SHUTDOWN);
+        let deadline = Instant::now() + SHUTDOWN;
+        for worker in self.inner.stop() {
+            worker.wait_for_end(deadline.saturating_duration_since(Instant::now()));
         }
     }
 
@@ -158,16 +164,16 @@ impl Pump {
 }
 
 impl Inner {
-    fn send(&self, id: u64, directory: PathBuf, order: Order) {
+    fn send(&self, id: u64, (directory, log): (PathBuf, usize), order: Order) {
         let mut routes = lock(&self.routes);
         if matches!(order, Order::Attach { .. }) {
-            routes.pipes.insert(id, directory.clone());
+            routes.pipes.insert(id, (directory.clone(), log));
         }
         match routes.directories.get_mut(&directory) {
-            Some(Route::Known(inbox)) => inbox.send(order),
-            Some(Route::Unknown(waiting)) => waiting.push(order),
+            Some(Route::Known(lanes)) => lanes.send(log, order),
+            Some(Route::Unknown(waiting)) => waiting.push((log, order)),
             None => {
-                routes.directories.insert(directory.clone(), Route::Unknown(vec![order]));
+                routes.directories.insert(directory.clone(), Route::Unknown(vec![(log, order)]));
                 drop(routes);
                 self.explore(directory);
             }
@@ -189,13 +195,13 @@ impl Inner {
     }
 
     fn look(&self) {
-        lock(&self.routes).workers.values().for_each(|worker| worker.send(Order::Look));
+        lock(&self.routes).workers.values().for_each(|lanes| lanes.send(0, Order::Look));
     }
 
     fn stop(&self) -> Vec<Arc<Inbox>> {
         let mut routes = lock(&self.routes);
         routes.directories.clear();
-        let workers: Vec<_> = routes.workers.drain().map(|(_, inbox)| inbox).collect();
+        let workers: Vec<_> = routes.workers.drain().flat_map(|(_, lanes)| lanes.0.to_vec()).collect();
         workers.iter().for_each(|worker| worker.send(Order::Stop));
         workers
     }
@@ -207,26 +213,47 @@ impl Drop for Inner {
     }
 }
 
-/// Hands the orders that waited for the file system of `directory` to its worker.
+impl Lanes {
+    /// As many as can be had.
+    fn start(registry: &Arc<Registry>) -> io::Result<Self> {
+        let most = thread::available_parallelism().map_or(1, usize::from).min(LANES);
+        let house = House::new(registry);
+        let mut lanes = Vec::new();
+        for _ in 0..most {
+            match start_worker(&house) {
+                Ok(inbox) => lanes.push(inbox),
+                Err(error) if lanes.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(Self(lanes.into()))
+    }
+
+    fn send(&self, log: usize, order: Order) {
+        self.0[log % self.0.len()].send(order);
+    }
+}
+
+/// Hands the orders that waited for the file system of `directory` to its workers.
 fn settle(routes: &mut Routes, directory: PathBuf, device: u64, registry: &Arc<Registry>) {
     let Some(Route::Unknown(waiting)) = routes.directories.remove(&directory) else {
         return;
     };
     let known = routes.workers.get(&device).cloned();
-    let inbox = known.map_or_else(|| start_worker(registry), Ok);
-    match inbox {
-        Ok(inbox) => {
-            waiting.into_iter().for_each(|order| inbox.send(order));
-            routes.workers.insert(device, Arc::clone(&inbox));
-            routes.directories.insert(directory, Route::Known(inbox));
+    let lanes = known.map_or_else(|| Lanes::start(registry), Ok);
+    match lanes {
+        Ok(lanes) => {
+            waiting.into_iter().for_each(|(log, order)| lanes.send(log, order));
+            routes.workers.insert(device, lanes.clone());
+            routes.directories.insert(directory, Route::Known(lanes));
         }
-        Err(error) => waiting.into_iter().for_each(|order| refuse(order, &error)),
+        Err(error) => waiting.into_iter().for_each(|(_, order)| refuse(order, &error)),
     }
 }
 
-fn start_worker(registry: &Arc<Registry>) -> io::Result<Arc<Inbox>> {
+fn start_worker(house: &House) -> io::Result<Arc<Inbox>> {
     let inbox = Arc::new(Inbox::new()?);
-    worker::start(Arc::clone(&inbox), Arc::clone(registry))?;
+    worker::start(Arc::clone(&inbox), house.clone())?;
     Ok(inbox)
 }
 

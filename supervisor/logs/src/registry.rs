@@ -37,6 +37,8 @@ pub(crate) struct Activity {
 /// One log.
 pub(crate) struct Shared {
     pub(crate) place: Place,
+    /// They are counted as we are told of them.
+    pub(crate) number: usize,
     /// Held while a file of this log is renamed or deleted. Never held over anything that waits.
     pub(crate) names: Mutex<()>,
     pub(crate) counters: Counters,
@@ -94,7 +96,7 @@ impl Registry {
             if before != Amount::default() {
                 counters.dropped(before);
             }
-            Arc::new(Shared::new(path, settings.clone(), counters))
+            Arc::new(Shared::new(path, known, settings.clone(), counters))
         });
         *lock(&shared.settings) = settings;
         let shared = Arc::clone(shared);
@@ -162,9 +164,10 @@ impl Registry {
 }
 
 impl Shared {
-    fn new(path: &Path, settings: Settings, counters: Counters) -> Self {
+    fn new(path: &Path, number: usize, settings: Settings, counters: Counters) -> Self {
         Self {
             place: Place::of(path),
+            number,
             names: Mutex::new(()),
             counters,
             settings: Mutex::new(settings),

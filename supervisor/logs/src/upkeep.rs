@@ -1,5 +1,5 @@
 //! How much the logs of one file system take, and which archives go: the oldest, when there is too much, too little is
-//! free, or they are too old. Each worker keeps house for its own file system, so that a dead one stalls no other.
+//! free, or they are too old. The workers of each file system keep house for it, so that a dead one stalls no other.
 //! Not here: the files that are written to; how large those get is decided by their share (`registry`).
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,9 +22,9 @@ const EXPIRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// Once there are too many archives, a little more than needed goes, so that not each rotation has to look.
 const SPARE: u64 = 20;
 
-/// The house-keeping of one worker.
+/// The house-keeping of one file system.
 pub(crate) struct Upkeep {
-    pub(crate) registry: Arc<Registry>,
+    registry: Arc<Registry>,
     directories: BTreeSet<PathBuf>,
     /// What the archives and indices took when they were last counted, and what was added since.
     held: u64,
@@ -48,7 +48,7 @@ impl Upkeep {
         Self { registry, directories: BTreeSet::new(), held: 0, next_expiry: None, next_look_at_space: None }
     }
 
-    /// A log of this worker is in `directory`, which is looked at soon if it was not known.
+    /// A log is in `directory`, which is looked at soon if it was not known.
     pub(crate) fn knows(&mut self, directory: PathBuf, now: Instant) {
         if self.directories.insert(directory) {
             self.look_soon(now);
@@ -137,7 +137,7 @@ impl Upkeep {
         }
     }
 
-    /// All archives of this worker's logs, the oldest first; and counts anew.
+    /// All archives of the logs, the oldest first; and counts anew.
     fn survey(&mut self) -> Vec<Archived> {
         let (mut archives, mut indices) = (Vec::new(), 0);
         for directory in &self.directories {

@@ -1,4 +1,4 @@
-//! The thread that serves all pipes whose logs are on one file system, so that a dead disk stalls no other.
+//! A thread that serves pipes whose logs are on one file system, so that a dead disk stalls no other.
 //! Not here: which thread serves which log.
 
 use std::collections::{HashMap, VecDeque};
@@ -97,15 +97,25 @@ struct Worker {
     tools: Tools,
 }
 
+/// What the workers of a file system share.
+#[derive(Clone)]
+pub(crate) struct House {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) upkeep: Arc<Mutex<Upkeep>>,
+    pub(crate) compressor: Compressor,
+}
+
+impl House {
+    pub(crate) fn new(registry: &Arc<Registry>) -> Self {
+        let upkeep = Arc::new(Mutex::new(Upkeep::new(Arc::clone(registry))));
+        Self { registry: Arc::clone(registry), upkeep, compressor: Compressor::default() }
+    }
+}
+
 /// Starts a worker that lives until it is told to stop.
-pub(crate) fn start(inbox: Arc<Inbox>, registry: Arc<Registry>) -> io::Result<()> {
+pub(crate) fn start(inbox: Arc<Inbox>, house: House) -> io::Result<()> {
     let poller = Poller::new(&inbox.waker)?;
-    let tools = Tools {
-        peeker: Peeker::new(VISIBLE)?,
-        buffer: vec![0; VISIBLE].into_boxed_slice(),
-        upkeep: Upkeep::new(registry),
-        compressor: Compressor::default(),
-    };
+    let tools = Tools { peeker: Peeker::new(VISIBLE)?, buffer: vec![0; VISIBLE].into_boxed_slice(), house };
     let worker = Worker {
         poller,
         inbox,
@@ -127,7 +137,7 @@ impl Worker {
     fn run(mut self) {
         let inbox = Arc::clone(&self.inbox);
         while self.cycle() {}
-        self.tools.compressor.stop();
+        self.tools.house.compressor.stop();
         // The pipes are closed before anyone is told that this is over.
         drop(self);
         *lock(&inbox.over) = true;
@@ -151,7 +161,7 @@ impl Worker {
         let served = !self.ready.is_empty();
         let most = self.serve_ready();
         if served {
-            self.tools.upkeep.registry.activity.tell();
+            self.tools.house.registry.activity.tell();
         }
         let rest = self.pace.after_look(Instant::now(), most);
         if self.ready.is_empty() && !rest.is_zero() {
@@ -165,8 +175,12 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let held = (!self.held.is_empty()).then_some(PATIENCE);
-        let next = self.next_look.into_iter().chain(self.next_flush).chain(self.tools.upkeep.next()).min();
+        let next = self.next_look.into_iter().chain(self.next_flush).chain(self.next_upkeep()).min();
         held.into_iter().chain(next.map(|next| next.saturating_duration_since(now))).min()
+    }
+
+    fn next_upkeep(&self) -> Option<Instant> {
+        lock(&self.tools.house.upkeep).next()
     }
 
     /// False: told to stop.
@@ -185,7 +199,7 @@ impl Worker {
                     self.finish(id);
                     done();
                 }
-                Order::Look => self.tools.upkeep.look_soon(Instant::now()),
+                Order::Look => lock(&self.tools.house.upkeep).look_soon(Instant::now()),
                 Order::Stop => return false,
             }
         }
@@ -194,11 +208,11 @@ impl Worker {
 
     fn attach(&mut self, id: u64, (fd, stage): (OwnedFd, Option<OwnedFd>), generation: u64, shared: Arc<Shared>) {
         self.detach(id);
-        self.tools.upkeep.knows(shared.place.directory().to_owned(), Instant::now());
-        let (logs, tools) = (&mut self.logs, &self.tools);
+        lock(&self.tools.house.upkeep).knows(shared.place.directory().to_owned(), Instant::now());
+        let (logs, house) = (&mut self.logs, &self.tools.house);
         let log = *self.by_path.entry(shared.place.live()).or_insert_with(|| {
-            let log = Log::new(shared, tools.upkeep.registry.ledger.as_ref());
-            log.tidy(&tools.upkeep.registry, &tools.compressor);
+            let log = Log::new(shared, house.registry.ledger.as_ref());
+            log.tidy(&house.registry, &house.compressor);
             logs.push(log);
             logs.len() - 1
         });
@@ -343,9 +357,11 @@ impl Worker {
         if self.next_flush.is_some_and(|next| now >= next) {
             self.flush();
         }
-        if self.tools.upkeep.next().is_some_and(|next| now >= next) {
-            self.tools.upkeep.look(now);
+        let mut upkeep = lock(&self.tools.house.upkeep);
+        if upkeep.next().is_some_and(|next| now >= next) {
+            upkeep.look(now);
         }
+        drop(upkeep);
         if self.next_look.is_none_or(|next| now < next) {
             return;
         }
@@ -356,7 +372,7 @@ impl Worker {
         }
         let mut unsettled = false;
         for log in self.logs.iter_mut().filter(|log| log.unsettled()) {
-            if log.ready(now, &mut self.tools.upkeep) {
+            if log.ready(now, &self.tools.house) {
                 log.settle();
                 if log.pipes == 0 {
                     log.close();
