@@ -1,5 +1,5 @@
 //! How fast the pump is, what it costs and what memory it takes, beside the program that writes to the file itself, `cat`
-//! between pipe and file, and a bare loop of `splice`; and how fast a pattern is found in archives, beside `zgrep`.
+//! between pipe and file, one that rotates its file, and a bare loop of `splice`; and how fast a pattern is found in archives, beside `zgrep`.
 //! Not here: correctness.
 //!
 //! Writers are processes of their own, and so is each reader; for the pump one reads all pipes, as control does. Wall
@@ -23,7 +23,7 @@ use measure::Run;
 
 /// Bytes of a line, with its end.
 const LINE: usize = 100;
-const WAYS: [&str; 6] = ["itself", "cat", "splice", "pump", "rotated", "gzipped"];
+const WAYS: [&str; 7] = ["itself", "cat", "cat+mv", "splice", "pump", "rotated", "gzipped"];
 const CASES: [(usize, usize); 4] = [(1, 64 << 10), (1, LINE), (8, 64 << 10), (8, LINE)];
 
 fn main() -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! What the processes of a run do: write lines, or read them in one of the ways.
 //! Not here: starting them (`run`).
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,11 @@ use supervisor_logs::{Compression, Feed, Pump, Settings, stage};
 
 use crate::LINE;
 use crate::measure::cpu;
+
+/// Bytes after which a log is rotated.
+const ROTATED: u64 = 10 << 20;
+/// Archives of a log.
+const KEPT: u32 = 5;
 
 /// Writes lines to its standard output, in pieces of `chunk` bytes.
 pub(crate) fn write(chunk: usize, bytes: usize) -> io::Result<()> {
@@ -33,10 +38,11 @@ pub(crate) fn write(chunk: usize, bytes: usize) -> io::Result<()> {
 pub(crate) fn drain(way: &str, services: usize, path: &Path) -> io::Result<()> {
     let before = cpu(UsageWho::RUSAGE_SELF)?;
     match way {
-        "cat" => cat(path)?,
+        "cat" => cat(path, u64::MAX)?,
+        "cat+mv" => cat(path, ROTATED)?,
         "splice" => bare(path)?,
-        "rotated" => pump(services, path, 10 << 20, Compression::None)?,
-        "gzipped" => pump(services, path, 10 << 20, Compression::Gzip)?,
+        "rotated" => pump(services, path, ROTATED, Compression::None)?,
+        "gzipped" => pump(services, path, ROTATED, Compression::Gzip)?,
         _ => pump(services, path, 0, Compression::None)?,
     }
     println!("{}", cpu(UsageWho::RUSAGE_SELF)? - before);
@@ -50,17 +56,36 @@ fn is_up() -> io::Result<()> {
     out.flush()
 }
 
-fn cat(path: &Path) -> io::Result<()> {
+/// Beyond `limit`, files are rotated at a line end.
+fn cat(path: &Path, limit: u64) -> io::Result<()> {
     let mut input = PipeReader::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let open = || OpenOptions::new().create(true).append(true).open(path);
+    let (mut file, mut size) = (open()?, 0);
     let mut buffer = vec![0; 128 << 10];
     is_up()?;
     loop {
-        match input.read(&mut buffer)? {
-            0 => return Ok(()),
-            count => file.write_all(&buffer[..count])?,
+        let count = input.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(());
         }
+        let mut rest = &buffer[..count];
+        if size + count as u64 > limit {
+            let (old, new) = rest.split_at(rest.iter().rposition(|&byte| byte == b'\n').map_or(count, |last| last + 1));
+            file.write_all(old)?;
+            for number in (1..KEPT).rev() {
+                // Some are not there yet.
+                let _ = fs::rename(archive(path, number), archive(path, number + 1));
+            }
+            fs::rename(path, archive(path, 1))?;
+            (file, size, rest) = (open()?, 0, new);
+        }
+        file.write_all(rest)?;
+        size += rest.len() as u64;
     }
+}
+
+fn archive(path: &Path, number: u32) -> PathBuf {
+    path.with_extension(format!("log.{number}"))
 }
 
 fn bare(path: &Path) -> io::Result<()> {
@@ -73,7 +98,7 @@ fn bare(path: &Path) -> io::Result<()> {
 /// Until its standard input ends.
 fn pump(services: usize, path: &Path, max_size: u64, compression: Compression) -> io::Result<()> {
     let pump = Pump::new();
-    let settings = Settings { max_size, keep: 5, compression, ..Settings::default() };
+    let settings = Settings { max_size, keep: KEPT, compression, ..Settings::default() };
     for (service, id) in (0..services).zip(1..) {
         let path: PathBuf = path.with_extension(format!("{service}.log"));
         pump.attach(Feed {

@@ -63,7 +63,7 @@ fn prepare(way: &str, services: usize, directory: &Path) -> io::Result<(Vec<Stdi
         for service in 0..services {
             inputs.push(File::create(directory.join(format!("{service}.log")))?.into());
         }
-    } else if matches!(way, "cat" | "splice") {
+    } else if matches!(way, "cat" | "cat+mv" | "splice") {
         for service in 0..services {
             let (output, input) = pipe()?;
             inputs.push(input.into());
