@@ -47,7 +47,7 @@ pub(crate) fn reload(global: &Global, screen: Screen, reload: &Reload) -> Result
         }
         ReloadResult::Applied => {
             let revision = document.revision.unwrap_or_default();
-            screen.tell(&format!("revision {revision} is in force after {} ms\n", document.took_ms));
+            screen.tell(&format!("revision {revision} is in force after {}ms\n", document.took_ms));
         }
     }
     let deeds: BTreeMap<&ServiceName, Deed> =
@@ -171,7 +171,7 @@ fn now(service: &ServiceDocument) -> String {
     let state = service.state.as_str();
     let is_new = service.revision == service.wanted_revision;
     match ready_after_ms(service) {
-        Some(ms) if service.state.is_well() && is_new => format!("{state}, ready after {ms} ms"),
+        Some(ms) if service.state.is_well() && is_new => format!("{state}, ready after {ms}ms"),
         Some(_) | None => format!("{state}: {}", clean(&why(service))),
     }
 }
