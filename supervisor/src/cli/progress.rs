@@ -197,9 +197,10 @@ impl Display {
                 continue;
             }
             if self.shown.get(&service.name) != Some(&now) {
-                let cause = clean(&service.cause);
+                let (state, cause) = (service.state.as_str(), clean(&service.cause));
+                let cause = cause.strip_prefix(&format!("{state}: ")).unwrap_or(&cause);
                 let gap = if cause.is_empty() { "" } else { ": " };
-                self.screen.tell(&format!("{} {}{gap}{cause}\n", service.name, service.state.as_str()));
+                self.screen.tell(&format!("{} {state}{gap}{cause}\n", service.name));
                 self.shown.insert(service.name.clone(), now);
             }
         }
