@@ -186,6 +186,7 @@ fn a_restart_tells_each_phase_and_ends_when_the_old_generation_is_gone() {
     }
     let seen_off = told.find(|line| line.starts_with("t: generation 1 is gone after"));
     assert!(seen_off.is_some_and(|line| line.ends_with("(1 connections seen off, 0 cut)")), "{stderr}");
+    assert_eq!(shape(&format!("{stderr}{stdout}")), shape(&readmes("restart web").replace("web", "t")), "the README's");
     let row: Vec<&str> = stdout.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     assert_eq!((&row[..5], &row[8..]), (&["t", "rolled", "1", "->", "2"][..], &["1", "0"][..]), "{stdout}");
     let service = stack.service("t");
@@ -199,6 +200,30 @@ fn a_restart_tells_each_phase_and_ends_when_the_old_generation_is_gone() {
     let hard = stack.cli(&["restart", "t", "--hard"]).succeeded();
     let row: Vec<&str> = hard.stdout.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     assert_eq!(row[..5], ["t", "restarted", "3", "->", "4"], "{}", hard.stdout);
+}
+
+/// What the README shows of a command.
+fn readmes(command: &str) -> String {
+    let readme = include_str!("../../README.md");
+    let (_, shown) = readme.split_once(&format!("$ supervisor {command}\n")).expect("the README shows it");
+    shown.split_once("```").expect("it is a block of code").0.to_owned()
+}
+
+/// Its lines in the order of the alphabet, without the widths of columns and with one `#` for each number. Those that are
+/// only there when a wait is long, or said last, are left out.
+fn shape(text: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| !line.contains("to be followed by") && !line.starts_with("restarted in"));
+    let of_line = |line: &str| {
+        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut shape = line.replace(|c: char| c.is_ascii_digit() || c == '.', "#");
+        while shape.contains("##") {
+            shape = shape.replace("##", "#");
+        }
+        shape
+    };
+    let mut shapes: Vec<String> = lines.map(of_line).collect();
+    shapes.sort();
+    shapes
 }
 
 #[test]
