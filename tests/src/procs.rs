@@ -51,6 +51,37 @@ pub fn inner_number(pid: i32) -> Option<i32> {
     status.lines().find(|line| line.starts_with("NSpid:"))?.split_whitespace().last()?.parse().ok()
 }
 
+/// Descriptors that it has open; roles show theirs to root only.
+#[must_use]
+pub fn open_files(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// The memory that it has, in bytes; 0 when it is gone.
+#[must_use]
+pub fn resident(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("VmRSS: 0");
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
+/// The time that it has used, and the kernel for it, in hundredths of a second (proc(5), fields 14 and 15).
+#[must_use]
+pub fn cpu_ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default().split(' ');
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+}
+
+/// A variable of the environment that it was started with, if we may know.
+#[must_use]
+pub fn variable(pid: i32, name: &str) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    let mut all = environment.split('\0');
+    all.find_map(|one| Some(one.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+}
+
 fn all_pids() -> impl Iterator<Item = i32> {
     let names = fs::read_dir("/proc").into_iter().flatten().flatten();
     names.filter_map(|entry| entry.file_name().to_str()?.parse().ok())

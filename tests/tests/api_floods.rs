@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use e2e::{Setup, Signal, Stack, over_tcp, over_unix, send};
+use e2e::{Setup, Signal, Stack, open_files, over_tcp, over_unix, resident, send};
 
 /// Sooner than a half request is thrown out (5 s) or a reader who takes nothing (30 s): a restart waits for neither.
 const ON_TIME: Duration = Duration::from_millis(4500);
@@ -63,7 +63,7 @@ fn six_hundred_half_requests_and_many_connects_delay_no_restart_although_descrip
     });
     drop((halves, silent));
     let control = stack.control();
-    let open = std::fs::read_dir(format!("/proc/{control}/fd")).map(Iterator::count).unwrap_or(0);
+    let open = open_files(control);
     assert!(open < 256 - 32, "{open} descriptors are in use");
     stack.stop();
 }
@@ -97,11 +97,7 @@ fn readers_who_take_nothing_cost_little_and_hinder_nobody() {
     let address = stack.http_address();
     let token = std::fs::read_to_string(stack.path("run/token")).expect("it was made");
     let control = stack.control();
-    let resident = || {
-        let statm = std::fs::read_to_string(format!("/proc/{control}/statm")).expect("control lives");
-        statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4096
-    };
-    let before = resident();
+    let before = resident(control);
     let get = format!(
         "GET /api/v1/services/t/logs?tail=10000 HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n"
     );
@@ -114,7 +110,7 @@ fn readers_who_take_nothing_cost_little_and_hinder_nobody() {
         })
         .collect();
     e2e::holds_for(Duration::from_secs(2), "each to cost less than 1 MiB", || {
-        resident().saturating_sub(before) < 110 << 20
+        resident(control).saturating_sub(before) < 110 << 20
     });
     assert_eq!(over_tcp(address, "GET", "/livez", &[]).expect("an answer").status, 200);
     restarts_on_time(&stack);

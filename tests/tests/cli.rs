@@ -250,13 +250,11 @@ fn list_names_the_stacks_that_run_with_their_files() {
         .as_user(User::Ordinary)
         .env("XDG_RUNTIME_DIR", "@root")
         .prepare();
-    let file = stack.path("supervisor.toml");
-    let text = std::fs::read_to_string(&file).expect("ours");
     // The only place where `list` looks that is not shared with other tests.
-    std::fs::write(&file, text.replace("/run\"", "/supervisor/t\"")).expect("ours");
+    stack.edit("/run\"", "/supervisor/t\"");
     stack.cli(&["start"]).succeeded();
     let listed = stack.cli(&["list"]).succeeded().stdout;
-    assert!(listed.contains(&file.display().to_string()), "{listed}");
+    assert!(listed.contains(&stack.file().display().to_string()), "{listed}");
     stack.cli(&["stop"]).succeeded();
     assert!(!stack.cli(&["list"]).succeeded().stdout.contains("supervisor.toml"));
 }

@@ -31,7 +31,7 @@ fn five() -> Five {
     let shipped = fs::read_to_string(repository().join("supervisor.toml")).expect("it is shipped");
     let own = format!("runtime_dir = '{0}/run'\nstate_dir = '{0}/state'\n", stack.root().display());
     let file = shipped.replace("[supervisor]\n", &format!("[http]\nlisten = 'off'\n[supervisor]\n{own}"));
-    fs::write(stack.path("supervisor.toml"), file).expect("ours");
+    stack.save(&file);
     let programs = stack.path("target/release");
     fs::create_dir_all(&programs).expect("ours");
     for name in NAMES {

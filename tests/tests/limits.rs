@@ -1,7 +1,7 @@
 //! Limits of memory, processes and CPU: kept by control groups where the machine has them, else by looking.
 //! Not here: open files, priorities (`inheritance`).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use e2e::{Setup, Stack, User, eventually, is_root, skip};
@@ -20,21 +20,7 @@ fn groups_limit(test: &str, what: &str) -> bool {
 
 /// The one group of a stack's only run that has this file.
 fn file_of_run(stack: &Stack, file: &str) -> Option<PathBuf> {
-    let cookie = std::fs::read_to_string(stack.path("state/cookie")).expect("it was started");
-    find(Path::new("/sys/fs/cgroup"), &format!("supervisor-{}", cookie.trim()), file)
-}
-
-fn find(dir: &Path, part: &str, file: &str) -> Option<PathBuf> {
-    let place = dir.to_string_lossy();
-    if place.split_once(part).is_some_and(|(_, below)| below.starts_with('/')) && dir.join(file).exists() {
-        return Some(dir.join(file));
-    }
-    std::fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .find_map(|entry| find(&entry.path(), part, file))
+    stack.groups_of_runs().into_iter().map(|dir| dir.join(file)).find(|file| file.exists())
 }
 
 #[track_caller]
@@ -186,9 +172,7 @@ fn a_limit_of_cpu_slows_down_and_kills_nothing() {
 #[test]
 fn a_changed_limit_counts_for_what_runs() {
     let change = |stack: &Stack, from: &str, to: &str| {
-        let file = stack.path("supervisor.toml");
-        let text = std::fs::read_to_string(&file).expect("it is there");
-        std::fs::write(&file, text.replace(from, to)).expect("it can be written");
+        stack.edit(from, to);
         stack.cli(&["reload"]).succeeded();
     };
     let setup = || {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Setup, Signal, Stack, alive, eventually, is_root, send, skip, within};
+use e2e::{Setup, Signal, Stack, alive, eventually, is_root, resident, send, skip, within};
 
 /// All pieces of a log, oldest first, unpacked, as one.
 fn whole_log(stack: &Stack, name: &str) -> Vec<u8> {
@@ -260,11 +260,4 @@ fn a_flood_does_not_grow_the_supervisor_and_delays_no_other_log() {
         .sum();
     assert!(size < 8 << 20, "the logs take {size} bytes");
     stack.cli(&["stop", "flood"]).succeeded();
-}
-
-/// Bytes of memory that a process has.
-fn resident(pid: i32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("VmRSS: 0");
-    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) << 10
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 
-use e2e::{Setup, Stack, User, is_root, skip};
+use e2e::{Group, Setup, Stack, User, is_root, skip};
 use serde_json::{Value, json};
 
 const DUMP: &str = "[services.t]\ncommand = './puppet sigdump'\n";
@@ -194,46 +194,18 @@ fn roots_roles_are_nearly_spared_by_the_out_of_memory_killer_where_root_may_do_t
     }
 }
 
-/// A control group of the test's own with little memory; removed when this is dropped.
-struct Cramped(std::path::PathBuf);
-
-impl Cramped {
-    const BYTES: &str = "134217728";
-
-    fn new() -> Option<Self> {
-        let dir = format!("e2e-memory-{}", std::process::id());
-        let (first, second) = (std::path::Path::new("/sys/fs/cgroup/memory"), std::path::Path::new("/sys/fs/cgroup"));
-        let home = if first.exists() { first } else { second };
-        let cramped = Self(home.join(dir));
-        fs::create_dir(&cramped.0).ok()?;
-        // Only without swap is it full when it is full.
-        let _none_here = fs::write(cramped.0.join("memory.swap.max"), "0");
-        let _nor_here = fs::write(cramped.0.join("memory.swappiness"), "0");
-        let limits = ["memory.limit_in_bytes", "memory.max"].map(|file| cramped.0.join(file));
-        let limit = limits.into_iter().find(|file| file.exists())?;
-        fs::write(limit, Self::BYTES).ok()?;
-        Some(cramped)
-    }
-}
-
-impl Drop for Cramped {
-    fn drop(&mut self) {
-        let _gone = fs::remove_dir(&self.0);
-    }
-}
-
 #[test]
 fn a_service_that_eats_all_memory_is_killed_and_the_supervisor_is_not() {
     let name = "a_service_that_eats_all_memory_is_killed_and_the_supervisor_is_not";
-    let Some(cramped) = is_root().then(Cramped::new).flatten() else {
+    let Some(cramped) = is_root().then(|| Group::of_memory(128)).flatten() else {
         return skip(name, "only root with a memory controller can make memory scarce");
     };
-    let script = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", cramped.0.display());
+    let words = cramped.words();
     let mut stack = Setup::of(
         "[services.hog]\ncommand = './puppet hog 1000'\nrestart = { delay = '50ms', max_delay = '100ms' }\n\
          [services.small]\ncommand = './puppet wait'",
     )
-    .before(&["sh", "-c", &script, "sh"])
+    .before(&words.each_ref().map(String::as_str))
     .start_no_wait();
     let (keeper, control, small) = (stack.keeper(), stack.control(), stack.pid("small"));
     let hog = stack.wait_until("hog", "killed three times", |service| service.restarts() >= 3);

@@ -6,7 +6,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use e2e::{Setup, Signal, Stack, User, eventually, exemplar, free_port, send};
+use e2e::{Setup, Signal, Stack, User, eventually, exemplar, free_port, send, variable};
 
 /// Puts a copy of the service at `./program`, by a rename, as builds and package managers do; gives its inode.
 fn install(stack: &Stack) -> u64 {
@@ -114,11 +114,7 @@ fn a_configuration_that_fails_soon_is_followed_by_the_one_before_though_control_
     let (stack, _) = stack(User::Current);
     let file = stack.path("supervisor.toml");
     let toml = std::fs::read_to_string(&file).unwrap();
-    let round = |pid: i32| {
-        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
-        let environment = String::from_utf8_lossy(&environment).into_owned();
-        environment.split('\0').find_map(|one| one.strip_prefix("ROUND=")).map(str::to_owned)
-    };
+    let round = |pid: i32| variable(pid, "ROUND");
     std::fs::write(&file, toml.replace("ROUND = '1'", "ROUND = '2'")).unwrap();
     stack.cli(&["reload"]).succeeded();
     // It changes something else, so what is to be gone back to is older than the configuration before.

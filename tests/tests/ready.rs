@@ -190,9 +190,7 @@ fn services_that_speak_once_are_heard_whenever_control_dies() {
 fn a_configuration_that_asks_for_no_line_any_more_lets_the_start_be_ready() {
     let stack = service("./puppet seq --rate 100", "ready = { log = 'never' }\n").start_no_wait();
     waits_for(&stack, "no line of its output matches `never`");
-    let file = stack.path("supervisor.toml");
-    let text = fs::read_to_string(&file).expect("ours");
-    fs::write(&file, text.replace("ready = { log = 'never' }\n", "")).expect("ours");
+    stack.edit("ready = { log = 'never' }\n", "");
     stack.cli(&["reload"]).succeeded();
     assert_eq!(stack.wait_for("t", "running").generation(), 1);
 }

@@ -6,22 +6,11 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use e2e::{Done, Setup, Signal, Stack, User, eventually, free_port, send};
+use e2e::{Done, Setup, Signal, Stack, User, eventually, free_port, send, variable};
 
 /// Reloads happen when they are asked for.
 fn by_hand(services: &str) -> Setup {
     Setup::of(services).supervisor("auto_reload = false")
-}
-
-fn text(stack: &Stack) -> String {
-    fs::read_to_string(stack.path("supervisor.toml")).expect("it is there")
-}
-
-#[track_caller]
-fn edit(stack: &Stack, old: &str, new: &str) {
-    let before = text(stack);
-    assert!(before.contains(old), "{before}");
-    fs::write(stack.path("supervisor.toml"), before.replace(old, new)).expect("it can be written");
 }
 
 /// In one step: who reads meanwhile reads all of it.
@@ -46,15 +35,15 @@ const TWO: &str = "[services.a]\ncommand = './puppet wait'\nenv = { LEVEL = 'one
 fn a_comment_or_another_order_restarts_nothing_and_one_variable_one_service() {
     let stack = by_hand(TWO).start();
     let (a, b) = (stack.pid("a"), stack.pid("b"));
-    let (head, a_and_b) = text(&stack).split_once("[services.a]").map(|(h, t)| (h.to_owned(), t.to_owned())).unwrap();
+    let (head, a_and_b) = stack.text().split_once("[services.a]").map(|(h, t)| (h.to_owned(), t.to_owned())).unwrap();
     let (a_text, b_text) = a_and_b.split_once("[services.b]").unwrap();
     let other = format!("# new\n{head}[services.b]{b_text}# c\n[services.a]{a_text}");
-    fs::write(stack.path("supervisor.toml"), other).unwrap();
+    stack.save(&other);
     let done = reloaded(&stack);
     assert!(done.stderr.contains("nothing was done"), "{}", done.stderr);
     assert_eq!((stack.pid("a"), stack.pid("b"), revision(&stack)), (a, b, 1));
 
-    edit(&stack, "LEVEL = 'one'", "LEVEL = 'two'");
+    stack.edit("LEVEL = 'one'", "LEVEL = 'two'");
     let done = reloaded(&stack);
     assert!(done.stdout.contains("env.LEVEL") && !done.stdout.contains("two"), "{}", done.stdout);
     assert_ne!(stack.pid("a"), a);
@@ -66,8 +55,8 @@ fn a_comment_or_another_order_restarts_nothing_and_one_variable_one_service() {
 fn what_a_dry_run_says_is_what_a_reload_does() {
     let stack = by_hand(TWO).start();
     let pids = (stack.pid("a"), stack.pid("b"));
-    edit(&stack, "LEVEL = 'one'", "LEVEL = 'two'");
-    edit(&stack, "[services.b]", "[services.c]");
+    stack.edit("LEVEL = 'one'", "LEVEL = 'two'");
+    stack.edit("[services.b]", "[services.c]");
     let dry = stack.cli(&["reload", "--dry-run", "--json"]).succeeded();
     let plan: serde_json::Value = serde_json::from_str(&dry.stdout).expect("it is JSON");
     let deeds: Vec<(&str, &str)> = plan["services"]
@@ -94,7 +83,7 @@ fn what_a_dry_run_says_is_what_a_reload_does() {
 fn a_rejected_file_changes_nothing_and_heads_the_status_until_it_is_mended() {
     let stack = by_hand(TWO).start();
     let pids = (stack.pid("a"), stack.pid("b"));
-    let good = text(&stack);
+    let good = stack.text();
     let a = "[services.a]\n";
     for (what, bad) in [
         ("a syntax error", good.replace(a, "[services.a\n")),
@@ -104,7 +93,7 @@ fn a_rejected_file_changes_nothing_and_heads_the_status_until_it_is_mended() {
         ("a missing program", good.replace("command = './puppet wait'\nenv", "command = './nothing'\nenv")),
         ("a missing directory", good.replace(a, "[services.a]\ncwd = 'nowhere'\n")),
     ] {
-        fs::write(stack.path("supervisor.toml"), &bad).unwrap();
+        stack.save(&bad);
         let done = stack.cli(&["reload"]).ended_with(2);
         assert!(done.stderr.contains("supervisor.toml:"), "{what}: {}", done.stderr);
         let status = stack.status();
@@ -117,7 +106,7 @@ fn a_rejected_file_changes_nothing_and_heads_the_status_until_it_is_mended() {
         }
         assert_eq!((stack.pid("a"), stack.pid("b"), revision(&stack)), (pids.0, pids.1, 1), "{what}");
     }
-    fs::write(stack.path("supervisor.toml"), good).unwrap();
+    stack.save(&good);
     reloaded(&stack);
     assert!(stack.status()["config"]["rejected"].is_null());
     assert_eq!(stack.cli(&["status"]).succeeded().stderr, "");
@@ -127,7 +116,7 @@ fn a_rejected_file_changes_nothing_and_heads_the_status_until_it_is_mended() {
 #[test]
 fn a_signal_reloads_too() {
     let stack = by_hand(TWO).start();
-    edit(&stack, "LEVEL = 'one'", "LEVEL = 'two'");
+    stack.edit("LEVEL = 'one'", "LEVEL = 'two'");
     send(stack.keeper(), Signal::SIGHUP);
     eventually("the new configuration", || (revision(&stack) == 2).then_some(()));
     stack.wait_until("a", "running anew", |a| a.state() == "running" && a.generation() == 2);
@@ -137,11 +126,8 @@ fn a_signal_reloads_too() {
 fn what_only_the_supervisor_goes_by_restarts_nothing() {
     let stack = by_hand(TWO).start();
     let pids = (stack.pid("a"), stack.pid("b"));
-    edit(
-        &stack,
-        "[services.b]",
-        "[services.b]\ncritical = false\nstop = { signal = 'INT' }\nlog = { max_size = '1KiB' }",
-    );
+    stack
+        .edit("[services.b]", "[services.b]\ncritical = false\nstop = { signal = 'INT' }\nlog = { max_size = '1KiB' }");
     let done = reloaded(&stack);
     assert!(done.stdout.contains("critical, stop.signal, log.max_size"), "{}", done.stdout);
     assert_eq!((stack.pid("a"), stack.pid("b"), revision(&stack)), (pids.0, pids.1, 2));
@@ -165,11 +151,11 @@ fn services_that_are_down_starting_stopping_or_failing_end_as_the_new_file_says(
     stack.wait_log("going", "deaf");
     stack.post("/api/v1/services/stopping/restart");
     stack.wait_for("stopping", "stopping");
-    let file = text(&stack);
+    let file = stack.text();
     let (head, _) = file.split_once("[services.down]").unwrap();
     let new = ["down", "starting", "failing", "stopping"]
         .map(|name| format!("[services.{name}]\ncommand = './puppet wait'\nautostart = false\nenv.NEW = '1'\n"));
-    fs::write(stack.path("supervisor.toml"), format!("{head}{}", new.concat())).unwrap();
+    stack.save(&format!("{head}{}", new.concat()));
     reloaded(&stack);
     for name in ["starting", "failing", "stopping"] {
         stack.wait_until(name, "running with what is new", |service| {
@@ -184,12 +170,12 @@ fn services_that_are_down_starting_stopping_or_failing_end_as_the_new_file_says(
 
 fn the_configuration_in_force_survives_control(user: User) {
     let stack = by_hand(TWO).as_user(user).start();
-    edit(&stack, "LEVEL = 'one'", "LEVEL = 'two'");
-    edit(&stack, "[services.b]", "[services.c]");
+    stack.edit("LEVEL = 'one'", "LEVEL = 'two'");
+    stack.edit("[services.b]", "[services.c]");
     reloaded(&stack);
     let pids = (stack.pid("a"), stack.pid("c"));
     // What is not in force does not count, however often control dies.
-    edit(&stack, "LEVEL = 'two'", "LEVEL = three");
+    stack.edit("LEVEL = 'two'", "LEVEL = three");
     for _ in 0..3 {
         stack.kill_control();
         stack.wait_for("a", "running");
@@ -197,7 +183,7 @@ fn the_configuration_in_force_survives_control(user: User) {
         assert_eq!((stack.pid("a"), stack.pid("c"), revision(&stack)), (pids.0, pids.1, 2));
         assert_eq!(stack.get("/api/v1/services/b").status, 404);
     }
-    edit(&stack, "LEVEL = three", "LEVEL = 'three'");
+    stack.edit("LEVEL = three", "LEVEL = 'three'");
     reloaded(&stack);
     assert_eq!((stack.pid("c"), revision(&stack)), (pids.1, 3));
     assert_ne!(stack.pid("a"), pids.0);
@@ -218,7 +204,7 @@ fn a_control_that_dies_while_it_reloads_leaves_the_old_or_the_new_never_half() {
     let stack = by_hand(TWO).start();
     for round in 0_u64..6 {
         let (old, new) = if round % 2 == 0 { ("one", "other") } else { ("other", "one") };
-        edit(&stack, &format!("LEVEL = '{old}'"), &format!("LEVEL = '{new}'"));
+        stack.edit(&format!("LEVEL = '{old}'"), &format!("LEVEL = '{new}'"));
         let before = revision(&stack);
         let (mut child, ..) = stack.spawn(&["reload", "--no-wait"], Stdio::null());
         std::thread::sleep(Duration::from_millis(round));
@@ -252,7 +238,7 @@ fn a_storm_of_requests_becomes_few_reloads_and_everyone_is_answered() {
     let mut last = "one".to_owned();
     while began.elapsed() < Duration::from_secs(4) {
         let next = format!("after {} ms", began.elapsed().as_millis());
-        save(&stack, &text(&stack).replace(&last, &next));
+        save(&stack, &stack.text().replace(&last, &next));
         last = next;
         let asked = Instant::now();
         assert!(revision(&stack) <= 4, "three reloads in ten seconds");
@@ -269,8 +255,7 @@ fn a_storm_of_requests_becomes_few_reloads_and_everyone_is_answered() {
     let patient: Vec<_> = (0..20).map(|_| patient()).collect();
     patient.into_iter().for_each(|thread| thread.join().expect("whoever asks again has its turn"));
     reloaded(&stack);
-    let env = fs::read(format!("/proc/{}/environ", stack.pid("a"))).unwrap();
-    assert!(String::from_utf8_lossy(&env).contains(&format!("LEVEL={last}\0")), "the last content wins");
+    assert_eq!(variable(stack.pid("a"), "LEVEL"), Some(last.to_string()), "the last content wins");
 }
 
 #[test]
@@ -321,7 +306,7 @@ fn a_renamed_service_takes_its_socket_along() {
         )
     };
     let stack = by_hand(&service("old")).start();
-    edit(&stack, "[services.old]", "[services.new]");
+    stack.edit("[services.old]", "[services.new]");
     let connecting = std::thread::spawn(move || {
         let began = Instant::now();
         let mut tries = 0;
@@ -347,7 +332,7 @@ fn another_port_is_listened_on_by_the_next_process() {
         "[services.a]\ncommand = './puppet listen --inherited'\nport = {one}\nrollout.handoff = 'socket'\n"
     ))
     .start();
-    edit(&stack, &format!("port = {one}"), &format!("port = {other}"));
+    stack.edit(&format!("port = {one}"), &format!("port = {other}"));
     reloaded(&stack);
     TcpStream::connect(("127.0.0.1", other)).expect("the new one");
     eventually("the old one to be closed", || TcpStream::connect(("127.0.0.1", one)).is_err().then_some(()));
@@ -359,7 +344,7 @@ fn the_api_moves_to_another_address_and_back() {
     let stack = by_hand("[services.a]\ncommand = './puppet wait'\n").http(&format!("listen = {one}")).start();
     let health = |port: u16| e2e::over_tcp(("127.0.0.1", port), "GET", "/health", &[]).map(|answer| answer.status);
     assert_eq!(health(one).ok(), Some(200));
-    edit(&stack, &format!("listen = {one}"), &format!("listen = {other}\nopen = []"));
+    stack.edit(&format!("listen = {one}"), &format!("listen = {other}\nopen = []"));
     let done = reloaded(&stack);
     assert!(done.stdout.contains("http.listen, http.open"), "{}", done.stdout);
     assert_eq!(health(other).ok(), Some(401), "nothing is open any more");
@@ -367,14 +352,14 @@ fn the_api_moves_to_another_address_and_back() {
     stack.kill_control();
     assert_eq!(health(other).ok(), Some(401));
     let busy = TcpListener::bind(("127.0.0.1", one)).unwrap();
-    edit(&stack, &format!("listen = {other}"), &format!("listen = {one}"));
+    stack.edit(&format!("listen = {other}"), &format!("listen = {one}"));
     let refused = stack.cli(&["reload"]).ended_with(2);
     assert!(refused.stderr.contains("held by pid"), "{}", refused.stderr);
     assert_eq!(health(other).ok(), Some(401), "the old one goes on");
     drop(busy);
     reloaded(&stack);
     assert_eq!(health(one).ok(), Some(401));
-    edit(&stack, &format!("listen = {one}"), "listen = 'off'");
+    stack.edit(&format!("listen = {one}"), "listen = 'off'");
     reloaded(&stack);
     eventually("no address", || health(one).is_err().then_some(()));
 }

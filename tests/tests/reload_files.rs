@@ -5,16 +5,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use e2e::{Setup, Stack, is_root};
+use e2e::{Setup, is_root};
 
 const ONE: &str = "[services.a]\ncommand = './puppet wait'\nenv.LEVEL = 'one'\n";
-
-fn edit(stack: &Stack, old: &str, new: &str) {
-    let file = stack.path("supervisor.toml");
-    let before = fs::read_to_string(&file).expect("it is there");
-    assert!(before.contains(old), "{before}");
-    fs::write(file, before.replace(old, new)).expect("it can be written");
-}
 
 #[test]
 fn root_takes_no_file_that_others_can_write() {
@@ -22,7 +15,7 @@ fn root_takes_no_file_that_others_can_write() {
         return;
     }
     let stack = Setup::of(ONE).supervisor("auto_reload = false").start();
-    edit(&stack, "LEVEL = 'one'", "LEVEL = 'two'");
+    stack.edit("LEVEL = 'one'", "LEVEL = 'two'");
     fs::set_permissions(stack.path("supervisor.toml"), Permissions::from_mode(0o666)).unwrap();
     let done = stack.cli(&["reload"]).ended_with(2);
     assert!(done.stderr.contains("can be written by others"), "{}", done.stderr);
@@ -61,9 +54,9 @@ fn a_file_of_secrets_that_everyone_can_read_is_warned_of() {
 fn a_stack_whose_name_has_changed_is_found_and_not_started_twice() {
     let file = "[http]\nlisten = 'off'\n[services.a]\ncommand = './puppet wait'\n";
     let mut stack = Setup::of("").env("XDG_RUNTIME_DIR", "@root").env("XDG_STATE_HOME", "@root").prepare();
-    fs::write(stack.path("supervisor.toml"), format!("[supervisor]\nname = 'before'\n{file}")).unwrap();
+    stack.save(&format!("[supervisor]\nname = 'before'\n{file}"));
     stack.cli(&["start"]).succeeded();
-    fs::write(stack.path("supervisor.toml"), format!("[supervisor]\nname = 'after'\n{file}")).unwrap();
+    stack.save(&format!("[supervisor]\nname = 'after'\n{file}"));
     let done = stack.cli(&["reload"]).succeeded();
     assert!(done.stdout.contains("at its next start") || done.stderr.contains("in force already"), "{}", done.stdout);
     let status = stack.cli(&["status", "--json"]).succeeded().stdout;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Cell, Setup, Stack, User, eventually, free_port, holds_for, skip};
+use e2e::{Cell, Setup, Stack, User, eventually, free_port, holds_for, skip, variable};
 
 const ONE: &str = "[services.a]\ncommand = './puppet wait'\nenv = { LEVEL = 'first' }\n";
 
@@ -18,9 +18,7 @@ fn revision(stack: &Stack) -> u64 {
 
 fn level(stack: &Stack) -> String {
     let Some(pid) = stack.service("a").pid() else { return String::new() };
-    let env = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    let env = String::from_utf8_lossy(&env).into_owned();
-    env.split('\0').find_map(|one| one.strip_prefix("LEVEL=")).unwrap_or_default().to_owned()
+    variable(pid, "LEVEL").unwrap_or_default()
 }
 
 #[track_caller]
@@ -195,9 +193,7 @@ fn where_nothing_can_be_watched_files_are_looked_at() {
         fs::write(&file, text.replace("first", round)).unwrap();
         eventually("the new level", || {
             let all = stack.processes();
-            let env = |pid: i32| fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            let wanted = format!("LEVEL={round}\0");
-            all.iter().any(|one| String::from_utf8_lossy(&env(one.pid)).contains(&wanted)).then_some(())
+            all.iter().any(|one| variable(one.pid, "LEVEL").as_deref() == Some(round)).then_some(())
         });
     }
     let log = fs::read_to_string(stack.path("logs/supervisor.log")).unwrap();
@@ -226,8 +222,7 @@ fn handed(port: u16, level: &str) -> String {
 fn a_reload_that_comes_after_the_watch_waits_for_what_that_began() {
     let port = free_port();
     let stack = Setup::of(&handed(port, "first")).start();
-    let text = fs::read_to_string(stack.path("supervisor.toml")).unwrap();
-    fs::write(stack.path("supervisor.toml"), text.replace("'first'", "'second'")).unwrap();
+    stack.edit("'first'", "'second'");
     stack.wait_until("a", "a successor", |service| service.0["rollout"]["phase"] == "baking");
     let joined = stack.cli(&["reload"]).succeeded();
     assert!(joined.stdout.contains("1 -> 2"), "{}{}", joined.stdout, joined.stderr);
@@ -238,11 +233,10 @@ fn a_reload_that_comes_after_the_watch_waits_for_what_that_began() {
 fn a_reload_that_comes_after_the_watch_fails_when_that_was_rolled_back() {
     let port = free_port();
     let stack = Setup::of(&handed(port, "first")).start();
-    let text = fs::read_to_string(stack.path("supervisor.toml")).unwrap();
-    fs::write(stack.path("supervisor.toml"), text.replace("'first'", "'bad'")).unwrap();
+    stack.edit("'first'", "'bad'");
     stack.wait_until("a", "the way back", |service| service.0["rollout"]["result"] == "rolled-back");
     let joined = stack.cli(&["reload"]).ended_with(1);
     assert!(joined.stderr.contains("rolled back: generation 2: exited with code 7"), "{}", joined.stderr);
-    fs::write(stack.path("supervisor.toml"), &text).unwrap();
+    stack.edit("'bad'", "'first'");
     eventually("the first configuration again", || (stack.cli(&["reload"]).code == 0).then_some(()));
 }

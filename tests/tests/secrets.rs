@@ -5,23 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use e2e::{Done, Setup, Stack};
+use e2e::{CANARY, Secrets, Setup, Stack};
 
-/// Every secret begins with this.
-const CANARY: &str = "c4n4ry";
-
-#[track_caller]
-fn clean(what: &str, bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    let leak = text.lines().find(|line| line.contains(CANARY));
-    assert_eq!(leak, None, "{what} gives a secret away");
-}
-
-#[track_caller]
-fn clean_done(what: &str, done: &Done) {
-    clean(&format!("{what} (stdout)"), done.stdout.as_bytes());
-    clean(&format!("{what} (stderr)"), done.stderr.as_bytes());
-}
+const SECRETS: Secrets = Secrets(&[CANARY]);
 
 fn write(path: &Path, text: &str) {
     fs::write(path, text).expect("the directory can be written");
@@ -81,9 +67,9 @@ env = { KEY = "c4n4ry-21" }
 #[test]
 fn no_answer_table_log_or_argument_of_ours_gives_a_secret_away() {
     let mut stack = planted();
-    clean_done("check", &stack.cli(&["check"]));
-    clean_done("check --json", &stack.cli(&["check", "--json"]));
-    clean_done("start", &stack.cli(&["start", "--timeout", "3s"]));
+    SECRETS.not_said("check", &stack.cli(&["check"]));
+    SECRETS.not_said("check --json", &stack.cli(&["check", "--json"]));
+    SECRETS.not_said("start", &stack.cli(&["start", "--timeout", "3s"]));
     stack.wait_until("unready", "seen to fail", |service| !service.0["failing"][0].is_null());
     stack.wait_until("shell", "seen to fail", |service| !service.0["failing"][0].is_null());
     stack.wait_until("unready2", "seen to fail", |service| !service.0["failing"][0].is_null());
@@ -92,48 +78,47 @@ fn no_answer_table_log_or_argument_of_ours_gives_a_secret_away() {
     for path in stack.get("/openapi.json").json()["paths"].as_object().expect("it has paths").keys() {
         for name in names {
             let path = path.replace("{name}", name).replace("{id}", "1");
-            clean(&path, &stack.get(&path).body);
+            SECRETS.not_in(&path, &stack.get(&path).body);
         }
     }
-    clean("/metrics", &stack.get("/metrics").body);
+    SECRETS.not_in("/metrics", &stack.get("/metrics").body);
     for name in names {
-        clean_done(&format!("why {name}"), &stack.cli(&["why", name]));
-        clean_done(&format!("why {name} --json"), &stack.cli(&["why", name, "--json"]));
+        SECRETS.not_said(&format!("why {name}"), &stack.cli(&["why", name]));
+        SECRETS.not_said(&format!("why {name} --json"), &stack.cli(&["why", name, "--json"]));
     }
     for words in [&["status"][..], &["status", "--json"], &["list"], &["list", "--json"], &["events", "-n", "1000"]] {
-        clean_done(&words.join(" "), &stack.cli(words));
+        SECRETS.not_said(&words.join(" "), &stack.cli(words));
     }
     for role in [stack.keeper(), stack.control()] {
-        clean("the arguments of a role", &fs::read(format!("/proc/{role}/cmdline")).expect("it runs"));
+        SECRETS.not_in("the arguments of a role", &fs::read(format!("/proc/{role}/cmdline")).expect("it runs"));
     }
     refused_reload(&stack);
-    clean_done("restart", &stack.cli(&["restart", "well", "crash", "--timeout", "2s"]));
+    SECRETS.not_said("restart", &stack.cli(&["restart", "well", "crash", "--timeout", "2s"]));
     stack.stop();
     for dir in ["logs", "state"] {
         for file in fs::read_dir(stack.path(dir)).expect("it is there").flatten().filter(|file| file.path().is_file()) {
-            clean(&file.path().display().to_string(), &fs::read(file.path()).expect("it is ours"));
+            SECRETS.not_in(&file.path().display().to_string(), &fs::read(file.path()).expect("it is ours"));
         }
     }
 }
 
 /// A file with secrets in its errors: whoever asks for them sees where they are, and not what.
 fn refused_reload(stack: &Stack) {
-    let file = stack.path("supervisor.toml");
-    let good = fs::read_to_string(&file).expect("ours");
+    let good = stack.text();
     let bad = "env = { KEY = ['c4n4ry-28'] }\nready = { log = '(${EXPANDED}' }\nport = '${EXPANDED}'\n";
-    fs::write(&file, format!("{good}[services.bad]\ncommand = './puppet wait'\n{bad}")).expect("ours");
-    clean_done("reload", &stack.cli(&["reload"]).ended_with(2));
+    stack.save(&format!("{good}[services.bad]\ncommand = './puppet wait'\n{bad}"));
+    SECRETS.not_said("reload", &stack.cli(&["reload"]).ended_with(2));
     let refused = stack.post("/api/v1/reload");
     assert_eq!(refused.status, 422);
-    clean("a reload's answer", &refused.body);
+    SECRETS.not_in("a reload's answer", &refused.body);
     for path in ["/api/v1/status", "/status", "/health", "/metrics"] {
-        clean(path, &stack.get(path).body);
+        SECRETS.not_in(path, &stack.get(path).body);
     }
     for words in [&["status"][..], &["status", "--json"], &["why", "well"], &["check"]] {
-        clean_done(&words.join(" "), &stack.cli(words));
+        SECRETS.not_said(&words.join(" "), &stack.cli(words));
     }
-    fs::write(&file, good).expect("ours");
-    clean_done("reload", &stack.cli(&["reload"]).succeeded());
+    stack.save(&good);
+    SECRETS.not_said("reload", &stack.cli(&["reload"]).succeeded());
 }
 
 #[test]
@@ -160,7 +145,7 @@ fn no_error_about_the_configuration_repeats_a_value_that_may_be_secret() {
         write(&stack.path("broken.env"), "GOOD=c4n4ry\nc4n4ry is no assignment\nKEY='c4n4ry\n");
         let check = stack.cli(&["check"]);
         assert_eq!(check.code, 2, "{line}: {}{}", check.stdout, check.stderr);
-        clean_done(line, &check);
-        clean_done(line, &stack.cli(&["start"]));
+        SECRETS.not_said(line, &check);
+        SECRETS.not_said(line, &stack.cli(&["start"]));
     }
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use e2e::{Setup, Signal, Tracer, eventually, holds_for, is_root, send, skip};
+use e2e::{Setup, Signal, Tracer, eventually, holds_for, is_root, open_files, send, skip};
 
 /// Which role is refused what, and with which error.
 const SHORTAGES: [(Role, &str, &str); 9] = [
@@ -23,10 +23,6 @@ const SHORTAGES: [(Role, &str, &str); 9] = [
 enum Role {
     Keeper,
     Control,
-}
-
-fn open_files(pid: i32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().count()
 }
 
 #[test]

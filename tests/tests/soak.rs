@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use e2e::{Setup, Signal, Stack, child_pids, eventually, send};
+use e2e::{Setup, Signal, Stack, child_pids, eventually, open_files, send};
 
 /// A control that dies young is started later each time, so several stacks take turns at waiting.
 const STACKS: u64 = 8;
@@ -39,7 +39,7 @@ fn one_stack(rounds: u64, seed: u64) {
     let names: Vec<String> = (0..STEADY).map(|number| format!("s{number}")).chain(["talking".to_owned()]).collect();
     names.iter().for_each(|name| drop(stack.wait_for(name, "running")));
     let pids: Vec<i32> = names.iter().map(|name| stack.pid(name)).collect();
-    let (keeper, descriptors) = (stack.keeper(), descriptors(stack.keeper()));
+    let (keeper, descriptors) = (stack.keeper(), open_files(stack.keeper()));
     let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     for round in 0..rounds {
         let old = stack.control();
@@ -61,7 +61,7 @@ fn one_stack(rounds: u64, seed: u64) {
     let tried = stack.service("looping").generation();
     stack.wait_until("looping", "tried again", |service| service.generation() > tried);
     stack.cli(&["stop", "looping"]).succeeded();
-    eventually("the keeper to hold what it held", || (self::descriptors(keeper) <= descriptors).then_some(()));
+    eventually("the keeper to hold what it held", || (open_files(keeper) <= descriptors).then_some(()));
     stack.stop();
     let log = String::from_utf8_lossy(&stack.log("talking")).into_owned();
     let numbers: Vec<u64> = log.lines().map(|line| line.parse().expect("a number")).collect();
@@ -77,9 +77,4 @@ fn assert_one_of_each(stack: &Stack, pids: &[i32], round: u64) {
     assert!(pids.iter().all(|pid| children.contains(pid)), "round {round}: a service is gone");
     // Control, its predecessor that is being reaped, and the restless one.
     assert!(children.len() <= pids.len() + 3, "round {round}: {} children of {}", children.len(), pids.len());
-}
-
-/// How many descriptors a role has open; the roles show that to root only.
-fn descriptors(pid: i32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::{Setup, Signal, Stack, eventually, holds_for, is_root, skip};
+use e2e::{Setup, Signal, Stack, cpu_ticks, eventually, holds_for, is_root, skip};
 use tempfile::TempDir;
 
 /// A file system of its own, in a mount namespace that nobody else sees; thawed when this is dropped.
@@ -98,14 +98,14 @@ fn a_service_that_cannot_die_hinders_nobody_and_ends_when_it_can() {
     let why = stack.cli(&["why", "stuck"]).stdout;
     assert!(why.contains("will not die") && why.contains("it waits within the kernel"), "{why}");
     let ended = |stack: &Stack| stack.cli(&["events", "stuck", "--kind", "exit,state", "-n", "100"]).stdout;
-    let (before, events) = (ticks(control), ended(&stack));
+    let (before, events) = (cpu_ticks(control), ended(&stack));
     holds_for(Duration::from_secs(2), "the API answers", || {
         assert_prompt(&stack);
         state(pid) == Some('D')
     });
     assert_eq!(ended(&stack), events, "nothing is told again and again");
     // A loop without rest would take all two seconds.
-    assert!(ticks(control) - before < 100, "{} ticks", ticks(control) - before);
+    assert!(cpu_ticks(control) - before < 100, "{} ticks", cpu_ticks(control) - before);
     let other = stack.pid("other");
     stack.cli(&["restart", "other"]).succeeded();
     assert_ne!(stack.pid("other"), other);
@@ -119,14 +119,6 @@ fn a_service_that_cannot_die_hinders_nobody_and_ends_when_it_can() {
     let ends = stack.cli(&["events", "stuck", "--kind", "exit"]).stdout;
     assert_eq!(ends.lines().count(), 1, "{ends}");
     stack.cli(&["start", "stuck"]).succeeded();
-}
-
-/// The time that a process has used, in hundredths of a second.
-fn ticks(pid: i32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
-    // Its own and the kernel's for it: proc(5), fields 14 and 15.
-    fields.iter().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Control groups: a process that hides from everything else is found and ended; without them all goes on as before.
 //! Not here: trees that sessions and cookies tell (`processes`).
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use e2e::{Setup, Signal, Stack, User, alive, eventually, is_root, send, skip};
@@ -25,28 +24,6 @@ fn escaped(stack: &Stack, service: &str) -> i32 {
     line["escaped: ".len()..].parse().expect("it is a number")
 }
 
-/// The control groups of a stack that are there now, its own first.
-fn groups_of(stack: &Stack) -> Vec<PathBuf> {
-    let cookie = std::fs::read_to_string(stack.path("state/cookie")).expect("it was started");
-    let mut found = Vec::new();
-    let mounts = std::fs::read_to_string("/proc/mounts").expect("proc is there");
-    for mount in mounts.lines().filter(|line| line.split(' ').nth(2) == Some("cgroup2")) {
-        find(Path::new(mount.split(' ').nth(1).expect("a mount has a place")), &cookie, &mut found);
-    }
-    found
-}
-
-fn find(dir: &Path, part: &str, found: &mut Vec<PathBuf>) {
-    if dir.to_string_lossy().contains(part) {
-        found.push(dir.to_owned());
-    }
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            find(&entry.path(), part, found);
-        }
-    }
-}
-
 #[test]
 fn a_process_without_session_and_environment_ends_with_its_service() {
     if !groups_can_be_made("a_process_without_session_and_environment_ends_with_its_service") {
@@ -58,7 +35,7 @@ fn a_process_without_session_and_environment_ends_with_its_service() {
     stack.cli(&["stop", "t"]).succeeded();
     assert!(!alive(pid), "it still runs");
     stack.stop();
-    assert!(groups_of(&stack).is_empty(), "left behind: {:?}", groups_of(&stack));
+    assert!(stack.groups().is_empty(), "left behind: {:?}", stack.groups());
 }
 
 #[test]
@@ -75,7 +52,7 @@ fn what_hides_is_gone_before_the_next_run_begins() {
     let log = stack.wait_log("t", "escaped: ");
     let left: Vec<i32> = log.lines().filter_map(|line| line.strip_prefix("escaped: ")?.parse().ok()).collect();
     assert!(left.len() >= 3 && left.iter().all(|pid| !alive(*pid)), "{left:?}");
-    assert!(groups_of(&stack).len() <= 1, "the groups of past runs are removed: {:?}", groups_of(&stack));
+    assert!(stack.groups_of_runs().is_empty(), "the groups of past runs are removed: {:?}", stack.groups_of_runs());
 }
 
 #[test]
@@ -98,7 +75,7 @@ fn what_hides_is_found_by_a_new_control_and_by_the_next_supervisor() {
     assert!(told.contains("of an earlier supervisor"), "{told}");
     assert!(!alive(b), "the next supervisor does not know it");
     stack.stop();
-    assert!(groups_of(&stack).is_empty(), "left behind: {:?}", groups_of(&stack));
+    assert!(stack.groups().is_empty(), "left behind: {:?}", stack.groups());
 }
 
 #[test]

@@ -146,15 +146,14 @@ fn a_service_that_is_well_is_told_in_few_words_and_a_stopped_one_how_to_start_it
 #[test]
 fn a_rejected_file_is_told_and_that_what_runs_is_older() {
     let stack = Setup::of("[services.t]\ncommand = './puppet wait'").start();
-    let file = stack.path("supervisor.toml");
-    let text = std::fs::read_to_string(&file).expect("it is there");
-    std::fs::write(&file, format!("{text}\nportt = 8001\n")).expect("it is ours");
+    let text = stack.text();
+    stack.save(&format!("{text}\nportt = 8001\n"));
     let page = page(&stack, "t", "was rejected");
     tells(&page, &["t: running", "supervisor.toml", "portt"]);
     assert!(report(&stack, "t")["config"]["rejected"]["errors"][0]["message"].is_string());
     let told = stack.cli(&["events", "--kind", "reload"]).succeeded().stdout;
     assert!(told.contains("rejected") && told.contains("portt"), "{told}");
-    std::fs::write(&file, text).expect("it is ours");
+    stack.save(&text);
     eventually("it to be in order again", || (!stack.cli(&["why", "t"]).stdout.contains("rejected")).then_some(()));
 }
 
@@ -168,18 +167,16 @@ fn a_wait_is_explained_by_what_is_in_force_whatever_the_file_says_meanwhile() {
     .supervisor("auto_reload = false")
     .start_no_wait();
     stack.wait_for("db", "backoff");
-    let file = stack.path("supervisor.toml");
-    let text = std::fs::read_to_string(&file).expect("it is there");
-    let edited = text.replace("'20m'", "'40m'").replace("['db']", "[]");
+    let edited = stack.text().replace("'20m'", "'40m'").replace("['db']", "[]");
     // A reload is pending; then there is none to come.
     for written in [edited.clone(), format!("{edited}\nportt = 8001\n")] {
-        std::fs::write(&file, written).expect("it is ours");
+        stack.save(&written);
         tells(&why(&stack, "db", 1), &["the first failure: 20m 00s"]);
         tells(&why(&stack, "t", 1), &["t: waiting", "db ready; db is backoff"]);
     }
     stack.cli(&["reload"]).ended_with(2);
     tells(&why(&stack, "db", 1), &["the first failure: 20m 00s", "was rejected"]);
-    std::fs::write(&file, edited).expect("it is ours");
+    stack.save(&edited);
     stack.cli(&["reload"]).succeeded();
     assert_eq!(stack.status()["services"][0]["restart"]["delay_ms"], 40 * 60 * 1000);
     stack.wait_for("t", "running");

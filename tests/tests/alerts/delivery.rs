@@ -119,17 +119,16 @@ fn what_happens_while_nobody_is_to_be_told_is_told_to_nobody_later() {
     let stack = setup(&webhook(&hook.url("/"), "on = ['crash']")).start_no_wait();
     hook.wait_for("crash");
     stack.cli(&["stop"]).succeeded();
-    let file = stack.path("supervisor.toml");
-    let text = std::fs::read_to_string(&file).expect("it is there");
+    let text = stack.text();
     let (without, alerts) = text.split_once("[[alerts]]").expect("there is one");
-    std::fs::write(&file, without).expect("it can be written");
+    stack.save(without);
     stack.cli(&["start", "--no-wait"]).succeeded();
     stack.wait_for("sick", "crash-loop");
     eventually("the supervisor to forget", || (!stack.path("state/alerts.json").exists()).then_some(()));
     stack.cli(&["stop"]).succeeded();
     std::fs::write(stack.path("well"), "").expect("the directory can be written");
     let late = "[services.late]\ncommand = ['sh', '-c', 'exit 3']\n";
-    std::fs::write(&file, format!("{without}{late}[[alerts]]{alerts}")).expect("it can be written");
+    stack.save(&format!("{without}{late}[[alerts]]{alerts}"));
     let before = hook.posts().len();
     stack.cli(&["start", "--no-wait"]).succeeded();
     hook.wait("news of the late one", |post| post.body["service"] == "late");
@@ -165,9 +164,8 @@ fn a_reload_changes_whom_alerts_reach_and_restarts_nothing() {
     let stack = setup("").start_no_wait();
     stack.wait_for("sick", "crash-loop");
     let pid = stack.pid("good");
-    let file = stack.path("supervisor.toml");
-    let text = std::fs::read_to_string(&file).expect("it is there");
-    let with = |alerts: String| std::fs::write(&file, format!("{text}{alerts}")).expect("it can be written");
+    let text = stack.text();
+    let with = |alerts: String| stack.save(&format!("{text}{alerts}"));
     with(webhook(&one.url("/"), "on = ['crash']"));
     stack.cli(&["reload", "--no-wait"]).succeeded();
     one.wait_for("crash");
@@ -206,10 +204,7 @@ fn a_new_generation_that_is_no_good_is_told() {
         )
     };
     let stack = e2e::Setup::of(&service("['./exemplar']")).supervisor("auto_reload = false").start();
-    let file = stack.path("supervisor.toml");
-    let text = std::fs::read_to_string(&file).expect("it is there");
-    std::fs::write(&file, text.replace("['./exemplar']", "['sh', '-c', 'echo bad luck; exit 4']"))
-        .expect("it can be written");
+    stack.edit("['./exemplar']", "['sh', '-c', 'echo bad luck; exit 4']");
     stack.cli(&["reload"]).ended_with(1);
     let told = hook.wait_for("rolled-back");
     assert_eq!(told["service"], "web");

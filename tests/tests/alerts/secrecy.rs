@@ -4,31 +4,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use e2e::{Done, Setup, eventually};
+use e2e::{CANARY, Secrets, Setup, eventually};
 
 use super::receiver::{Post, Receiver, Reply};
 use super::{SICK, alert};
 
-/// Every secret holds this …
-const CANARY: &str = "c4n4ry";
-/// … or is what is sent of the login `u:c4n4ry-1`.
+/// The last is what is sent of the login `u:c4n4ry-1`.
+const SECRETS: Secrets = Secrets(&[CANARY, SENT]);
 const SENT: &str = "dTpjNG40cnkt";
-
-#[track_caller]
-fn clean(what: &str, bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    assert_eq!(
-        text.lines().find(|line| line.contains(CANARY) || line.contains(SENT)),
-        None,
-        "{what} gives a secret away"
-    );
-}
-
-#[track_caller]
-fn clean_done(what: &str, done: &Done) {
-    clean(what, done.stdout.as_bytes());
-    clean(what, done.stderr.as_bytes());
-}
 
 #[test]
 fn no_answer_log_or_file_gives_an_address_away() {
@@ -46,7 +29,7 @@ fn no_answer_log_or_file_gives_an_address_away() {
     let mut stack = Setup::of(&format!("{SICK}{alerts}")).env("HOOK", &format!("http://{at}/c4n4ry-5")).prepare();
     fs::write(stack.path("hook"), format!("http://{at}/c4n4ry-6\n")).expect("the directory can be written");
     fs::set_permissions(stack.path("hook"), fs::Permissions::from_mode(0o600)).expect("it is ours");
-    clean_done("check", &stack.cli(&["check"]));
+    SECRETS.not_said("check", &stack.cli(&["check"]));
     stack.cli(&["start", "--no-wait"]).succeeded();
     for name in ["webhook", "slack", "discord", "ntfy", "refused", "mail", "nowhere"] {
         eventually(name, || (!alert(&stack, name)["error"].is_null()).then_some(()));
@@ -57,15 +40,15 @@ fn no_answer_log_or_file_gives_an_address_away() {
     for words in
         [&["alerts"][..], &["alerts", "--json"], &["alerts", "test"], &["status", "--json"], &["events", "-n", "900"]]
     {
-        clean_done(&words.join(" "), &stack.cli(words));
+        SECRETS.not_said(&words.join(" "), &stack.cli(words));
     }
     for path in ["/metrics", "/api/v1/status", "/status"] {
-        clean(path, &stack.get(path).body);
+        SECRETS.not_in(path, &stack.get(path).body);
     }
     stack.stop();
     for dir in ["logs", "state"] {
         for file in fs::read_dir(stack.path(dir)).expect("it is there").flatten().filter(|file| file.path().is_file()) {
-            clean(&file.path().display().to_string(), &fs::read(file.path()).expect("it is ours"));
+            SECRETS.not_in(&file.path().display().to_string(), &fs::read(file.path()).expect("it is ours"));
         }
     }
 }
@@ -76,7 +59,7 @@ fn an_address_that_would_cross_a_network_in_the_clear_is_warned_of_and_allowed()
     let stack = Setup::of(&format!("[services.t]\ncommand = './puppet wait'\n{hook}")).prepare();
     let check = stack.cli(&["check"]).succeeded();
     assert!(check.stderr.contains("warning: alert webhook: `http` to `192.0.2.1`"), "{}", check.stderr);
-    clean_done("check", &check);
+    SECRETS.not_said("check", &check);
 }
 
 #[test]
@@ -107,6 +90,6 @@ fn no_error_about_the_configuration_repeats_an_address() {
             check.stdout,
             check.stderr
         );
-        clean_done(lines, &check);
+        SECRETS.not_said(lines, &check);
     }
 }

@@ -51,7 +51,7 @@ impl Stand {
             .replace("[supervisor]\n", &format!("[http]\nlisten = 'off'\n[supervisor]\n{own}"))
             .replace("../target/release/", &programs)
             .replace("../target/sandbox/logs", "logs");
-        fs::write(stack.path("supervisor.toml"), change(file)).expect("ours");
+        stack.save(&change(file));
         Self { stack, ports }
     }
 
