@@ -17,9 +17,12 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, chdir, setsid, write};
 
 use crate::message::{BY_DESCRIPTOR, Spawn, Step};
-use crate::{platform, signals};
+use crate::{FirstControl, platform, signals};
 
 pub(crate) type Failure = (Step, Errno);
+
+/// With what Rust's own runtime exits after a panic.
+const PANICKED: i32 = 101;
 
 /// What the keeper was started with and changed for itself and for control; children get the original.
 pub(crate) struct Origin {
@@ -104,13 +107,22 @@ pub(crate) struct Groups<'a> {
     pub(crate) join: &'a [BorrowedFd<'a>],
 }
 
-/// Forks. `fds` are the child's, as `spawn.fds` numbers them. What the keeper changed for
-/// itself is changed back as `origin` says; `None`: for control, which stays like the keeper.
+/// What a child becomes once everything is in its place.
+pub(crate) enum Becomes<'o> {
+    /// A program, for which is changed back what the keeper changed for itself.
+    Service(&'o Origin),
+    /// A program that stays like the keeper.
+    Control,
+    /// No other program: it does this, and exits with the code.
+    FirstControl(FirstControl),
+}
+
+/// Forks. `fds` are the child's, as `spawn.fds` numbers them.
 pub(crate) fn launch(
     spawn: &Spawn,
     fds: &[BorrowedFd<'_>],
     groups: Groups<'_>,
-    origin: Option<&Origin>,
+    becomes: Becomes<'_>,
 ) -> Result<Launched, Failure> {
     let image = Image::of(spawn, fds).ok_or((Step::Exec, Errno::EINVAL))?;
     let forking = |errno| (Step::Fork, errno);
@@ -123,14 +135,7 @@ pub(crate) fn launch(
     let forked = unsafe { platform::fork_into(groups.begin) };
     if matches!(forked, Ok(ForkResult::Child)) {
         drop(reader);
-        let mut status = writer.into_raw_fd();
-        // A panic must not unwind into the parent's loop.
-        let attempt = AssertUnwindSafe(|| image.become_program(groups.join, origin, &mut status));
-        let (step, errno) = match catch_unwind(attempt) {
-            Ok(Err(failure)) => failure,
-            Err(_) => (Step::Fork, Errno::ENOTRECOVERABLE),
-        };
-        report_and_exit(status, step, errno);
+        image.go_on(groups.join, becomes, writer.into_raw_fd());
     }
     // It cannot fail: this mask was read a moment ago.
     let _ = mask.thread_set_mask();
@@ -187,13 +192,37 @@ impl<'s> Image<'s> {
         self.fds.iter().any(|(_, placed)| *placed == number).then_some(number)
     }
 
+    /// In the child. A panic must not unwind into the parent's loop.
+    fn go_on(mut self, join: &[BorrowedFd<'_>], becomes: Becomes<'_>, mut status: RawFd) -> ! {
+        let (origin, first) = match becomes {
+            Becomes::Service(origin) => (Some(origin), None),
+            Becomes::Control => (None, None),
+            Becomes::FirstControl(first) => (None, Some(first)),
+        };
+        let attempt = || {
+            self.prepare(join, origin, &mut status)?;
+            if first.is_none() {
+                return Err(self.exec());
+            }
+            // What `exec` would close.
+            let placed: Vec<_> = self.fds.iter().map(|(_, number)| (*number, *number)).chain([(0, 0)]).collect();
+            close_others(&placed, status).map_err(|errno| (Step::Fds, errno))
+        };
+        let failure = match (catch_unwind(AssertUnwindSafe(attempt)), first) {
+            (Ok(Ok(())), Some(first)) => {
+                // SAFETY: `prepare` has left this number to the status pipe alone; for the keeper its end is that of
+                // the launch, as with `exec`.
+                unsafe { libc::close(status) };
+                std::process::exit(catch_unwind(AssertUnwindSafe(first)).map_or(PANICKED, i32::from));
+            }
+            (Ok(Err(failure)), _) => failure,
+            (Ok(Ok(())), None) | (Err(_), _) => (Step::Fork, Errno::ENOTRECOVERABLE),
+        };
+        report_and_exit(status, failure.0, failure.1)
+    }
+
     /// Limits come after the descriptors: a low one must not stand in the way of placing them.
-    fn become_program(
-        mut self,
-        join: &[BorrowedFd<'_>],
-        origin: Option<&Origin>,
-        status: &mut RawFd,
-    ) -> Result<std::convert::Infallible, Failure> {
+    fn prepare(&mut self, join: &[BorrowedFd<'_>], origin: Option<&Origin>, status: &mut RawFd) -> Result<(), Failure> {
         let spawn = self.spawn;
         setsid().map_err(|errno| (Step::Setsid, errno))?;
         signals::reset_signals();
@@ -219,18 +248,23 @@ impl<'s> Image<'s> {
         if origin.is_some() {
             platform::keep_no_capabilities_unless_root().map_err(|errno| (Step::Capabilities, errno))?;
         }
-        let listen_pid = format!("LISTEN_PID={}\0", std::process::id());
-        if spawn.listen_pid {
-            self.env.insert(0, listen_pid.as_ptr().cast());
-        }
         if let Some(number) = self.descriptor() {
             // SAFETY: F_SETFD takes an integer, and the number is one of those that were placed.
             Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })
                 .map_err(|errno| (Step::Fds, errno))?;
         }
+        Ok(())
+    }
+
+    /// Returns only when it fails.
+    fn exec(&mut self) -> Failure {
+        let listen_pid = format!("LISTEN_PID={}\0", std::process::id());
+        if self.spawn.listen_pid {
+            self.env.insert(0, listen_pid.as_ptr().cast());
+        }
         // SAFETY: the lists are those of `Strings`, which live in `spawn`, and of a string that lives until then.
         unsafe { libc::execve(self.program.as_ptr(), self.argv.as_ptr(), self.env.as_ptr()) };
-        Err((Step::Exec, Errno::last()))
+        (Step::Exec, Errno::last())
     }
 }
 

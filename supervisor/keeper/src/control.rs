@@ -9,10 +9,10 @@ use std::os::unix::net::UnixStream;
 use nix::libc;
 
 use crate::channel::{Channel, Filled, Frame};
-use crate::child::{self, Failure, Groups, Progress};
+use crate::child::{self, Becomes, Failure, Groups, Progress};
 use crate::codec::Message;
 use crate::message::{Notice, Reply, Spawn};
-use crate::{CONTROL_FD, ControlCommand, process, say};
+use crate::{CONTROL_FD, ControlCommand, FirstControl, process, say};
 
 /// Control says nothing about a notice for that long: it hangs.
 pub(crate) const ACKNOWLEDGE_MS: u64 = 10_000;
@@ -30,6 +30,8 @@ pub(crate) const MAX_UNSENT: usize = 256 << 10;
 
 pub(crate) struct Control {
     image: Spawn,
+    /// In place of the image, once.
+    first: Option<FirstControl>,
     stdio: [OwnedFd; 2],
     epoch: u64,
     /// The number of the newest notice, over all epochs.
@@ -67,6 +69,7 @@ pub(crate) struct Session {
 
 impl Control {
     pub(crate) fn new(command: ControlCommand, stdio: [OwnedFd; 2], umask: u32, nofile: u64) -> Self {
+        let first = command.first;
         let variable =
             |(key, value): (std::ffi::OsString, std::ffi::OsString)| [key.as_bytes(), b"=", value.as_bytes()].concat();
         let image = Spawn {
@@ -80,7 +83,7 @@ impl Control {
             ..Spawn::default()
         };
         let state = State::Due { at: 0 };
-        Self { image, stdio, epoch: 0, seq: 0, streak: 0, since: 0, has_spawned: false, state }
+        Self { image, first, stdio, epoch: 0, seq: 0, streak: 0, since: 0, has_spawned: false, state }
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -98,7 +101,8 @@ impl Control {
         let (ours, theirs) = UnixStream::pair().map_err(fork)?;
         let channel = Channel::new(ours.into()).map_err(fork)?;
         let fds = [self.stdio[0].as_fd(), self.stdio[1].as_fd(), theirs.as_fd()];
-        let launched = child::launch(&self.image, &fds, Groups::default(), None)?;
+        let becomes = self.first.take().map_or(Becomes::Control, Becomes::FirstControl);
+        let launched = child::launch(&self.image, &fds, Groups::default(), becomes)?;
         self.state = State::Up(Session {
             pid: launched.pid,
             channel,

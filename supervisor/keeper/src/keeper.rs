@@ -65,7 +65,7 @@ enum Source {
 
 impl Keeper {
     pub(crate) fn new(setup: Setup) -> io::Result<Self> {
-        let signals = Signals::install()?;
+        let signals = Signals::hold_back()?;
         platform::become_reaper();
         let origin = Origin::note();
         let mut reserve = Reserve::new(origin.nofile.1)?;
@@ -78,7 +78,7 @@ impl Keeper {
             Some(_) | None => own()?,
         };
         let hard = origin.nofile.1;
-        Ok(Self {
+        let mut keeper = Self {
             origin,
             foreground: setup.foreground,
             terminal: has_terminal(),
@@ -91,7 +91,12 @@ impl Keeper {
             stage: Stage::Serving,
             news: News::default(),
             childless: true,
-        })
+        };
+        // Control sets its own signals, and as a copy of this process it is not to find ours.
+        keeper.start_control(now_ms());
+        keeper.signals.install()?;
+        platform::give_memory_back();
+        Ok(keeper)
     }
 
     pub(crate) fn run(mut self) -> u8 {

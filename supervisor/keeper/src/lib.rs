@@ -38,9 +38,14 @@ pub use strings::Strings;
 /// Where control finds its end of the channel.
 pub const CONTROL_FD: RawFd = 3;
 
+/// What the first control does, in a copy of the keeper's process: whatever was read before need not be read again, and
+/// an `exec` takes a millisecond or two. Gives its exit code. Those after it are other programs.
+pub type FirstControl = Box<dyn FnOnce() -> u8>;
+
 /// How control is started.
-#[derive(Debug, Clone)]
 pub struct ControlCommand {
+    /// `None`: the first is started as any other.
+    pub first: Option<FirstControl>,
     /// Absolute.
     pub program: PathBuf,
     /// The zeroth argument included.
@@ -50,7 +55,6 @@ pub struct ControlCommand {
 }
 
 /// What the keeper needs to know.
-#[derive(Debug)]
 pub struct Setup {
     pub control: ControlCommand,
     /// Held from the start, under these names.

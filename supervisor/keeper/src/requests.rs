@@ -9,7 +9,7 @@ use nix::libc;
 use nix::unistd::{Pid, getsid};
 
 use crate::channel::Frame;
-use crate::child::{self, Groups, Launched};
+use crate::child::{self, Becomes, Groups, Launched};
 use crate::codec::Message;
 use crate::keeper::Keeper;
 use crate::message::{MAX_FDS, Reply, Request, Spawn, Step};
@@ -117,7 +117,7 @@ impl Keeper {
         let given: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         let join: Vec<_> = join.iter().map(AsFd::as_fd).collect();
         let groups = Groups { begin: group.as_ref().map(AsFd::as_fd), join: &join };
-        let Launched { pid, progress } = child::launch(&spawn, &given, groups, Some(&self.origin))?;
+        let Launched { pid, progress } = child::launch(&spawn, &given, groups, Becomes::Service(&self.origin))?;
         self.table.owners.insert(pid, Owner::Run(spawn.run));
         let phase = Phase::Launching { progress, by: now + LAUNCH_MS, request: Some(id) };
         self.table.runs.insert(spawn.run, Run::new(&spawn, pid, now, phase));

@@ -35,27 +35,34 @@ pub(crate) struct Caught {
 /// Wakes `poll` on a signal. `SIGCHLD` does just that.
 pub(crate) struct Signals {
     pipe: UnixStream,
+    write: UnixStream,
     stop: Arc<AtomicBool>,
     hangup: Arc<AtomicBool>,
 }
 
 impl Signals {
+    /// From now on every signal waits for `install`.
+    pub(crate) fn hold_back() -> io::Result<Self> {
+        SigSet::all().thread_set_mask()?;
+        let (pipe, write) = UnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
+        Ok(Self { pipe, write, stop: Arc::default(), hangup: Arc::default() })
+    }
+
     /// From now on `SIGTERM`, `SIGINT`, `SIGQUIT` (stop) and `SIGHUP` are caught; `SIGPIPE`, `SIGUSR1` and `SIGUSR2`
     /// do nothing; all others do what they do by default, which for process 1 is nothing either.
-    pub(crate) fn install() -> io::Result<Self> {
-        let (read, write) = UnixStream::pair()?;
-        read.set_nonblocking(true)?;
-        let (stop, hangup, ignored) = <(Arc<AtomicBool>, Arc<_>, Arc<_>)>::default();
-        for (signal, noted) in [(SIGTERM, &stop), (SIGINT, &stop), (SIGQUIT, &stop), (SIGHUP, &hangup)] {
+    pub(crate) fn install(&self) -> io::Result<()> {
+        let (stop, hangup, ignored) = (&self.stop, &self.hangup, Arc::default());
+        for (signal, noted) in [(SIGTERM, stop), (SIGINT, stop), (SIGQUIT, stop), (SIGHUP, hangup)] {
             // In this order: the flag is up before the byte wakes the loop.
             flag::register(signal, Arc::clone(noted))?;
-            pipe::register(signal, write.try_clone()?)?;
+            pipe::register(signal, self.write.try_clone()?)?;
         }
-        pipe::register(SIGCHLD, write)?;
+        pipe::register(SIGCHLD, self.write.try_clone()?)?;
         for signal in [SIGPIPE, SIGUSR1, SIGUSR2] {
             flag::register(signal, Arc::clone(&ignored))?;
         }
-        Ok(Self { pipe: read, stop, hangup })
+        Ok(SigSet::empty().thread_set_mask()?)
     }
 
     pub(crate) fn take(&self) -> Caught {

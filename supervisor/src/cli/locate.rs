@@ -12,7 +12,7 @@ use super::output::clean;
 use super::terminal::Screen;
 use crate::api::StatusDocument;
 use crate::client::Client;
-use crate::config::{self, Diagnostic, Diagnostics, Disk, Recorder, Service, Stack, Surroundings};
+use crate::config::{self, Diagnostic, Diagnostics, Disk, Recorded, Recorder, Service, Stack, Surroundings};
 
 /// The file that `--config` or the current directory leads to, absolute.
 pub(crate) fn file(global: &Global) -> Result<PathBuf, Failure> {
@@ -44,16 +44,22 @@ pub(crate) fn stack(global: &Global) -> Result<Stack, Failure> {
 
 /// As `stack`, for commands that are about to run what it says: as root, nobody else may have a say in it.
 pub(crate) fn trusted_stack(global: &Global) -> Result<Stack, Failure> {
+    trusted(global).map(|(stack, ..)| stack)
+}
+
+/// The same, with what it was made of.
+pub(crate) fn trusted(global: &Global) -> Result<(Stack, Recorded, Surroundings), Failure> {
     let file = file(global)?;
     let surroundings = Surroundings::of_process();
     let mut recorder = Recorder::new(Disk);
     let stack = config::load(&file, &surroundings, &mut recorder);
+    let recorded = recorder.into_recorded();
     if surroundings.uid == 0 {
-        let recorded = recorder.into_recorded();
         config::check_ownership(recorded.files(), 0)
             .map_err(|error| Failure::new(Exit::Usage, format!("root refuses this configuration: {error}")))?;
     }
-    stack.map_err(|diagnostics| Failure::new(Exit::Usage, diagnostics))
+    let stack = stack.map_err(|diagnostics| Failure::new(Exit::Usage, diagnostics))?;
+    Ok((stack, recorded, surroundings))
 }
 
 fn load(file: &Path) -> Result<Stack, Diagnostics> {

@@ -54,8 +54,8 @@ pub(crate) fn main() -> ExitCode {
     let Line { global, command } = <Line as clap::Parser>::parse();
     let screen = Screen::new(global.quiet, global.json);
     let done = match command {
-        Command::Keeper(keeper) => return roles::keeper(&global, keeper),
-        Command::Control(control) => return roles::control(&global, control),
+        Command::Keeper(keeper) => return roles::keeper(&global, keeper, None).into(),
+        Command::Control(control) => return roles::control(&global, control, None).into(),
         Command::Start(start) => start::start(&global, screen, &start),
         Command::Run(run) => foreground::run(&global, screen, &run.services),
         Command::Stop(stop) => stop::stop(&global, screen, &stop),

@@ -5,19 +5,19 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Args;
-use supervisor_keeper::{ControlCommand, Setup};
+use supervisor_keeper::{ControlCommand, FirstControl, Setup};
 
 use super::args::Global;
 use super::lock::{Before, Lock, LockError};
 use super::terminal::complain;
 use crate::config::Stack;
-use crate::control::{self, ControlArgs};
+use crate::control::{self, ControlArgs, InForce};
 use crate::platform::{self, groups};
 use crate::state;
 
@@ -37,6 +37,18 @@ pub(crate) struct Keeper {
     pub(crate) shutdown_timeout_ms: u64,
     #[command(flatten)]
     pub(crate) first: First,
+}
+
+impl Keeper {
+    pub(crate) fn of(stack: &Stack, first: First) -> Self {
+        Self {
+            name: stack.name.clone(),
+            runtime_dir: stack.runtime_dir.clone(),
+            state_dir: stack.state_dir.clone(),
+            shutdown_timeout_ms: u64::try_from(stack.shutdown_timeout.as_millis()).unwrap_or(u64::MAX),
+            first,
+        }
+    }
 }
 
 /// The role that decides. Started by the keeper.
@@ -63,12 +75,20 @@ pub(crate) struct First {
 /// A supervisor for this stack, to be spawned or to become.
 pub(crate) fn keeper_command(stack: &Stack, first: &First) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg0(format!("supervisor: keeper [{}]", stack.name)).arg("keeper");
-    command.arg("--config").arg(&stack.file).arg("--name").arg(&stack.name);
-    command.arg("--runtime-dir").arg(&stack.runtime_dir).arg("--state-dir").arg(&stack.state_dir);
-    command.arg("--shutdown-timeout-ms").arg(stack.shutdown_timeout.as_millis().to_string());
-    command.args(first_arguments(first));
+    let words = keeper_words(stack, first);
+    command.arg0(&words[0]).args(&words[1..]);
     Ok(command)
+}
+
+/// Its arguments, the zeroth included.
+pub(crate) fn keeper_words(stack: &Stack, first: &First) -> Vec<OsString> {
+    let title = format!("supervisor: keeper [{}]", stack.name).into();
+    let timeout = stack.shutdown_timeout.as_millis().to_string().into();
+    let mut words: Vec<OsString> = vec![title, "keeper".into(), "--config".into(), (&stack.file).into()];
+    words.extend(["--name".into(), (&stack.name).into(), "--runtime-dir".into(), (&stack.runtime_dir).into()]);
+    words.extend(["--state-dir".into(), (&stack.state_dir).into(), "--shutdown-timeout-ms".into(), timeout]);
+    words.extend(first_arguments(first));
+    words
 }
 
 fn first_arguments(first: &First) -> Vec<OsString> {
@@ -95,15 +115,15 @@ enum Refused {
     NoConfig,
 }
 
-pub(crate) fn keeper(global: &Global, keeper: Keeper) -> ExitCode {
+/// Is the keeper; gives the exit code. `read`: the configuration, where this process has read it already.
+pub(crate) fn keeper(global: &Global, keeper: Keeper, read: Option<InForce>) -> u8 {
     if !keeper.first.foreground {
         // It fails only for the leader of a group, who has no terminal to lose.
         let _ = nix::unistd::setsid();
         let _ = std::env::set_current_dir("/");
     }
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let begun = begin(global, keeper);
-    match begun {
+    match begin(global, keeper, read) {
         Ok((lock, setup, cookie)) => {
             let code = supervisor_keeper::run(setup);
             // It fails where something is left, which the next one looks for.
@@ -111,18 +131,18 @@ pub(crate) fn keeper(global: &Global, keeper: Keeper) -> ExitCode {
             if code == 0 {
                 lock.end_cleanly();
             }
-            ExitCode::from(code)
+            code
         }
         Err(refused) => {
             complain(&format!("error: {refused}"));
-            ExitCode::FAILURE
+            1
         }
     }
 }
 
 /// Makes sure that this is the only supervisor of its stack, and that nothing of an earlier one lives. Gives the
 /// cookie of the stack, too.
-fn begin(global: &Global, keeper: Keeper) -> Result<(Lock, Setup, String), Refused> {
+fn begin(global: &Global, keeper: Keeper, read: Option<InForce>) -> Result<(Lock, Setup, String), Refused> {
     let file = global.config.as_ref().ok_or(Refused::NoConfig)?;
     state::private_dir(&keeper.runtime_dir)?;
     state::private_dir(&keeper.state_dir)?;
@@ -142,8 +162,9 @@ fn begin(global: &Global, keeper: Keeper) -> Result<(Lock, Setup, String), Refus
     argv.extend(first_arguments(&keeper.first));
     argv.extend(global.quiet.then(|| "--quiet".into()));
     let program = std::env::current_exe().map_err(Refused::Program)?;
-    let control = ControlCommand { program, argv, env: std::env::vars_os().collect() };
     let foreground = keeper.first.foreground;
+    let first = first_control(global, keeper.first, argv.clone(), read);
+    let control = ControlCommand { program, argv, env: std::env::vars_os().collect(), first };
     Ok((lock, Setup { control, hold: Vec::new(), shutdown_timeout, stderr: None, foreground }, cookie))
 }
 
@@ -164,7 +185,20 @@ fn processes(pids: &[i32]) -> String {
     format!("{} {word} ({}{more})", pids.len(), shown.join(", "))
 }
 
-pub(crate) fn control(global: &Global, control: Control) -> ExitCode {
+/// The first control, where a process can go by another name without becoming another program.
+fn first_control(global: &Global, first: First, words: Vec<OsString>, read: Option<InForce>) -> Option<FirstControl> {
+    if !platform::can_retitle(&words) {
+        return None;
+    }
+    let global = Global { config: global.config.clone(), quiet: global.quiet, json: global.json };
+    Some(Box::new(move || {
+        platform::retitle(&words);
+        control(&global, Control { first }, read)
+    }))
+}
+
+/// Is control; gives the exit code.
+pub(crate) fn control(global: &Global, control: Control, read: Option<InForce>) -> u8 {
     let channel = platform::control_channel();
     platform::keep_to_ourselves();
     // A client, a notify socket or a pipe that is gone must be an error, not our death; a full file size limit, too.
@@ -174,15 +208,15 @@ pub(crate) fn control(global: &Global, control: Control) -> ExitCode {
     match (channel, global.config.clone()) {
         (Ok(channel), Some(config)) => {
             let First { foreground, only, mirror } = control.first;
-            control::run(ControlArgs { config, foreground, quiet: global.quiet, only, mirror }, channel)
+            control::run(ControlArgs { config, foreground, quiet: global.quiet, only, mirror }, channel, read)
         }
         (Err(error), _) => {
             complain(&format!("error: `control` is started by the keeper only: {error}"));
-            ExitCode::FAILURE
+            1
         }
         (Ok(_), None) => {
             complain("error: `control` needs --config");
-            ExitCode::FAILURE
+            1
         }
     }
 }

@@ -208,6 +208,8 @@ impl Control {
                 if too_much { "its environment is too long, or it has too many ports" } else { &error.to_string() };
             self.unborn(run, Failure::Launch { message: format!("cannot be handed to the keeper: {why}") });
         }
+        // The keeper forks while we see to the next one.
+        self.link.flush();
     }
 
     /// There is no process. The listeners that were to be held with it are held all the same: the next try counts on it.

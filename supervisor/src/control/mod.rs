@@ -21,7 +21,6 @@ pub(crate) mod tree;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use supervisor_core::Time;
 
@@ -34,6 +33,7 @@ pub(crate) use launch::prepare::log_paths;
 pub(crate) use probe::command::{collect, told};
 #[cfg(test)]
 pub(crate) use reload::Planned;
+pub(crate) use reload::in_force::InForce;
 pub(crate) use reload::{Deed, Mode, Plan, ReloadAsk, Reloaded};
 pub(crate) use run_loop::News;
 pub(crate) use telling::instruments::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUCKETS_MS, START_BUCKETS_MS, Tally};
@@ -55,8 +55,9 @@ pub(crate) struct ControlArgs {
     pub(crate) mirror: bool,
 }
 
-/// The role's main. `channel` leads to the keeper.
-pub(crate) fn run(args: ControlArgs, channel: OwnedFd) -> ExitCode {
+/// The role's main; gives its exit code. `channel` leads to the keeper. `read`: the configuration, where it has been
+/// read already.
+pub(crate) fn run(args: ControlArgs, channel: OwnedFd, read: Option<InForce>) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(threads::MOST)
@@ -70,7 +71,7 @@ pub(crate) fn run(args: ControlArgs, channel: OwnedFd) -> ExitCode {
                     std::thread::park();
                 }
             });
-            let result = runtime.block_on(startup::run(args, channel));
+            let result = runtime.block_on(startup::run(args, channel, read));
             // A thread that hangs on a dead disk must not keep us from ending.
             runtime.shutdown_background();
             result
@@ -78,10 +79,10 @@ pub(crate) fn run(args: ControlArgs, channel: OwnedFd) -> ExitCode {
         Err(error) => Err(startup::StartupError::System(error)),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             startup::complain(&error);
-            ExitCode::from(if error.is_lasting() { EXIT_CONFIG } else { 1 })
+            if error.is_lasting() { EXIT_CONFIG } else { 1 }
         }
     }
 }

@@ -47,6 +47,8 @@ const ASKS: usize = 64;
 const NEWS: usize = 1024;
 /// The readers of notify sockets get so many turns before a deadline is judged.
 const LAST_LOOKS: usize = 3;
+/// The first starts have this long before anything else is begun.
+const FIRST_STARTS: Duration = Duration::from_millis(5);
 /// So much is dealt with before the world is told.
 const BATCH: usize = 256;
 
@@ -249,6 +251,7 @@ impl Control {
 
     /// Until the supervisor is to end. An error ends control; the keeper starts another one.
     pub(crate) async fn run(mut self) -> io::Result<()> {
+        self.hand_over_first().await?;
         self.serve_api()?;
         self.watch_socket();
         self.watch_logs();
@@ -275,7 +278,20 @@ impl Control {
         self.finish().await
     }
 
-    /// Deals with the first thing that happens.
+    /// Until what is being prepared is with the keeper: it forks while we open our doors, which nobody waits for so
+    /// soon. What takes longer is dealt with as ever.
+    async fn hand_over_first(&mut self) -> io::Result<()> {
+        let until = tokio::time::Instant::now() + FIRST_STARTS;
+        while !self.workshop.is_empty() {
+            match tokio::time::timeout_at(until, self.wait()).await {
+                Ok(dealt_with) => dealt_with?,
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Deals with the first thing that happens. Cancel safe.
     async fn wait(&mut self) -> io::Result<()> {
         let deadline = self.fleet.next_deadline();
         tokio::select! {

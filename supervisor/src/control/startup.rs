@@ -28,7 +28,7 @@ use super::telling::foreground::Foreground;
 use super::telling::history::History;
 use super::telling::log_files;
 use super::telling::ownlog;
-use crate::config::{self, Diagnostics, Disk, Recorder, Stack, Surroundings};
+use crate::config::{Diagnostics, Stack, Surroundings};
 use crate::exits::Writer;
 use crate::journal::Journal;
 use crate::platform::controllers::Controllers;
@@ -89,10 +89,10 @@ pub(crate) fn complain(error: &StartupError) {
 }
 
 /// Takes over from the keeper, then runs until the supervisor is to end.
-pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), StartupError> {
+pub(crate) async fn run(args: ControlArgs, channel: OwnedFd, read: Option<InForce>) -> Result<(), StartupError> {
     let mut link = Link::new(channel)?;
     let mut inventory = inventory::take(&mut link).await?;
-    let in_force = configuration(&args.config, &mut link, &inventory)?;
+    let in_force = configuration(&args.config, &mut link, &inventory, read)?;
     let stack = Arc::clone(&in_force.stack);
     let timeout = shutdown_timeout(&stack, longest_shutdown(&inventory));
     let shutdown_timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
@@ -103,7 +103,8 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd) -> Result<(), Start
     let trees = trees(&groups);
     let groups = groups.ok();
     let controllers = controllers(groups.as_ref(), &cookie, &inventory);
-    let places = Places { runtime_dir: stack.runtime_dir.clone(), cookie, groups, controllers };
+    let places =
+        Places { runtime_dir: stack.runtime_dir.clone(), cookie, groups, controllers, oom_kills: Arc::default() };
     let first = !inventory.records.keys().any(|key| key.starts_with(MEMORY));
     let (token, trouble) = token(&stack, first)?;
     let sockets = sockets::open(&stack, &mut link, &mut inventory).map_err(StartupError::Sockets)?;
@@ -181,18 +182,20 @@ fn trees(groups: &io::Result<Groups>) -> String {
 }
 
 /// The configuration that is in force: what an earlier control went by, else what the files say now.
-fn configuration(file: &Path, link: &mut Link, inventory: &Inventory) -> Result<InForce, StartupError> {
+fn configuration(
+    file: &Path,
+    link: &mut Link,
+    inventory: &Inventory,
+    read: Option<InForce>,
+) -> Result<InForce, StartupError> {
     let kept = inventory.records.get(CONFIG).zip(inventory.records.get(SURROUNDINGS));
     if let Some((kept, surroundings)) = kept {
         let kept: Kept = serde_json::from_slice(kept).map_err(io::Error::other)?;
         let surroundings: Surroundings = serde_json::from_slice(surroundings).map_err(io::Error::other)?;
         return InForce::recalled(file, kept, surroundings).map_err(StartupError::Config);
     }
-    let surroundings = Surroundings::of_process();
-    let mut recorder = Recorder::new(Disk);
-    let stack = config::load(file, &surroundings, &mut recorder).map_err(StartupError::Config)?;
-    keep(link, SURROUNDINGS, &surroundings)?;
-    let in_force = InForce::first(stack, recorder.into_recorded(), surroundings);
+    let in_force = read.map_or_else(|| InForce::of_file(file), Ok).map_err(StartupError::Config)?;
+    keep(link, SURROUNDINGS, &*in_force.surroundings)?;
     keep(link, CONFIG, &in_force.kept())?;
     Ok(in_force)
 }

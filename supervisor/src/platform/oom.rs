@@ -10,6 +10,23 @@ pub(crate) fn machine_oom_kills() -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
 }
 
+/// The same, as it was a moment ago at most: many starts at once ask once.
+#[derive(Debug, Default)]
+pub(crate) struct OomKills(std::sync::Mutex<Option<(std::time::Instant, Option<u64>)>>);
+
+impl OomKills {
+    const MOMENT: std::time::Duration = std::time::Duration::from_millis(20);
+
+    pub(crate) fn of_late(&self) -> Option<u64> {
+        // Nothing panics while it is held.
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if known.is_none_or(|(at, _)| at.elapsed() >= Self::MOMENT) {
+            *known = Some((std::time::Instant::now(), machine_oom_kills()));
+        }
+        known.and_then(|(_, kills)| kills)
+    }
+}
+
 /// The kernel's own log, as far as it tells of processes that were killed because memory was short. It is long, so it is
 /// read once, and then only what is new.
 #[derive(Debug, Default)]

@@ -55,3 +55,29 @@ pub(crate) fn ends_with_us(command: &mut std::process::Command) {
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn ends_with_us(_: &mut std::process::Command) {}
+
+/// Puts `title` where the arguments of this process lay, and on where the variables lay, as far as it is long
+/// (`setproctitle` of other systems). This process must have one thread.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "there is no call for it that needs no privilege")]
+pub(super) fn overwrite_arguments(place: &super::title::Place, title: &[u8]) {
+    use std::ffi::{CString, c_char};
+    use std::os::unix::ffi::OsStringExt;
+    unsafe extern "C" {
+        static mut environ: *mut *mut c_char;
+    }
+    let variables = std::env::vars_os().map(|(key, value)| [key.into_vec(), value.into_vec()].join(&b'='));
+    // They hold no null, as they were ended by one.
+    let copies = variables.filter_map(|variable| CString::new(variable).ok()).map(CString::into_raw);
+    let list: Vec<*mut c_char> = copies.chain([std::ptr::null_mut()]).collect();
+    let rest = (place.arguments_end - place.begin).saturating_sub(title.len()).max(1);
+    // SAFETY: nobody reads the variables meanwhile, as there is one thread, and nobody afterwards where they lay: the
+    // list that takes the place of theirs is never freed. The kernel has mapped the place for us, to be written, and
+    // `title::place_for` has seen that the title and its null fit.
+    unsafe {
+        environ = list.leak().as_mut_ptr();
+        let begin: *mut u8 = std::ptr::with_exposed_provenance_mut(place.begin);
+        begin.copy_from_nonoverlapping(title.as_ptr(), title.len());
+        begin.add(title.len()).write_bytes(0, rest);
+    }
+}

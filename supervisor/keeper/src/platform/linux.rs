@@ -43,6 +43,16 @@ pub(crate) fn all_read(socket: BorrowedFd<'_>) -> bool {
     told == 0 && unread == 0
 }
 
+/// What the first control took with it is of no use here, and each fork would copy the tables of it.
+pub(crate) fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it touches only what the allocator has in its hands.
+    #[expect(unsafe_code, reason = "the allocator keeps what was freed otherwise")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// From now on orphans of the whole tree become children of this process.
 pub(crate) fn become_reaper() {
     // Without it (before Linux 3.4) orphans go to init, and are not ours to see.

@@ -7,6 +7,7 @@
 
 mod control;
 mod exits;
+mod first;
 mod holding;
 mod joining;
 mod rig;

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::{ForkResult, fork};
-use supervisor_keeper::{CONTROL_FD, ControlCommand, Setup, reset_signals, run};
+use supervisor_keeper::{CONTROL_FD, ControlCommand, FirstControl, Setup, reset_signals, run};
 
 pub(crate) const ROLE: &str = "KEEPER_TEST_ROLE";
 
@@ -55,9 +55,15 @@ fn be_keeper() -> i32 {
     };
     let argv = vec![OsString::from("control")];
     let timeout = variable("KEEPER_TEST_TIMEOUT_MS").parse().unwrap_or(20_000);
+    // As a copy of the keeper, if the test wants that; those after it are other programs.
+    let first: Option<FirstControl> = match variable("KEEPER_TEST_FIRST").as_str() {
+        "copy" => Some(Box::new(|| be_control().try_into().unwrap())),
+        "panic" => Some(Box::new(|| panic!("as the test wants"))),
+        _ => None,
+    };
     let held = UnixStream::pair().unwrap().0.into();
     run(Setup {
-        control: ControlCommand { program, argv, env },
+        control: ControlCommand { program, argv, env, first },
         hold: vec![("from setup".to_owned(), held)],
         shutdown_timeout: Duration::from_millis(timeout),
         stderr: None,

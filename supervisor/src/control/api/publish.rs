@@ -19,7 +19,7 @@ use crate::control::launch::prepare::{RunRecord, log_paths};
 use crate::control::reload::in_force::InForce;
 use crate::control::run::Run;
 use crate::control::run_loop::{Control, News};
-use crate::control::telling::foreground::Foreground;
+use crate::control::telling::foreground::{Foreground, LAST_WORDS};
 
 /// The pipes of ended runs are copied to the end for at most this long before the supervisor ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -244,7 +244,7 @@ impl Control {
             self.link.flush();
         }
         let foreground = self.foreground.take().inspect(Foreground::ends);
-        tracing::info!("everything is down");
+        tracing::info!("{LAST_WORDS}");
         if let Some(foreground) = foreground {
             foreground.ended().await;
         }

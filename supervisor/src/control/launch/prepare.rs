@@ -20,6 +20,7 @@ use crate::control::launch::programs;
 use crate::control::launch::{self, Identity, sockets};
 use crate::control::run::{Ends, OUTPUTS, Output, stage_of};
 use crate::platform;
+use crate::platform::OomKills;
 use crate::platform::controllers::{Confines, Controllers, Group, Version};
 use crate::platform::groups::{self, Groups};
 
@@ -34,6 +35,8 @@ pub(crate) struct Places {
     pub(crate) groups: Option<Groups>,
     /// What keeps a run within its limits, as far as the kernel can.
     pub(crate) controllers: Controllers,
+    /// Of this machine.
+    pub(crate) oom_kills: Arc<OomKills>,
 }
 
 impl Places {
@@ -199,7 +202,7 @@ fn make(order: &Order, places: &Places) -> Result<Prepared, Failure> {
         logs: log_paths(launch),
         group: places.groups.as_ref().map(|groups| groups.of_run(order.run)),
         confines,
-        oom_kills: platform::machine_oom_kills(),
+        oom_kills: places.oom_kills.of_late(),
         prepared: u64::try_from(crate::timestamp::now_ms()).ok(),
     };
     child.join = join;

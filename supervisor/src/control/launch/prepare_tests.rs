@@ -27,7 +27,13 @@ fn a_preparation_that_fails_leaves_nothing_behind() {
         program: None,
     };
     let (runtime_dir, cookie) = (dir.path().join("run"), "stack.keeper".to_owned());
-    let places = Places { runtime_dir: runtime_dir.clone(), cookie, groups: None, controllers: Controllers::default() };
+    let places = Places {
+        runtime_dir: runtime_dir.clone(),
+        cookie,
+        groups: None,
+        controllers: Controllers::default(),
+        oom_kills: Arc::default(),
+    };
     let there = |kind: &str| runtime_dir.join(kind).join("7").exists();
     let prepared = prepare(&order, &places).unwrap();
     assert!(there("probe") && there("notify"));

@@ -44,6 +44,10 @@ impl Workshop {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
     /// This one is done, in time or not. Gives the next start of its service.
     pub(crate) fn dismiss(&mut self, run: u64) -> Option<Command> {
         let service = self.under_way.remove(&run)?;

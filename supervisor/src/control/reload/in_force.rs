@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use supervisor_core::{ServiceName, ServiceSpec};
 
-use crate::config::{self, Diagnostics, Recorded, Service, Stack, Surroundings};
+use crate::config::{self, Diagnostics, Disk, Recorded, Recorder, Service, Stack, Surroundings};
 
 /// The number of the configuration that a supervisor starts with; each one that changes something adds one.
 const FIRST: u64 = 1;
@@ -65,6 +65,14 @@ impl Fixed {
 }
 
 impl InForce {
+    /// What the files say now, for a supervisor to start with.
+    pub(crate) fn of_file(file: &Path) -> Result<Self, Diagnostics> {
+        let surroundings = Surroundings::of_process();
+        let mut recorder = Recorder::new(Disk);
+        let stack = config::load(file, &surroundings, &mut recorder)?;
+        Ok(Self::first(stack, recorder.into_recorded(), surroundings))
+    }
+
     /// What a supervisor starts with.
     pub(crate) fn first(mut stack: Stack, recorded: Recorded, surroundings: Surroundings) -> Self {
         number(&mut stack.services, &BTreeMap::new());

@@ -4,8 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use supervisor_logs::{Follower, From, Pump};
@@ -25,8 +24,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 const WAIT: Duration = Duration::from_secs(3600);
 /// A line without an end is shown as far as it goes after this long: it may be a question.
 const PARTIAL: Duration = Duration::from_secs(1);
+/// The last that the supervisor has to say, in its own log.
+pub(crate) const LAST_WORDS: &str = "everything is down";
 /// At the end a terminal that takes nothing is waited for this long.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A thread that shows everything that is logged from now on.
 pub(crate) struct Foreground {
@@ -40,7 +41,8 @@ struct Shared {
     further: Mutex<Vec<Shown>>,
     /// The logs that were ever among them.
     known: Mutex<BTreeSet<PathBuf>>,
-    ending: AtomicBool,
+    ending: Mutex<bool>,
+    ends: Condvar,
 }
 
 struct Shown {
@@ -51,6 +53,8 @@ struct Shown {
     follower: Follower,
     /// Of our own log, which is told in other words.
     narrator: Option<Narrator>,
+    /// Its last words were among what was read.
+    has_said_all: bool,
     /// When it last had news.
     since: Instant,
 }
@@ -84,13 +88,15 @@ impl Foreground {
         self.shared.follow(stack);
     }
 
-    /// Nothing more is written to the logs, but for the own one: what they hold is shown, if someone looks.
+    /// Nothing more is written to the logs, but for the last words in the own one: what they hold is shown, if someone
+    /// looks.
     pub(crate) fn ends(&self) {
-        self.shared.ending.store(true, Ordering::Relaxed);
+        *lock(&self.shared.ending) = true;
+        self.shared.ends.notify_all();
     }
 
     pub(crate) async fn ended(self) {
-        let _ = tokio::time::timeout(LAST_WORDS, self.done).await;
+        let _ = tokio::time::timeout(PATIENCE, self.done).await;
     }
 }
 
@@ -104,11 +110,21 @@ impl Shared {
         }
     }
 
+    fn is_ending(&self) -> bool {
+        *lock(&self.ending)
+    }
+
+    /// Until others may have more to show, or all is to be shown at once.
+    fn pause(&self) {
+        let _ = self.ends.wait_timeout_while(lock(&self.ending), PAUSE, |ending| !*ending);
+    }
+
     /// From its end, unless it is known already.
     fn add(&self, path: PathBuf, prefixer: Prefixer, narrator: Option<Narrator>) {
         let follower = Follower::new(&path, From::End);
         if lock(&self.known).insert(path.clone()) {
-            lock(&self.further).push(Shown { path, writes: 0, prefixer, follower, narrator, since: Instant::now() });
+            let (has_said_all, since) = (false, Instant::now());
+            lock(&self.further).push(Shown { path, writes: 0, prefixer, follower, narrator, has_said_all, since });
         }
     }
 }
@@ -129,7 +145,7 @@ fn show(shared: &Shared, pump: &Pump) -> io::Result<()> {
     let (mut all, mut buffer, mut seen) = (Vec::new(), Vec::new(), 0);
     loop {
         all.append(&mut lock(&shared.further));
-        let ending = shared.ending.load(Ordering::Relaxed);
+        let ending = shared.is_ending();
         let mut busy = false;
         for one in &mut all {
             buffer.clear();
@@ -141,13 +157,13 @@ fn show(shared: &Shared, pump: &Pump) -> io::Result<()> {
             }
         }
         if !busy {
-            if ending {
+            if ending && all.iter().all(Shown::is_over) {
                 return Ok(());
             }
             let partial = all.iter().any(|one| one.prefixer.is_within_line());
             seen = pump.wait(seen, if partial { PARTIAL } else { WAIT });
         }
-        std::thread::sleep(PAUSE);
+        shared.pause();
     }
 }
 
@@ -166,10 +182,16 @@ impl Shown {
         read
     }
 
+    /// Once the services have ended.
+    fn is_over(&self) -> bool {
+        self.narrator.is_none() || self.has_said_all
+    }
+
     fn lines(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.since = Instant::now();
         match &mut self.narrator {
             Some(narrator) => {
+                self.has_said_all |= bytes.windows(LAST_WORDS.len()).any(|part| part == LAST_WORDS.as_bytes());
                 let mut lines = self.prefixer.lines(narrator.told(bytes).as_bytes());
                 if io::stdout().is_terminal() && !lines.is_empty() {
                     // Over the `^C` that the terminal may just have shown.
