@@ -72,8 +72,9 @@ fn cat(path: &Path, limit: u64) -> io::Result<()> {
         if size + count as u64 > limit {
             let (old, new) = rest.split_at(rest.iter().rposition(|&byte| byte == b'\n').map_or(count, |last| last + 1));
             file.write_all(old)?;
+            // Some are not there yet. Deleted first: some systems write out a file that replaces another.
+            let _ = fs::remove_file(archive(path, KEPT));
             for number in (1..KEPT).rev() {
-                // Some are not there yet.
                 let _ = fs::rename(archive(path, number), archive(path, number + 1));
             }
             fs::rename(path, archive(path, 1))?;
