@@ -20,7 +20,12 @@ pub(super) fn router(door: &Door, site: &Site) -> Router {
         router = router.route(route.path, guarded(route.serve(site), door, route.needs));
     }
     router
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /openapi.json"))
+        .fallback(async || {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "there is nothing here; see /status, and /openapi.json for all that there is",
+            )
+        })
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; see Allow")
         })

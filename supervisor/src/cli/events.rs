@@ -12,7 +12,7 @@ use super::failure::{Exit, Failure};
 use super::locate::{self, Place};
 use super::output::clean;
 use super::status::tone;
-use super::table::{Tone, painted};
+use super::table::{Tone, painted, wrapped};
 use super::terminal::Screen;
 use crate::client::ClientError;
 use crate::config::Stack;
@@ -179,14 +179,16 @@ impl Printer {
                 let json = serde_json::to_string(entry).unwrap_or_default();
                 self.screen.data(&format!("{json}\n"));
             } else {
-                self.screen.data(&format!("{}\n", line(&entry.note, self.width, self.screen.colour)));
+                self.screen
+                    .data(&format!("{}\n", line(&entry.note, self.width, self.screen.width, self.screen.colour)));
             }
         }
     }
 }
 
 /// Aligned, and harmless: a service's own words may be in it.
-pub(crate) fn line(note: &Note, width: usize, colour: bool) -> String {
+/// `room`: the columns of the terminal.
+pub(crate) fn line(note: &Note, width: usize, room: Option<usize>, colour: bool) -> String {
     let at = painted(&clean(&note.at), Tone::Faint, colour);
     let who = note.service.as_ref().map_or("supervisor", |name| name.as_str());
     let (what, mood) = headline(note);
@@ -198,8 +200,13 @@ pub(crate) fn line(note: &Note, width: usize, colour: bool) -> String {
     if let Some(exit) = &note.exit {
         cause = format!("{cause} ({})", details(exit));
     }
-    let generation = note.generation.map(|generation| format!(" [{generation}]")).unwrap_or_default();
-    format!("{at}  {who:<width$}  {what}  {cause}{}", painted(&generation, Tone::Faint, colour))
+    let generation = note.generation.map(|generation| format!("[{generation}]")).unwrap_or_default();
+    // Time, state and gaps take 40 columns; a column of a few letters would be no help.
+    let indent = width + 40;
+    let room = room.filter(|room| indent + 20 <= *room);
+    let text = wrapped(format!("{cause} {generation}").trim_end(), room, indent);
+    let text = text.strip_suffix(&generation).unwrap_or(&text);
+    format!("{at}  {who:<width$}  {what}  {text}{}", painted(&generation, Tone::Faint, colour))
 }
 
 fn headline(note: &Note) -> (&'static str, Tone) {
@@ -245,7 +252,7 @@ mod tests {
             note(Kind::Control, "took over, pid 7"),
         ];
         assert_eq!(
-            lines.map(|note| line(&note, 10, false)),
+            lines.map(|note| line(&note, 10, None, false)),
             [
                 "2026-11-23T00:21:01.042Z  mail        running     ready after 12ms [3]",
                 "2026-11-23T00:21:01.042Z  mail        exit        exited with code 1 after 5s (pid 42, cpu 40ms, 2K) [3]",
@@ -253,6 +260,16 @@ mod tests {
                 "2026-11-23T00:21:01.042Z  supervisor  control     took over, pid 7",
             ]
         );
+    }
+
+    #[test]
+    fn on_a_terminal_long_causes_go_on_below_their_beginning() {
+        let web = ServiceName::new("web").unwrap();
+        let long = note(Kind::Probe, "connection refused again").of(&web, 3).probed("tcp 80", false);
+        let shown = line(&long, 3, Some(64), false);
+        let below = format!("\n{:43}again [3]", "");
+        assert!(shown.ends_with(&below), "{shown}");
+        assert!(!line(&long, 3, Some(50), false).contains('\n'), "there is no room for that");
     }
 
     #[test]

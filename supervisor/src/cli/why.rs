@@ -50,7 +50,7 @@ fn past(place: &locate::Place, screen: Screen, name: &str, failure: Failure) -> 
     if !page.events.is_empty() {
         screen.data(&format!("what happened to {name} last\n"));
         for entry in &page.events {
-            screen.data(&format!("  {}\n", super::events::line(&entry.note, name.len(), screen.colour)));
+            screen.data(&format!("  {}\n", super::events::line(&entry.note, name.len(), screen.width, screen.colour)));
         }
     }
     if let Some(report) = exit::reports(place, name)?.first() {
