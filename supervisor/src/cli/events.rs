@@ -267,7 +267,7 @@ mod tests {
         let web = ServiceName::new("web").unwrap();
         let long = note(Kind::Probe, "connection refused again").of(&web, 3).probed("tcp 80", false);
         let shown = line(&long, 3, Some(64), false);
-        let below = format!("\n{:43}again [3]", "");
+        let below = format!("\n{:43}refused again [3]", "");
         assert!(shown.ends_with(&below), "{shown}");
         assert!(!line(&long, 3, Some(50), false).contains('\n'), "there is no room for that");
     }
