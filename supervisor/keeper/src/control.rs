@@ -219,7 +219,7 @@ mod tests {
 
     /// The waits before the next control, when each lives for so long.
     fn waits(life: u64) -> Vec<u64> {
-        let command = ControlCommand { program: "/control".into(), argv: Vec::new(), env: Vec::new() };
+        let command = ControlCommand { program: "/control".into(), argv: Vec::new(), env: Vec::new(), first: None };
         let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
         let mut control = Control::new(command, [null(), null()], 0o022, 64);
         let mut now = 0;
