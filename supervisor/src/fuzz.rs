@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use supervisor_core::{Event, Fleet, ServiceName, ServiceSpec, Settings};
+use supervisor_core::{Event, Fleet, ServiceName, ServiceSpec};
 
 use crate::api::origin;
 use crate::config;
@@ -14,7 +14,7 @@ use crate::control::signs::notify;
 pub fn configuration(text: &str) {
     if let Some(stack) = config::fuzz::configuration(text) {
         let specs: Vec<ServiceSpec> = stack.services.iter().map(|service| service.spec.clone()).collect();
-        let settings = Settings { max_parallel_starts: stack.max_parallel_starts.max(1), seed: 1 };
+        let settings = stack.settings(1);
         assert!(Fleet::new(settings, specs).is_ok(), "what is accepted can be started");
     }
 }

@@ -26,6 +26,8 @@ const STALL: Millis = 2_000;
 pub struct Settings {
     /// How many services may be starting at once; at least 1.
     pub max_parallel_starts: usize,
+    /// How many with those that are ready as soon as they run, which take next to no time for it; at least as many.
+    pub max_parallel_launches: usize,
     /// Seed of the jitter.
     pub seed: u64,
 }
@@ -158,9 +160,10 @@ impl Fleet {
         }
     }
 
-    /// How many services may be starting at once; at least 1. Counts from the next event on.
-    pub fn set_max_parallel_starts(&mut self, max: usize) {
-        self.settings.max_parallel_starts = max.max(1);
+    /// How many services may be starting at once, as in `Settings`. Counts from the next event on.
+    pub fn set_max_parallel_starts(&mut self, starts: usize, launches: usize) {
+        self.settings.max_parallel_starts = starts;
+        self.settings.max_parallel_launches = launches;
     }
 
     /// A start of this service may yet go by this older revision.

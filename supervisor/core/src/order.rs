@@ -1,17 +1,43 @@
 //! What may start now, and what is stopped next: the part of a fleet that looks at more than one service.
 //! Not here: what starting and stopping are.
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Settings};
 use crate::phase::{Blocker, Phase};
 use crate::run::Run;
 use crate::service::{Service, Turn};
 use crate::slot::Slot;
 use crate::snapshot::State;
-use crate::spec::{Condition, Kind};
+use crate::spec::{Condition, Kind, ServiceSpec};
 use crate::time::{Millis, Time};
 
 /// A start slot is free again at ready, or after this long.
 const SLOT_SPAN: Millis = 2_000;
+
+/// Start slots that are free.
+struct Free {
+    starts: usize,
+    /// These and those of services that are ready as soon as they run.
+    launches: usize,
+}
+
+impl Free {
+    /// While nothing starts.
+    fn of(settings: &Settings) -> Self {
+        let starts = settings.max_parallel_starts.max(1);
+        Self { starts, launches: settings.max_parallel_launches.max(starts) }
+    }
+
+    fn take(&mut self, spec: &ServiceSpec) {
+        self.launches = self.launches.saturating_sub(1);
+        if !spec.ready.at_once() {
+            self.starts = self.starts.saturating_sub(1);
+        }
+    }
+
+    fn is_none(&self, spec: &ServiceSpec) -> bool {
+        self.launches == 0 || self.starts == 0 && !spec.ready.at_once()
+    }
+}
 
 impl Fleet {
     /// Stops and starts whatever is next in order.
@@ -29,13 +55,13 @@ impl Fleet {
         if !self.services.iter().any(|service| service.slots.iter().any(starved) || held(service)) {
             return None;
         }
-        self.taken().filter(|&at| at > now).min()
+        self.taken().map(|(at, _)| at).filter(|&at| at > now).min()
     }
 
     /// When each start slot that is taken is free again.
-    fn taken(&self) -> impl Iterator<Item = Time> {
+    fn taken(&self) -> impl Iterator<Item = (Time, &ServiceSpec)> {
         let runs = self.services.iter().flat_map(|service| &service.slots).flat_map(Slot::runs);
-        runs.filter_map(|run| run.slot_until(SLOT_SPAN))
+        runs.filter_map(|run| Some((run.slot_until(SLOT_SPAN)?, &*run.spec)))
     }
 
     /// A service that lives and is wanted down is asked to end once nothing above it, that goes down too, is left.
@@ -70,8 +96,8 @@ impl Fleet {
 
     /// In the order of the specs, as far as dependencies and slots allow.
     fn start_next(&mut self, turn: &mut Turn) {
-        let taken = self.taken().filter(|at| *at > turn.now).count();
-        let mut free = self.settings.max_parallel_starts.max(1).saturating_sub(taken);
+        let mut free = Free::of(&self.settings);
+        self.taken().filter(|(at, _)| *at > turn.now).for_each(|(_, spec)| free.take(spec));
         for place in 0..self.services.len() {
             for slot in 0..self.services[place].slots.len() {
                 self.start_slot(place, slot, &mut free, turn);
@@ -80,21 +106,21 @@ impl Fleet {
         }
     }
 
-    fn start_slot(&mut self, place: usize, slot: usize, free: &mut usize, turn: &mut Turn) {
+    fn start_slot(&mut self, place: usize, slot: usize, free: &mut Free, turn: &mut Turn) {
         let known = match &self.services[place].slots[slot].phase {
             Phase::Waiting { blocker } => *blocker,
             Phase::Backoff { until: due, .. } | Phase::Failed { retry_at: Some(due) } if *due <= turn.now => None,
             Phase::Stopped | Phase::Completed | Phase::Failed { .. } | Phase::Backoff { .. } | Phase::Up(_) => return,
         };
-        match self.predecessor(place, slot).or_else(|| self.blocker(place, *free)) {
+        match self.predecessor(place, slot).or_else(|| self.blocker(place, free)) {
             None => {
-                *free -= 1;
+                free.take(self.services[place].start_spec());
                 let run = self.take_number();
                 self.services[place].spawn(slot, run, self.graph.rank(place), turn);
             }
             Some(blocker) if known == Some(blocker) => {}
             Some(blocker) => {
-                let cause = self.in_words(blocker);
+                let cause = self.in_words(place, blocker);
                 let service = &mut self.services[place];
                 service.slots[slot].enter(Phase::Waiting { blocker: Some(blocker) }, cause);
                 service.touch();
@@ -103,23 +129,23 @@ impl Fleet {
     }
 
     /// A successor of what runs. What it depends on is rolled first.
-    fn roll_next(&mut self, place: usize, free: &mut usize, turn: &mut Turn) {
+    fn roll_next(&mut self, place: usize, free: &mut Free, turn: &mut Turn) {
         let Some(slot) = self.services[place].next_to_roll() else {
             return;
         };
         let rolls = |on: usize| self.services[on].rollout.is_some();
         let first = self.graph.dependencies(place).iter().find(|&&(on, _)| rolls(on));
         let first = first.map(|&(on, condition)| Blocker::Dependency { on, condition, state: State::Rolling });
-        match self.blocker(place, *free).or(first) {
+        match self.blocker(place, free).or(first) {
             None if self.services[place].may_overlap(slot) => {
-                *free -= 1;
+                free.take(self.services[place].start_spec());
                 let run = self.take_number();
                 self.services[place].roll(slot, run, self.graph.rank(place), turn);
             }
             // It needs its start slot when it is gone.
             None => self.services[place].step(slot, turn),
             Some(blocker) => {
-                let cause = self.in_words(blocker);
+                let cause = self.in_words(place, blocker);
                 self.services[place].hold_rollout(blocker, cause);
             }
         }
@@ -139,11 +165,11 @@ impl Fleet {
         Some(Blocker::Predecessor { generation: first.generation })
     }
 
-    fn blocker(&self, place: usize, free: usize) -> Option<Blocker> {
+    fn blocker(&self, place: usize, free: &Free) -> Option<Blocker> {
         let unmet = self.graph.dependencies(place).iter().find(|&&(on, condition)| !self.holds(on, condition));
         match unmet {
             Some(&(on, condition)) => Some(Blocker::Dependency { on, condition, state: self.services[on].state() }),
-            None => (free == 0).then_some(Blocker::NoSlot),
+            None => free.is_none(self.services[place].start_spec()).then_some(Blocker::NoSlot),
         }
     }
 
@@ -156,10 +182,12 @@ impl Fleet {
         }
     }
 
-    fn in_words(&self, blocker: Blocker) -> String {
+    fn in_words(&self, place: usize, blocker: Blocker) -> String {
         match blocker {
             Blocker::NoSlot => {
-                format!("waiting for its turn: at most {} start at once", self.settings.max_parallel_starts.max(1))
+                let all = Free::of(&self.settings);
+                let most = if self.services[place].start_spec().ready.at_once() { all.launches } else { all.starts };
+                format!("waiting for its turn: at most {most} start at once")
             }
             Blocker::Predecessor { generation } => format!("waiting for generation {generation} to be gone"),
             Blocker::Dependency { on, condition, state } => {

@@ -264,6 +264,13 @@ pub struct Readiness {
     pub deadline: Millis,
 }
 
+impl Readiness {
+    /// Nothing is given.
+    pub(crate) fn at_once(&self) -> bool {
+        self.signs.is_empty() && self.delay.is_none() && self.checks.is_empty()
+    }
+}
+
 /// When a ready run counts as dead although its process lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Liveness {

@@ -58,7 +58,10 @@ impl Across<'_> {
 
     fn check_cycles(&self, problems: &mut Problems) {
         let specs = self.services.iter().map(|built| built.service.spec.clone()).collect();
-        let Err(error) = Fleet::new(Settings { max_parallel_starts: 1, seed: 0 }, specs) else { return };
+        let Err(error) = Fleet::new(Settings { max_parallel_starts: 1, max_parallel_launches: 1, seed: 0 }, specs)
+        else {
+            return;
+        };
         let first = match &error {
             GraphError::Cycle(path) => path.first().zip(path.get(1)),
             GraphError::UnknownDependency { service, on } => Some((service, on)),

@@ -54,6 +54,8 @@ pub(crate) fn supervisor_changes(old: &Stack, new: &Stack) -> Vec<Changed> {
         auto_reload,
         shutdown_timeout,
         max_parallel_starts,
+        // It follows from the same key.
+        max_parallel_launches: _,
         http: Http { listen, open, allowed_hosts },
         logs_dir,
         log_budget: LogBudget { total, min_free },

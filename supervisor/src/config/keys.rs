@@ -73,7 +73,7 @@ const KEYS: &[Key] = &[
     key("supervisor.state_dir", Text, "\"auto\"", "where the lock, the journal of events and reports of ends are"),
     key("supervisor.auto_reload", Flag, "true", "reload when this file, an included one or an env file changes"),
     key("supervisor.shutdown_timeout", Duration, "\"30s\"", "how long stopping everything may take"),
-    key("supervisor.max_parallel_starts", Count, "0", "how many services may be starting at once; 0: twice the cores"),
+    key("supervisor.max_parallel_starts", Count, "0", "how many services may be starting at once; 0: twice the cores, and eight times the cores with those that are ready as soon as they run"),
 
     key("http", Table, "", "health, status, metrics and API over TCP"),
     key("http.listen", Scalar, "\"auto\"", "an address, a port of 127.0.0.1, `off`, or `auto`: 9700 or the next free up to 9719"),

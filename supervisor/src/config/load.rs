@@ -223,6 +223,7 @@ impl Load<'_> {
             auto_reload: whole.auto_reload,
             shutdown_timeout: whole.shutdown_timeout,
             max_parallel_starts: whole.max_parallel_starts,
+            max_parallel_launches: whole.max_parallel_launches,
             http,
             logs_dir,
             log_budget,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use supervisor_core::{CheckId, ServiceName, ServiceSpec};
+use supervisor_core::{CheckId, ServiceName, ServiceSpec, Settings};
 
 use super::alert::Alert;
 use super::files::Mark;
@@ -30,6 +30,8 @@ pub(crate) struct Stack {
     pub(crate) shutdown_timeout: Duration,
     /// At least 1: the 0 of the file is resolved.
     pub(crate) max_parallel_starts: usize,
+    /// With those that are ready as soon as they run.
+    pub(crate) max_parallel_launches: usize,
     pub(crate) http: Http,
     /// `[logs] dir`, absolute: where the supervisor's own log goes.
     pub(crate) logs_dir: PathBuf,
@@ -40,6 +42,14 @@ pub(crate) struct Stack {
     pub(crate) alerts: Vec<Alert>,
     /// What env files say, and nobody is given.
     pub(crate) withheld: BTreeSet<Withheld>,
+}
+
+impl Stack {
+    /// What its fleet goes by.
+    pub(crate) fn settings(&self, seed: u64) -> Settings {
+        let Self { max_parallel_starts, max_parallel_launches, .. } = *self;
+        Settings { max_parallel_starts, max_parallel_launches, seed }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

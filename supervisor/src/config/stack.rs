@@ -29,18 +29,22 @@ pub(super) struct Whole {
     pub(super) auto_reload: bool,
     pub(super) shutdown_timeout: Duration,
     pub(super) max_parallel_starts: usize,
+    pub(super) max_parallel_launches: usize,
 }
 
 pub(super) fn whole(file: &Path, section: &Section<'_>, surroundings: &Surroundings, reader: &mut Reader<'_>) -> Whole {
     let name = name(file, section, reader);
     let starts = reader.count(section, "max_parallel_starts", 0, 0..=100_000);
+    let cores = surroundings.cores.max(1);
     let own_dir = dir_name(&name, file);
     Whole {
         runtime_dir: runtime_dir(section, &own_dir, surroundings, reader),
         state_dir: state_dir(file, section, &own_dir, surroundings, reader),
         auto_reload: reader.flag(section, "auto_reload", true),
         shutdown_timeout: reader.duration(section, "shutdown_timeout", Duration::from_secs(30), Duration::ZERO),
-        max_parallel_starts: if starts == 0 { surroundings.cores.max(1) * 2 } else { starts },
+        max_parallel_starts: if starts == 0 { cores * 2 } else { starts },
+        // One that is ready as soon as it runs is in between for a millisecond, in which it mostly waits for others.
+        max_parallel_launches: if starts == 0 { cores * 8 } else { starts },
         name,
     }
 }

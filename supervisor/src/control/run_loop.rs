@@ -282,11 +282,10 @@ impl Control {
     /// soon. What takes longer is dealt with as ever.
     async fn hand_over_first(&mut self) -> io::Result<()> {
         let until = tokio::time::Instant::now() + FIRST_STARTS;
-        while !self.workshop.is_empty() {
-            match tokio::time::timeout_at(until, self.wait()).await {
-                Ok(dealt_with) => dealt_with?,
-                Err(_) => break,
-            }
+        while !self.workshop.is_empty()
+            && let Ok(dealt_with) = tokio::time::timeout_at(until, self.wait()).await
+        {
+            dealt_with?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use supervisor_core::{Event, Fleet, GraphError, Memory, Recovered, ServiceName, ServiceSpec, Settings};
+use supervisor_core::{Event, Fleet, GraphError, Memory, Recovered, ServiceName, ServiceSpec};
 use supervisor_keeper::Request;
 
 use super::ControlArgs;
@@ -188,8 +188,7 @@ fn configuration(
     inventory: &Inventory,
     read: Option<InForce>,
 ) -> Result<InForce, StartupError> {
-    let kept = inventory.records.get(CONFIG).zip(inventory.records.get(SURROUNDINGS));
-    if let Some((kept, surroundings)) = kept {
+    if let Some((kept, surroundings)) = inventory.records.get(CONFIG).zip(inventory.records.get(SURROUNDINGS)) {
         let kept: Kept = serde_json::from_slice(kept).map_err(io::Error::other)?;
         let surroundings: Surroundings = serde_json::from_slice(surroundings).map_err(io::Error::other)?;
         return InForce::recalled(file, kept, surroundings).map_err(StartupError::Config);
@@ -258,7 +257,6 @@ fn fleet(
 ) -> Result<(Fleet, Vec<supervisor_core::Command>), GraphError> {
     let specs: Vec<ServiceSpec> = stack.services.iter().map(|service| service.spec.clone()).collect();
     let seed = u64::from(std::process::id()) ^ super::now().0.rotate_left(32);
-    let settings = Settings { max_parallel_starts: stack.max_parallel_starts, seed };
     let mut recovered: BTreeMap<ServiceName, Recovered> = BTreeMap::new();
     let mut next_run = 1;
     for (key, value) in &inventory.records {
@@ -283,7 +281,7 @@ fn fleet(
             recovered.older.push(spec);
         }
     }
-    Fleet::recover(settings, specs, recovered, next_run, super::now())
+    Fleet::recover(stack.settings(seed), specs, recovered, next_run, super::now())
 }
 
 /// An exit that an earlier control recorded, but did not come to acknowledge, is told again. It must not count twice.

@@ -99,7 +99,7 @@ pub(crate) fn signal(signal: i32) -> ExitReport {
 }
 
 pub(crate) fn settings() -> Settings {
-    Settings { max_parallel_starts: 8, seed: 7 }
+    Settings { max_parallel_starts: 8, max_parallel_launches: 8, seed: 7 }
 }
 
 pub(crate) fn desk(specs: Vec<ServiceSpec>) -> Desk {

@@ -81,7 +81,7 @@ fn jitter_spreads_a_delay_over_its_upper_part() {
     let mut delays = Vec::new();
     for seed in 0..200 {
         let spec = with(service("web"), |spec| spec.restart.jitter = 0.5);
-        let settings = supervisor_core::Settings { max_parallel_starts: 1, seed };
+        let settings = supervisor_core::Settings { max_parallel_starts: 1, max_parallel_launches: 1, seed };
         let mut desk = crate::desk::desk_with(settings, vec![spec]);
         desk.start(&["web"]);
         desk.spawned("web");

@@ -103,7 +103,7 @@ fn a_start_of_what_runs_changes_nothing() {
 #[test]
 fn no_more_than_the_slots_start_at_once_in_the_order_of_the_specs() {
     let specs = ["a", "b", "c", "d"].map(notifying).to_vec();
-    let mut desk = desk_with(Settings { max_parallel_starts: 2, seed: 1 }, specs);
+    let mut desk = desk_with(Settings { max_parallel_starts: 2, max_parallel_launches: 2, seed: 1 }, specs);
     assert_eq!(desk.start(&["d", "c", "b", "a"]), ["spawn a", "spawn b"]);
     assert_eq!(desk.state("c"), State::Waiting);
     assert_eq!(desk.cause("c"), "waiting for its turn: at most 2 start at once");
@@ -116,10 +116,24 @@ fn no_more_than_the_slots_start_at_once_in_the_order_of_the_specs() {
 #[test]
 fn a_service_without_gates_frees_its_slot_as_soon_as_it_lives() {
     let specs = ["a", "b", "c"].map(service).to_vec();
-    let mut desk = desk_with(Settings { max_parallel_starts: 1, seed: 1 }, specs);
+    let mut desk = desk_with(Settings { max_parallel_starts: 1, max_parallel_launches: 1, seed: 1 }, specs);
     assert_eq!(desk.start(&["a", "b", "c"]), ["spawn a"]);
     assert_eq!(desk.spawned("a"), ["spawn b"]);
     assert_eq!(desk.spawned("b"), ["spawn c"]);
+}
+
+#[test]
+fn those_that_are_ready_as_soon_as_they_run_have_slots_of_their_own_beside_those_that_are_not() {
+    let specs = vec![notifying("a"), notifying("b"), service("c"), service("d"), service("e")];
+    let settings = Settings { max_parallel_starts: 1, max_parallel_launches: 3, seed: 1 };
+    let mut desk = desk_with(settings, specs);
+    assert_eq!(desk.start(&["a", "b", "c", "d", "e"]), ["spawn a", "spawn c", "spawn d"]);
+    assert_eq!(desk.cause("b"), "waiting for its turn: at most 1 start at once");
+    assert_eq!(desk.cause("e"), "waiting for its turn: at most 3 start at once");
+    assert_eq!(desk.spawned("c"), ["spawn e"]);
+    assert_eq!(desk.spawned("d"), [""; 0], "the one place of those that take their time is taken");
+    desk.spawned("a");
+    assert_eq!(desk.notified("a"), ["spawn b"]);
 }
 
 #[test]
@@ -130,7 +144,7 @@ fn f26_fifty_services_that_lose_a_dependency_come_back_in_turn_and_not_in_step()
         specs.push(with(spec, |spec| spec.restart.jitter = 0.5));
     }
     let names: Vec<_> = (0..50).map(|n| format!("s{n}")).collect();
-    let mut desk = desk_with(Settings { max_parallel_starts: 4, seed: 3 }, specs);
+    let mut desk = desk_with(Settings { max_parallel_starts: 4, max_parallel_launches: 4, seed: 3 }, specs);
     desk.start(&names.iter().map(String::as_str).collect::<Vec<_>>());
     desk.spawned("db");
     while names.iter().any(|own| desk.state(own) != State::Running) {

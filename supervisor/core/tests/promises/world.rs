@@ -316,5 +316,5 @@ impl World {
 
 /// Few enough that they are fought for.
 fn slots() -> Settings {
-    Settings { max_parallel_starts: 2, ..settings() }
+    Settings { max_parallel_starts: 2, max_parallel_launches: 2, ..settings() }
 }

@@ -158,7 +158,8 @@ impl Control {
             self.take_listener(&service, listener);
         }
         self.renew_shutdown_timeout();
-        self.fleet.set_max_parallel_starts(self.in_force.stack.max_parallel_starts);
+        let stack = &self.in_force.stack;
+        self.fleet.set_max_parallel_starts(stack.max_parallel_starts, stack.max_parallel_launches);
         let mut specs = self.in_force.specs();
         if self.args.mirror {
             let others = specs.iter_mut().filter(|spec| !self.args.only.iter().any(|only| only == spec.name.as_str()));
