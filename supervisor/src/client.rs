@@ -100,6 +100,20 @@ impl Client {
         Self { timeout: self.timeout + longer, ..self }
     }
 
+    /// Somebody holds its socket: whoever cannot answer now may yet. Waits for nobody.
+    pub(crate) fn is_held(&self) -> bool {
+        use std::os::fd::AsRawFd;
+
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let knocked = UnixAddr::new(&self.socket).and_then(|address| {
+            let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+            connect(socket.as_raw_fd(), &address)
+        });
+        // So many wait already.
+        knocked.is_ok() || knocked == Err(nix::errno::Errno::EAGAIN)
+    }
+
     pub(crate) fn status(&self) -> Result<StatusDocument, ClientError> {
         let body = self.status_bytes()?;
         self.parsed(&body)

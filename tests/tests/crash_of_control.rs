@@ -2,7 +2,8 @@
 //! Not here: the keeper's own rules; its package shows those.
 
 use std::os::unix::net::UnixListener;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use e2e::{Setup, Signal, Stack, User, alive, eventually, kill_together, send};
 
@@ -106,6 +107,46 @@ fn a_stop_straight_after_a_death_of_control_is_carried_out() {
     let mut stack = Setup::of(&five("./puppet wait")).start();
     send(stack.control(), Signal::SIGKILL);
     stack.stop();
+}
+
+#[test]
+fn a_stop_from_where_the_lock_is_not_seen_returns_when_all_is_down_although_control_dies() {
+    const NAME: &str = "a_stop_from_where_the_lock_is_not_seen_returns_when_all_is_down_although_control_dies";
+    let namespace = ["unshare", "--user", "--map-root-user", "--mount"];
+    let works = Command::new(namespace[0]).args(&namespace[1..]).arg("true").status();
+    if !works.is_ok_and(|status| status.success()) {
+        return e2e::skip(NAME, "this machine grants no namespaces");
+    }
+    let command = "command = ['/bin/sh', '-c', \"trap 'sleep 5; exit 0' TERM; while :; do sleep 0.1; done\"]";
+    let stack = Setup::of(&format!("[services.t]\n{command}\n")).start();
+    let (service, keeper) = (stack.pid("t"), stack.keeper());
+    let hidden = "mount -t tmpfs none state && exec \"$0\" stop";
+    let stop = Command::new(namespace[0])
+        .args(&namespace[1..])
+        .args(["sh", "-c", hidden])
+        .arg(e2e::program("supervisor"))
+        .current_dir(stack.root())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut stop = stop.expect("unshare has just worked");
+    stack.wait_for("t", "stopping");
+    let (began, mut deaths) = (Instant::now(), 0);
+    while alive(service) {
+        if began.elapsed() < Duration::from_secs(2) {
+            send(stack.control(), Signal::SIGKILL);
+            deaths += 1;
+        }
+        std::thread::sleep(Duration::from_millis(80));
+        let early = stop.try_wait().expect("it is our child").is_some() && alive(service);
+        assert!(!early, "it returned after {deaths} deaths of control, and the service lives");
+    }
+    assert!(deaths > 3);
+    let status = eventually("the stop to return", || stop.try_wait().expect("it is our child"));
+    assert!(status.success() && !stack.processes().iter().any(|one| one.pid == service && one.state != 'Z'));
+    eventually("the keeper to be gone", || {
+        stack.processes().iter().all(|one| one.pid != keeper || one.state == 'Z').then_some(())
+    });
 }
 
 #[test]

@@ -40,6 +40,33 @@ fn tree(stack: &Stack, deaf: &str) -> Vec<i32> {
 }
 
 #[test]
+fn case_20_a_new_generation_that_asks_for_more_time_again_and_again_has_its_deadline_all_the_same() {
+    let begs = "while :; do timeout 0.2 ./puppet notify EXTEND_TIMEOUT_USEC=60000000; done";
+    let first = "exec ./puppet notify ready";
+    let stack = two(free_port(), first, begs, "ready = { notify = true, deadline = '2s' }\n").start();
+    is_rolled_back(&stack, "not ready within 2s");
+}
+
+#[test]
+fn case_27_a_stranger_on_the_port_who_answers_well_is_not_taken_for_the_service() {
+    let port = free_port();
+    let stack = Setup::of(&format!(
+        "[services.t]\ncommand = './puppet listen'\nport = {port}\nautostart = false\n\
+         ready = {{ http = '/', deadline = '5s' }}\nrestart = {{ delay = '100ms' }}\n"
+    ))
+    .start();
+    let mut stranger =
+        std::process::Command::new(e2e::puppet()).args(["listen", "--port", &port.to_string()]).spawn().unwrap();
+    eventually("the stranger to answer", || over_tcp(address(port), "GET", "/", &[]).ok());
+    stack.cli(&["start", "t"]).ended_with(1);
+    let service = stack.wait_for("t", "failed");
+    assert!(service.0["cause"].as_str().unwrap().contains(&format!("held by pid {}", stranger.id())), "{}", service.0);
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    stack.wait_for("t", "running");
+}
+
+#[test]
 fn case_28_what_the_old_generation_answers_does_not_make_the_next_one_ready() {
     let port = free_port();
     let listen = |health: &str| format!("exec ./puppet listen --inherited --health {health}");
@@ -104,6 +131,64 @@ fn case_35_rubbish_on_the_notify_socket_holds_up_no_rollout() {
     stack.cli(&["restart", "t"]).succeeded();
     stack.wait_log("t", "sent ready\n");
     assert_eq!(stack.service("t").generation(), 2);
+}
+
+#[test]
+fn case_36_the_descriptor_of_a_barrier_is_closed_when_what_was_said_before_is_heard() {
+    let next = "exec ./puppet notify STATUS=warm barrier ready barrier";
+    let stack = two(free_port(), next, next, "ready = { notify = true, deadline = '5s' }\n").start();
+    stack.cli(&["restart", "t"]).succeeded();
+    stack.wait_log("t", "sent STATUS=warm\nsent barrier\nsent ready\nsent barrier\n");
+    assert_eq!(stack.service("t").generation(), 2);
+}
+
+#[test]
+fn case_37_descriptors_that_are_to_be_stored_are_closed_and_hold_nothing_up() {
+    let next = "exec ./puppet notify fds ready";
+    let stack = two(free_port(), next, next, "ready = { notify = true, deadline = '5s' }\n").start();
+    let control = format!("/proc/{}/fd", stack.control());
+    let nulls = || {
+        let links = fs::read_dir(&control).unwrap().flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+        links.filter(|target| target.as_os_str() == "/dev/null").count()
+    };
+    let before = nulls();
+    stack.cli(&["restart", "t"]).succeeded();
+    stack.wait_log("t", "sent fds\nsent ready\n");
+    assert!(nulls() <= before, "of 5,000 none is kept");
+}
+
+#[test]
+fn case_39_generations_that_want_the_shared_socket_blocking_and_not_serve_beside_each_other() {
+    let port = free_port();
+    // The first one waits in `accept`, the next one makes the socket non-blocking, for both.
+    let (first, next) = ("exec ./puppet listen --inherited --notify", "exec ./exemplar");
+    let stack = two(port, first, next, "ready = { notify = true }\n").prepare();
+    let file = stack.path("supervisor.toml");
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("bake = '0s'", "bake = '1s'")).unwrap();
+    stack.cli(&["start"]).succeeded();
+    let old = stack.pid("t");
+    stack.cli(&["restart", "t", "--no-wait"]).succeeded();
+    stack.wait_until("t", "its bake", |t| t.0["rollout"]["phase"] == "baking");
+    while stack.service("t").0["rollout"]["phase"] == "baking" {
+        assert!(alive(old));
+        assert_eq!(over_tcp(address(port), "GET", "/", &[]).expect("nobody is refused").status, 200);
+    }
+    assert_eq!(stack.wait_for("t", "running").generation(), 2);
+}
+
+#[test]
+fn case_41_a_socket_that_a_daemon_took_along_is_closed_with_its_tree_and_ours_goes_on() {
+    let port = free_port();
+    let first = "setsid sleep 1000 & exec ./puppet listen --inherited";
+    let mut stack = two(port, first, "exec ./puppet listen --inherited", "").start();
+    let sleeps = || stack.processes().iter().filter(|one| one.command == "sleep 1000" && one.state != 'Z').count();
+    eventually("the daemon", || (sleeps() == 1).then_some(()));
+    stack.cli(&["restart", "t"]).succeeded();
+    assert_eq!(sleeps(), 0, "when the restart returns, it is gone");
+    assert_eq!(over_tcp(address(port), "GET", "/", &[]).unwrap().status, 200);
+    stack.cli(&["stop", "t"]).succeeded();
+    assert!(TcpStream::connect(address(port)).is_err(), "nobody has it any more");
+    stack.stop();
 }
 
 #[test]

@@ -74,8 +74,10 @@ fn wait_for_the_end(
     state_dir: Option<&std::path::Path>,
 ) -> Result<Ending, Failure> {
     let began = Instant::now();
-    // The number of a keeper in a container means somebody else out here, so it counts only when the lock is unknown.
-    let alive = || state_dir.map_or_else(|| platform::process(keeper).is_some(), lock::is_held);
+    // The number of a keeper in a container means somebody else out here, so it counts only when the lock is unknown; and
+    // in another mount namespace the lock may be another file, while the socket, by which we came, is the right one.
+    let locked = || state_dir.map_or_else(|| platform::process(keeper).is_some(), lock::is_held);
+    let alive = || locked() || client.is_held();
     let judge = |service: &ServiceDocument| Some(verdict(service));
     let gone = || Failure::new(Exit::NotRunning, "gone");
     let is_dead = &mut || (!alive()).then(gone);

@@ -2,12 +2,15 @@
 //! Not here: a correct client; that is the service kit's.
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
+use nix::unistd::pipe2;
 
 use crate::args::Args;
 use crate::ends;
@@ -24,7 +27,8 @@ pub(crate) fn ready_after(mut args: Args) -> io::Result<()> {
     ends::wait()
 }
 
-/// Sends each named datagram, then waits: `ready`, `garbage`, `empty`, `big`, `fds`, `mainpid=N`, or the text itself.
+/// Sends each named datagram, then waits: `ready`, `garbage`, `empty`, `big`, `fds`, `barrier` (whose descriptor must be
+/// closed before the next one is sent), `mainpid=N`, or the text itself.
 /// `--socket PATH` instead of `NOTIFY_SOCKET`.
 pub(crate) fn notify(mut args: Args) -> io::Result<()> {
     let path = args.option("socket");
@@ -34,6 +38,7 @@ pub(crate) fn notify(mut args: Args) -> io::Result<()> {
             "garbage" => send_to(path.as_deref(), &(0..=255).collect::<Vec<u8>>()),
             "empty" => send_to(path.as_deref(), b""),
             "big" => send_to(path.as_deref(), &vec![b'A'; 150_000]),
+            "barrier" => barrier(path.as_deref()),
             "fds" => (0..20).try_for_each(|_| send_fds(path.as_deref())),
             text => match text.strip_prefix("mainpid=") {
                 Some(pid) => send_to(path.as_deref(), format!("MAINPID={pid}").as_bytes()),
@@ -81,6 +86,21 @@ fn send_fds(path: Option<&str>) -> io::Result<()> {
     let rights = [ControlMessage::ScmRights(&fds)];
     sendmsg(socket.as_raw_fd(), &[IoSlice::new(b"FDSTORE=1")], &rights, MsgFlags::empty(), Some(&address))?;
     Ok(())
+}
+
+/// As `sd_notify_barrier` does it: whoever has read all that came before closes the pipe's end.
+fn barrier(path: Option<&str>) -> io::Result<()> {
+    let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
+    let address = UnixAddr::new(target(path)?.as_str())?;
+    let fds = [theirs.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&fds)];
+    let socket = UnixDatagram::unbound()?;
+    sendmsg(socket.as_raw_fd(), &[IoSlice::new(b"BARRIER=1")], &rights, MsgFlags::empty(), Some(&address))?;
+    drop((theirs, socket));
+    match poll(&mut [PollFd::new(ours.as_fd(), PollFlags::empty())], PollTimeout::from(10_000_u16))? {
+        0 => Err(io::Error::other("nobody has closed it")),
+        _ => Ok(()),
+    }
 }
 
 fn target(path: Option<&str>) -> io::Result<String> {
