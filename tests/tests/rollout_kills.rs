@@ -17,9 +17,9 @@ use serde_json::Value;
 fn stack(port: u16) -> Stack {
     let secret = "['/bin/sh', '-c', 'while test -e slow; do sleep 0.05; done; echo hush']";
     Setup::of(&format!(
-        "[services.t]\ncommand = 'test $SUPERVISOR_GENERATION = 1 || sleep 0.5; exec ./exemplar'\nshell = true\n\
+        "[services.t]\ncommand = 'test $SUPERVISOR_GENERATION = 1 || sleep 1; exec ./exemplar'\nshell = true\n\
          port = {port}\nready = {{ notify = true, deadline = '20s' }}\nsecrets.S = {{ command = {secret} }}\n\
-         rollout = {{ handoff = 'socket', drain_signal = 'USR2', bake = '500ms', drain = '5s' }}\n"
+         rollout = {{ handoff = 'socket', drain_signal = 'USR2', bake = '2s', drain = '20s' }}\n"
     ))
     .start()
 }
