@@ -69,27 +69,36 @@ pub(crate) fn random_hex<const N: usize>() -> io::Result<String> {
 
 fn secret_file<const N: usize>(path: &Path) -> Result<String, StateError> {
     let failed = |source| StateError::Io { path: path.to_owned(), source };
-    let open = OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path);
-    match open {
+    match ours().read(true).open(path) {
         Ok(file) => read_secret::<N>(path, file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let secret = random_hex::<N>().map_err(failed)?;
-            write_whole(path, &secret).map_err(failed)?;
+            write_whole(path, |file| file.write_all(secret.as_bytes())).map_err(failed)?;
             Ok(secret)
         }
         Err(error) => Err(failed(error)),
     }
 }
 
-/// Whole or not at all: what a full disk or a kill leaves half written would be refused for ever.
-fn write_whole(path: &Path, secret: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
+/// For a file that is ours alone: no link is followed, and nothing is waited for.
+pub(crate) fn ours() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+    options
+}
+
+/// What a file is called before it is whole: with this for its ending.
+pub(crate) const UNFINISHED: &str = "new";
+
+/// Whole or not at all: what a full disk or a kill leaves half written could not be used.
+pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let new = path.with_extension(UNFINISHED);
     match std::fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    let written = file.write_all(secret.as_bytes()).and_then(|()| std::fs::rename(&new, path));
+    let mut file = ours().write(true).create_new(true).open(&new)?;
+    let written = write(&mut file).and_then(|()| std::fs::rename(&new, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&new);
     }
@@ -142,7 +151,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         std::fs::create_dir(&path).unwrap();
-        assert!(write_whole(&path, "abc").is_err());
+        assert!(write_whole(&path, |file| file.write_all(b"abc")).is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

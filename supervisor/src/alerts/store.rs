@@ -1,15 +1,14 @@
 //! The ledger in the state directory: written whole or not at all, put aside when it is damaged.
 //! Not here: what is in it.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Ledger;
+use crate::state;
 
 /// Grows when an older version could not read it.
 const VERSION: u32 = 1;
@@ -63,8 +62,7 @@ impl Store {
     }
 
     fn read(&self) -> io::Result<Ledger> {
-        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(self.file())?;
+        let file = state::ours().read(true).open(self.file())?;
         let mut text = Vec::new();
         file.take(MOST).read_to_end(&mut text)?;
         let kept: Kept = serde_json::from_slice(&text)?;
@@ -73,15 +71,7 @@ impl Store {
 
     pub(super) fn save(&self, ledger: &Ledger) -> io::Result<()> {
         let text = serde_json::to_vec(&Kept { version: VERSION, ledger: ledger.clone() })?;
-        let new = self.dir.join("alerts.new");
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(&text)?;
-        file.sync_data()?;
-        fs::rename(new, self.file())
+        state::write_whole(&self.file(), |file| file.write_all(&text).and_then(|()| file.sync_data()))
     }
 }
 

@@ -1,13 +1,14 @@
 //! The lock of a stack: whoever holds it is its supervisor. It decides, not a socket and not a pid.
 //! Not here: the socket.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::state::ours;
 
 /// Why the lock was not had.
 #[derive(Debug, thiserror::Error)]
@@ -39,16 +40,7 @@ impl Lock {
     pub(crate) fn take(state_dir: &Path) -> Result<Self, LockError> {
         let path = path(state_dir);
         let failed = |source: io::Error| LockError::Io { path: path.clone(), source };
-        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(flags.bits())
-            .open(&path)
-            .map_err(failed)?;
+        let file = ours().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
                 let before = if lock.metadata().map_err(failed)?.len() == 0 { Before::Clean } else { Before::Unclean };
@@ -79,10 +71,7 @@ impl Lock {
 /// Does a supervisor hold the lock now? Only looks: takes a shared lock for a moment, which a start that begins in
 /// that moment would meet, so it is asked for only while something is waited for.
 pub(crate) fn is_held(state_dir: &Path) -> bool {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let Ok(file) = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path(state_dir)) else {
-        return false;
-    };
+    let Ok(file) = ours().read(true).open(path(state_dir)) else { return false };
     matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
 }
 

@@ -4,19 +4,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 use supervisor_core::ServiceName;
 
 use super::{BYTES, KEPT, Kept, Report};
-use crate::state;
+use crate::state::{self, UNFINISHED, ours};
 
 /// A report is never longer: its output doubles at most when each byte of it is escaped or replaced, and all the rest is
 /// small. What is longer is not ours.
 const LONGEST: u64 = 8 * BYTES as u64;
-const UNFINISHED: &str = ".new";
 
 /// Where they are.
 #[derive(Debug, Clone)]
@@ -55,11 +52,8 @@ impl Files {
     pub(super) fn write(&self, kept: &Kept) -> io::Result<()> {
         state::private_dir(&self.dir).map_err(io::Error::other)?;
         let path = self.path(kept.report.facts.service.as_str(), kept.report.number);
-        let unfinished = path.with_extension(&UNFINISHED[1..]);
-        let _ = fs::remove_file(&unfinished);
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        file.write_all(&serde_json::to_vec(kept)?)?;
-        fs::rename(unfinished, path)
+        let text = serde_json::to_vec(kept)?;
+        state::write_whole(&path, |file| file.write_all(&text))
     }
 
     pub(super) fn remove(&self, service: &str, number: u64) {
@@ -69,15 +63,14 @@ impl Files {
     /// What a writer that died left behind.
     pub(super) fn clean(&self) {
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().ends_with(UNFINISHED) {
+            if entry.path().extension().is_some_and(|ending| ending == UNFINISHED) {
                 let _ = fs::remove_file(entry.path());
             }
         }
     }
 
     pub(super) fn read(&self, service: &str, number: u64) -> Option<Kept> {
-        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(self.path(service, number)).ok()?;
+        let file = ours().read(true).open(self.path(service, number)).ok()?;
         let mut text = Vec::new();
         file.take(LONGEST).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()

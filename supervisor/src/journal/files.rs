@@ -1,15 +1,14 @@
 //! The files of a journal, as readers see them; they may be read while nothing runs, and while they are rotated.
 //! Not here: writing them (`store`).
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::ControlFlow;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
-
 use super::LINE;
+use crate::state::ours;
 
 /// Where they are.
 #[derive(Debug, Clone)]
@@ -85,8 +84,7 @@ impl Files {
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
-    let open = OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path);
-    match open {
+    match ours().read(true).open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -5,13 +5,14 @@
 //! Two things break that, and then numbers go on behind a bound that was put on disk beforehand: another boot, as the
 //! end of the file may not have reached the disk; and events that were shown although they could not be written.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
+
+use crate::state::ours;
 
 /// So many numbers are reserved at once: at most so many are skipped after a power cut.
 const BLOCK: u64 = 1000;
@@ -39,14 +40,7 @@ pub(super) struct Numbers {
 impl Numbers {
     /// Goes on behind `last`, the last event in the journal. Also tells whether events were shown that are not there.
     pub(super) fn open(path: &Path, boot: &str, last: u64) -> io::Result<(Self, bool)> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-            .open(path)?;
+        let file = ours().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut text = vec![0; WIDTH];
         let length = file.read_at(&mut text, 0)?;
         let found: Mark = serde_json::from_slice(&text[..length]).unwrap_or_default();

@@ -2,18 +2,16 @@
 //! Not here: numbers, and what is done when the disk is full (`writer`).
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
-
-use nix::fcntl::OFlag;
 
 use super::files::Files;
 use super::shelf::Line;
 use super::{FILE_BYTES, FILE_EVENTS, SHELF_EVENTS};
-use crate::state;
+use crate::state::{self, ours};
 
 /// A file of ours is never longer; of another one, no more is looked at.
 const MOST: u64 = 2 * FILE_BYTES;
@@ -115,12 +113,7 @@ impl Store {
 
 /// To append to, ours alone. A link is not followed.
 fn create(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-        .open(path)?;
+    let file = ours().append(true).create(true).open(path)?;
     if file.metadata()?.mode() & 0o077 != 0 {
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
     }
@@ -130,17 +123,16 @@ fn create(path: &Path) -> io::Result<File> {
 /// Reads a file; when it holds anything but events in order and perhaps a torn last one, it is put aside and written
 /// anew without that. Gives how many events it holds.
 fn take_in(files: &Files, path: &Path, past: &mut Past, keep: &mut impl FnMut(Line, &mut Past)) -> io::Result<u64> {
-    let file =
-        match OpenOptions::new().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path) {
-            Ok(file) if file.metadata()?.is_file() => file,
-            Ok(_) => {
-                past.damaged += 1;
-                fs::rename(path, files.damaged())?;
-                return Ok(0);
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(error),
-        };
+    let file = match ours().read(true).open(path) {
+        Ok(file) if file.metadata()?.is_file() => file,
+        Ok(_) => {
+            past.damaged += 1;
+            fs::rename(path, files.damaged())?;
+            return Ok(0);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
     let too_long = file.metadata()?.len() > MOST;
     let mut text = Vec::new();
     file.take(MOST).read_to_end(&mut text)?;
