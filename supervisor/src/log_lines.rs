@@ -103,7 +103,7 @@ mod tests {
             seq: None,
             time: 1000,
             generation: Some(3),
-            end: supervisor_logs::Mark { file: 1, offset: 2 },
+            end: supervisor_logs::Mark { file: 1, offset: 2, base: None },
         };
         let told = json("web", Output::of(1, 2), &line);
         let back: serde_json::Value = serde_json::from_str(&told).expect("JSON");

@@ -69,7 +69,11 @@ fn the_api_finds_the_same_lines() {
     let line: Value = serde_json::from_str(&json).expect("one line of JSON");
     assert_eq!((&line["service"], &line["generation"]), (&"a".into(), &1.into()));
     assert_eq!(get("since=10m&field=user.id=41").text().lines().count(), 1);
-    for wrong in ["grep=a(b", "level=loud", "since=yesterday", "field=x", "generation=-1"] {
+    assert_eq!(get("field=user.id=41&field=level=info&tail=5").text().lines().count(), 1);
+    assert_eq!(get("field=user.id=41&field=level=warn").text(), "");
+    for wrong in
+        ["grep=a(b", "level=loud", "since=yesterday", "field=x", "field=a=1&field=x", "generation=-1", "tail=1&tail=2"]
+    {
         assert_eq!(get(wrong).status, 400, "{wrong}");
     }
 }
@@ -90,4 +94,18 @@ fn a_follower_gets_only_what_it_wants_from_several_logs_across_rotations() {
     assert_eq!(found, wanted);
     follower.kill().expect("it runs");
     follower.wait().expect("it ends");
+}
+
+#[test]
+fn who_follows_the_bytes_of_a_log_is_told_that_an_archive_is_damaged() {
+    let stack = stack();
+    std::fs::write(stack.path("logs/b.log.1.gz"), "no archive").expect("ours");
+    let (mut follower, out, told) = stack.spawn(&["logs", "-f", "--raw", "b"], Stdio::null());
+    eventually("its lines", || std::fs::read_to_string(&out).ok()?.ends_with("first\nlast\n").then_some(()));
+    eventually("what is wrong", || {
+        std::fs::read_to_string(&told).ok()?.contains("error: failed to read").then_some(())
+    });
+    follower.kill().expect("it runs");
+    follower.wait().expect("it ends");
+    assert_eq!(std::fs::read_to_string(&told).expect("there").lines().count(), 1);
 }

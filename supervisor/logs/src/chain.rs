@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::archives::{Archive, Form, Place, open_archive};
 use crate::compress::{origin, origin_and_base};
-use crate::index::{Entry, Known};
+use crate::index::{self, Entry, Known};
 use crate::recorder::written;
 
 /// How often to look again when files were renamed while we looked.
@@ -37,6 +37,15 @@ pub struct Mark {
     pub file: u64,
     /// Bytes before the place, in that file.
     pub offset: u64,
+    /// Bytes that came before the file, since the log began, if the index tells: an inode alone is used again.
+    pub base: Option<u64>,
+}
+
+impl Mark {
+    /// Is it in this file, before which so much came?
+    pub(crate) fn is_in(self, file: u64, base: Option<u64>) -> bool {
+        self.file == file && self.base.zip(base).is_none_or(|(own, base)| own == base)
+    }
 }
 
 enum Content {
@@ -127,27 +136,33 @@ impl Segment {
     pub(crate) fn mark(&self) -> Mark {
         match &self.content {
             Content::Plain { offset, .. } | Content::Gzip { offset, .. } => {
-                Mark { file: self.original, offset: *offset }
+                Mark { file: self.original, offset: *offset, base: self.base }
             }
         }
     }
 
     /// The file that a mark is in, read up to it; `None` when it is no longer kept.
     pub(crate) fn at(place: &Place, mark: Mark) -> io::Result<Option<Self>> {
-        for _ in 0..TRIES {
-            let all = spots(place)?;
-            let own = all.iter().find(|spot| match spot.form {
-                Form::Plain => spot.inode == mark.file,
-                Form::Gzip => origin(&path_of(place, spot.number, spot.form)) == Some(mark.file),
-            });
-            let Some(own) = own else { return Ok(None) };
-            let Some(mut found) = Self::open(place, own.number, own.form)?.filter(|found| found.inode == own.inode)
-            else {
-                continue;
+        'again: for _ in 0..TRIES {
+            let (all, index) = (spots(place)?, index::load(&place.index()));
+            let holds = |spot: &&Spot| match spot.form {
+                Form::Plain => mark.is_in(spot.inode, Known::of(&index, (spot.inode, None), 0).base()),
+                Form::Gzip => origin_and_base(&path_of(place, spot.number, spot.form))
+                    .is_some_and(|(file, base)| mark.is_in(file, base)),
             };
-            found.seek(mark.offset)?;
-            // Another file may have got the number of one that was deleted.
-            return Ok(Some(found).filter(|found| found.mark() == mark));
+            for own in all.iter().filter(holds) {
+                let Some(mut found) = Self::open(place, own.number, own.form)?.filter(|found| found.inode == own.inode)
+                else {
+                    continue 'again;
+                };
+                found.seek(mark.offset)?;
+                // Another file may have got the number of one that was deleted, or compressed.
+                let reached = found.mark();
+                if (reached.file, reached.offset) == (mark.file, mark.offset) {
+                    return Ok(Some(found));
+                }
+            }
+            return Ok(None);
         }
         Err(too_fast())
     }

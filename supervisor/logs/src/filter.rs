@@ -160,6 +160,9 @@ impl Filter {
 }
 
 impl Level {
+    /// Of each level the name, the mildest first; some have others, too.
+    pub const NAMES: [&str; 6] = ["trace", "debug", "info", "warn", "error", "fatal"];
+
     /// By any of its usual names.
     fn named(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();

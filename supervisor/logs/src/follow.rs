@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::archives::Place;
 use crate::chain::{Mark, Segment};
 use crate::platform::DirectoryWatch;
+use crate::source::entries;
 
 /// How long to wait where the directory cannot be watched (yet).
 const SHORT: Duration = Duration::from_millis(100);
@@ -79,6 +80,13 @@ impl Follower {
     /// The place right behind what was read last; `None` before there is a file.
     #[must_use]
     pub fn mark(&self) -> Option<Mark> {
+        let (at, known) = (self.at.as_ref()?, self.at.as_ref()?.known(&entries(&self.place)));
+        let place = at.mark();
+        Some(Mark { base: place.base.or(known.base()).filter(|_| place.offset > 0), ..place })
+    }
+
+    /// The same without what came before the file.
+    pub(crate) fn place(&self) -> Option<Mark> {
         self.at.as_ref().map(Segment::mark)
     }
 

@@ -1,6 +1,8 @@
 //! A line with what is known of it, and pieces of a file cut into lines.
 //! Not here: which files, and in what order.
 
+use memchr::memchr;
+
 use crate::chain::Mark;
 use crate::filter::Filter;
 use crate::index::Known;
@@ -8,6 +10,9 @@ use crate::index::Known;
 /// A longer line comes in pieces, each at least this long but the first and the last, and as long as what is read at
 /// once: where it is cut depends on where reading began.
 pub(crate) const MOST: usize = 64 << 10;
+
+/// So many bytes, and the line that they end in, are looked at before it is asked whether to go on.
+const FEW: usize = 32 << 10;
 
 /// One line, or a piece of a long one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +55,23 @@ pub(crate) struct Piece<'a> {
 }
 
 impl Query {
+    /// Appends the lines of `piece` that are wanted. Looks at a few at a time, and goes on unless `stop` says otherwise: a
+    /// pattern may take long. False: it was stopped.
+    pub(crate) fn pick_unless(&self, piece: &Piece<'_>, lines: &mut Vec<Line>, stop: &dyn Fn() -> bool) -> bool {
+        let mut done = 0;
+        while done < piece.text.len() {
+            if stop() {
+                return false;
+            }
+            let rest = &piece.text[done..];
+            let few = rest.len().min(FEW);
+            let few = memchr(b'\n', &rest[few..]).map_or(rest.len(), |end| few + end + 1);
+            self.pick(&Piece { text: &rest[..few], offset: piece.offset + done as u64, ..*piece }, lines);
+            done += few;
+        }
+        true
+    }
+
     /// Appends the lines of `piece` that are wanted.
     pub(crate) fn pick(&self, piece: &Piece<'_>, lines: &mut Vec<Line>) {
         let Piece { text, file, offset, known } = *piece;
@@ -68,7 +90,7 @@ impl Query {
                     seq: known.sequence(begin),
                     time,
                     generation,
-                    end: Mark { file, offset: end },
+                    end: Mark { file, offset: end, base: known.base() },
                 });
             }
         });

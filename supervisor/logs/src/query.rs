@@ -47,14 +47,14 @@ pub fn last(
 ) -> io::Result<Last> {
     let place = Place::of(path);
     let Some(segment) = Segment::newest(&place)? else { return Ok(Last::default()) };
-    let (index, end) = (entries(&place), end_of(&segment, unfinished)?);
+    let (index, end) = ending(&place, &segment, unfinished)?;
     let mut found = Last { lines: Vec::new(), end: Some(end), trouble: None };
     let mut source = Source::new(segment, &index, query)?;
     source.end_at(end.offset);
     found.lines = source.last(query, (count, bytes), stop)?;
     if end.offset == u64::MAX {
         // Where a compressed file ends is known once it was read.
-        found.end = Some(source.segment.mark());
+        found.end = Some(Mark { base: end.base, ..source.segment.mark() });
     }
     let held = |lines: &[Line]| lines.iter().map(|line| line.text.len()).sum::<usize>();
     while found.lines.len() < count && held(&found.lines) <= bytes && !stop() {
@@ -111,10 +111,19 @@ fn trim(lines: &mut Vec<Line>, bytes: usize) {
     }
 }
 
+/// What the index tells of a log, and where its newest file ends now. What the index tells of a file is there before its
+/// first byte.
+fn ending(place: &Place, newest: &Segment, unfinished: Unfinished) -> io::Result<(Vec<Entry>, Mark)> {
+    let mut end = end_of(newest, unfinished)?;
+    let index = entries(place);
+    end.base = end.base.or_else(|| newest.known(&index).base()).filter(|_| end.offset > 0);
+    Ok((index, end))
+}
+
 /// Where a file ends now, or its last whole line.
 fn end_of(segment: &Segment, unfinished: Unfinished) -> io::Result<Mark> {
-    let file = segment.mark().file;
-    let Some((plain, len)) = segment.plain()? else { return Ok(Mark { file, offset: u64::MAX }) };
+    let begin = segment.mark();
+    let Some((plain, len)) = segment.plain()? else { return Ok(Mark { offset: u64::MAX, ..begin }) };
     let mut offset = len;
     if unfinished == Unfinished::Left {
         let from = len.saturating_sub(MOST as u64);
@@ -122,7 +131,7 @@ fn end_of(segment: &Segment, unfinished: Unfinished) -> io::Result<Mark> {
         plain.read_exact_at(&mut text, from)?;
         offset = memrchr(b'\n', &text).map_or(if from == 0 { 0 } else { len }, |end| from + end as u64 + 1);
     }
-    Ok(Mark { file, offset })
+    Ok(Mark { offset, ..begin })
 }
 
 /// All lines of a log that are wanted, the oldest first, up to where the log ended when this began.
@@ -132,8 +141,6 @@ pub struct Search {
     index: Vec<Entry>,
     source: Option<Source>,
     end: Option<Mark>,
-    /// What came before the file in which that is.
-    base: Option<u64>,
     trouble: Option<String>,
 }
 
@@ -144,11 +151,10 @@ impl Search {
     /// When the log cannot be looked at.
     pub fn new(path: &Path, query: Query, unfinished: Unfinished) -> io::Result<Self> {
         let place = Place::of(path);
-        let mut search = Self { place, query, index: Vec::new(), source: None, end: None, base: None, trouble: None };
+        let mut search = Self { place, query, index: Vec::new(), source: None, end: None, trouble: None };
         let Some(newest) = Segment::newest(&search.place)? else { return Ok(search) };
-        search.index = entries(&search.place);
-        search.base = newest.known(&search.index).base();
-        search.end = Some(end_of(&newest, unfinished)?);
+        let (index, end) = ending(&search.place, &newest, unfinished)?;
+        (search.index, search.end) = (index, Some(end));
         let first = match search.query.since {
             None => Segment::oldest(&search.place)?.unwrap_or(newest),
             Some(since) => {
@@ -187,7 +193,7 @@ impl Search {
             Err(error) if source.segment.archived => self.trouble = Some(error.to_string()),
             Err(error) => return Err(error),
         }
-        let last = self.end.is_none_or(|end| source.holds(end, self.base));
+        let last = self.end.is_none_or(|end| source.holds(end));
         match if last { None } else { source.segment.newer(&self.place)? } {
             Some(next) => self.open(next)?,
             None => self.source = None,
@@ -197,7 +203,7 @@ impl Search {
 
     fn open(&mut self, segment: Segment) -> io::Result<()> {
         let mut source = Source::new(segment, &self.index, &self.query)?;
-        if let Some(end) = self.end.filter(|end| source.holds(*end, self.base)) {
+        if let Some(end) = self.end.filter(|end| source.holds(*end)) {
             source.end_at(end.offset);
         }
         self.source = Some(source);

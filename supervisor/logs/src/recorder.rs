@@ -73,6 +73,8 @@ impl Recorder {
             Some(last) => self.begin(file, micros().max(last.base + last.offset), written, 0),
             None => self.begin(file, if len == 0 { 0 } else { micros() }, written, 0),
         }
+        // Before there is a byte in the file whoever reads it knows that it is another one.
+        self.flush();
         if let Some(at) = &mut self.at {
             at.end = len;
         }

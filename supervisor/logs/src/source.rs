@@ -45,10 +45,9 @@ impl Source {
         Ok(source)
     }
 
-    /// Is this the file that `end` is in, before which `base` bytes came? An inode alone is used again.
-    pub(crate) fn holds(&self, end: Mark, base: Option<u64>) -> bool {
-        let other = self.segment.base.or(self.known.base()).zip(base).is_some_and(|(own, base)| own != base);
-        end.file == self.segment.mark().file && !other
+    /// Is this the file that `end` is in?
+    pub(crate) fn holds(&self, end: Mark) -> bool {
+        end.is_in(self.segment.mark().file, self.segment.base.or(self.known.base()))
     }
 
     /// Nothing beyond `end` is wanted.
@@ -58,6 +57,11 @@ impl Source {
 
     /// The next piece, appended to `lines` as far as it is wanted; false: that was all.
     pub(crate) fn forwards(&mut self, query: &Query, lines: &mut Vec<Line>) -> io::Result<bool> {
+        self.forwards_unless(query, lines, &|| false)
+    }
+
+    /// The same; also false when it was stopped.
+    fn forwards_unless(&mut self, query: &Query, lines: &mut Vec<Line>, stop: &dyn Fn() -> bool) -> io::Result<bool> {
         let left = self.to.saturating_sub(self.segment.mark().offset);
         let (old, more) = (self.rest.len(), usize::try_from(left).map_or(BLOCK, |left| left.min(BLOCK)));
         self.rest.resize(old + more, 0);
@@ -76,9 +80,10 @@ impl Source {
         let skipped =
             if std::mem::take(&mut self.skip) { memchr(b'\n', &self.rest).map_or(0, |end| end + 1) } else { 0 };
         let text = self.in_time(over, &self.rest[skipped.min(whole)..whole]);
-        query.pick(&Piece { text, file: mark.file, offset: begin + skipped as u64, known: &self.known }, lines);
+        let piece = Piece { text, file: mark.file, offset: begin + skipped as u64, known: &self.known };
+        let stopped = !query.pick_unless(&piece, lines, stop);
         self.rest.drain(..whole);
-        Ok(!over)
+        Ok(!over && !stopped)
     }
 
     /// The text up to `to` without the line that goes on there, if that came too late.
@@ -110,7 +115,10 @@ impl Source {
             };
             let mut lines = Vec::new();
             let (text, offset) = (self.in_time(last, &text[cut..]), from + cut as u64);
-            query.pick(&Piece { text, file: of, offset, known: &self.known }, &mut lines);
+            if !query.pick_unless(&Piece { text, file: of, offset, known: &self.known }, &mut lines, stop) {
+                // Of a part of a block, the newest lines would be missing.
+                break;
+            }
             found += lines.len();
             held += lines.iter().map(|line| line.text.len()).sum::<usize>();
             groups.push(lines);
@@ -130,7 +138,7 @@ impl Source {
         let (mut lines, mut held) = (Vec::new(), 0);
         loop {
             let old = lines.len();
-            let more = self.forwards(query, &mut lines)?;
+            let more = self.forwards_unless(query, &mut lines, stop)?;
             held += lines[old..].iter().map(|line| line.text.len()).sum::<usize>();
             if !more || stop() {
                 return Ok(newest(lines, count));

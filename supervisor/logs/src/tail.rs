@@ -33,20 +33,25 @@ pub fn tail_with_trouble(path: &Path, lines: usize, max_bytes: usize) -> io::Res
     }
 }
 
-/// As `tail`, with a follower that goes on right after those bytes: no gap, nothing twice.
+/// As `tail`, with a follower that goes on right after those bytes: no gap, nothing twice; and with what is wrong with an
+/// archive, whose lines are missing.
 ///
 /// # Errors
-/// When a file of the log cannot be read.
-pub fn tail_then_follow(path: &Path, lines: usize, max_bytes: usize) -> io::Result<(Vec<u8>, Follower)> {
+/// When the newest file cannot be read.
+pub fn tail_then_follow(
+    path: &Path,
+    lines: usize,
+    max_bytes: usize,
+) -> io::Result<(Vec<u8>, Follower, Option<String>)> {
     let place = Place::of(path);
     // The follower watches the directory from now on, so that it sees what comes while the tail is read.
     let mut follower = Follower::nowhere(place.clone());
     let Some(newest) = Segment::newest(&place)? else {
-        return Ok((Vec::new(), follower));
+        return Ok((Vec::new(), follower, None));
     };
-    let (text, newest, _) = last_lines(&place, newest, lines, max_bytes)?;
+    let (text, newest, trouble) = last_lines(&place, newest, lines, max_bytes)?;
     follower.go_on(newest);
-    Ok((text, follower))
+    Ok((text, follower, trouble))
 }
 
 /// The last lines up to the end of `newest`, which is left standing there.

@@ -50,7 +50,7 @@ impl Tracker {
 
     fn new(follower: Follower, path: &Path, query: Query) -> Self {
         let (text, known) = (Vec::new(), Known::default());
-        Self { end: follower.mark(), follower, place: Place::of(path), query, text, known, index: None }
+        Self { end: follower.place(), follower, place: Place::of(path), query, text, known, index: None }
     }
 
     /// Appends further lines without waiting, perhaps none; false: there is nothing more for now.
@@ -62,7 +62,7 @@ impl Tracker {
         if self.follower.read(&mut self.text, PASS)? == 0 {
             return Ok(false);
         }
-        let before = std::mem::replace(&mut self.end, self.follower.mark());
+        let before = std::mem::replace(&mut self.end, self.follower.place());
         let Some(end) = self.end else { return Ok(true) };
         let other = before.is_some_and(|before| before.file != end.file);
         if let Some(before) = before.filter(|_| other && old > 0) {
@@ -71,7 +71,7 @@ impl Tracker {
         }
         let index = std::fs::metadata(self.place.index()).ok().map(|found| found.len());
         if other || self.index != index {
-            self.known = Known::of(&entries(&self.place), (end.file, None), 0);
+            self.known = Known::of(&entries(&self.place), (end.file, end.base), 0);
             self.index = index;
         }
         self.known.modified = millis(SystemTime::now());

@@ -43,10 +43,15 @@ pub(super) enum Begin {
     Behind(Mark),
 }
 
-/// `FILE-OFFSET`, as the `id` of a line tells it.
+/// `FILE-OFFSET` or `FILE-OFFSET-BASE`, as the `id` of a line tells it.
 pub(super) fn parse_mark(id: &str) -> Option<Mark> {
-    let (file, offset) = id.split_once('-')?;
-    Some(Mark { file: file.parse().ok()?, offset: offset.parse().ok()? })
+    let mut numbers = id.split('-').map(|number| number.parse().ok());
+    let (file, offset) = (numbers.next()??, numbers.next()??);
+    let base = match numbers.next() {
+        Some(base) => Some(base?),
+        None => None,
+    };
+    numbers.next().is_none().then_some(Mark { file, offset, base })
 }
 
 pub(super) fn follow(file: LogFile, begin: Begin, wanted: Query) -> Result<Response, Problem> {
@@ -126,9 +131,10 @@ fn trouble(file: &LogFile, cause: &str, part: &mut Vec<u8>) {
 
 /// Its `id` is the place behind it.
 fn tell(file: &LogFile, line: &Line, part: &mut Vec<u8>) {
-    let Mark { file: inode, offset } = line.end;
+    let Mark { file: inode, offset, base } = line.end;
+    let base = base.map_or_else(String::new, |base| format!("-{base}"));
     let data = log_lines::json(file.service.as_str(), file.output, line);
-    sse::write(part, &format!("{inode}-{offset}"), "", data.as_bytes());
+    sse::write(part, &format!("{inode}-{offset}{base}"), "", data.as_bytes());
 }
 
 #[cfg(test)]
@@ -167,22 +173,18 @@ mod tests {
 
     #[test]
     fn a_place_is_read_as_it_was_told() {
-        let line = Line {
-            text: b"hello".to_vec(),
-            whole: true,
-            seq: Some(5),
-            time: 0,
-            generation: None,
-            end: Mark { file: 7, offset: 104 },
-        };
         let file =
             LogFile { service: ServiceName::new("web").expect("a name"), path: PathBuf::new(), output: Output::Merged };
-        let mut part = Vec::new();
-        tell(&file, &line, &mut part);
-        let told = sse::Parser::default().take(&part);
-        assert_eq!(parse_mark(&told[0].id), Some(line.end));
-        assert!(told[0].data.contains(r#""line":"hello""#));
-        for wrong in ["", "7", "-", "7-", "7-x", "a-1", "7-1-2"] {
+        for base in [None, Some(4000)] {
+            let end = Mark { file: 7, offset: 104, base };
+            let line = Line { text: b"hello".to_vec(), whole: true, seq: Some(5), time: 0, generation: None, end };
+            let mut part = Vec::new();
+            tell(&file, &line, &mut part);
+            let told = sse::Parser::default().take(&part);
+            assert_eq!(parse_mark(&told[0].id), Some(end));
+            assert!(told[0].data.contains(r#""line":"hello""#));
+        }
+        for wrong in ["", "7", "-", "7-", "7-x", "a-1", "7-1-", "7-1-x", "7-1-2-3"] {
             assert_eq!(parse_mark(wrong), None, "{wrong}");
         }
     }

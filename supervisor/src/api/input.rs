@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Query as Urlencoded;
+use axum::http::uri::InvalidUri;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -73,6 +74,12 @@ pub(super) fn only(params: RawPath) -> Result<String, Problem> {
 
 /// Parameters of a query. What is not among them is refused.
 pub(crate) trait Query: DeserializeOwned + JsonSchema + Send + 'static {
+    /// The one parameter that may be given several times.
+    const SEVERAL: Option<&'static str> = None;
+
+    /// What was given for that one, in its order.
+    fn take_several(&mut self, _: Vec<String>) {}
+
     /// How much longer than others the request may take.
     fn patience(&self) -> Duration {
         Duration::ZERO
@@ -86,10 +93,19 @@ pub(crate) struct NoQuery {}
 impl Query for NoQuery {}
 
 pub(super) fn query<Q: Query>(uri: &Uri) -> Result<Q, Problem> {
-    match Urlencoded::<Q>::try_from_uri(uri) {
-        Ok(Urlencoded(query)) => Ok(query),
-        Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, format!("the query: {}", error.body_text()))),
+    let wrong = |detail: String| Problem::new(StatusCode::BAD_REQUEST, format!("the query: {detail}"));
+    let (mut several, mut others) = (Vec::new(), form_urlencoded::Serializer::for_suffix("/?".to_owned(), 2));
+    for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        if Q::SEVERAL == Some(&*key) {
+            several.push(value.into_owned());
+        } else {
+            others.append_pair(&key, &value);
+        }
     }
+    let others = others.finish().parse().map_err(|error: InvalidUri| wrong(error.to_string()))?;
+    let Urlencoded(mut query) = Urlencoded::<Q>::try_from_uri(&others).map_err(|error| wrong(error.body_text()))?;
+    query.take_several(several);
+    Ok(query)
 }
 
 /// The body of a request.

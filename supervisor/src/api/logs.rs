@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use supervisor_core::ServiceName;
-use supervisor_logs::{Line, Mark, Query as Wanted, Unfinished};
+use supervisor_logs::{Level, Line, Mark, Query as Wanted, Unfinished};
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Told};
@@ -50,17 +50,24 @@ pub(super) struct LogQuery {
     #[schemars(schema_with = "pattern_schema")]
     grep: Option<String>,
     /// Of this level or a worse one, as the line tells it in JSON, logfmt or plain words.
-    level: Option<Level>,
-    /// With this field, `name=value`, in JSON or logfmt.
-    #[schemars(schema_with = "field_schema")]
-    field: Option<String>,
+    #[schemars(schema_with = "level_schema")]
+    level: Option<String>,
+    /// With this field, `name=value`, in JSON or logfmt. Given several times, a line must have all of them.
+    #[schemars(schema_with = "fields_schema")]
+    field: Vec<String>,
     /// Of this generation of the service.
     generation: Option<u64>,
     /// One JSON document for each line, with its time, number and generation. So does `Accept: application/x-ndjson`.
     json: Option<bool>,
 }
 
-impl Query for LogQuery {}
+impl Query for LogQuery {
+    const SEVERAL: Option<&'static str> = Some("field");
+
+    fn take_several(&mut self, values: Vec<String>) {
+        self.field = values;
+    }
+}
 
 /// Which of two logs, when the service's output is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -70,28 +77,8 @@ enum Stream {
     Err,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Level {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
-    Fatal,
-}
-
-impl Level {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Trace => "trace",
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
-            Self::Fatal => "fatal",
-        }
-    }
+fn level_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": Level::NAMES })
 }
 
 fn moment_schema(_: &mut SchemaGenerator) -> Schema {
@@ -105,8 +92,8 @@ fn pattern_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "regex", "maxLength": 1024, "pattern": "^[A-Za-z0-9 .^$|:=_-]*$" })
 }
 
-fn field_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "pattern": "^[^=]+=" })
+fn fields_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": { "type": "string", "pattern": "^[^=]+=" } })
 }
 
 /// One of three forms.
@@ -187,8 +174,7 @@ fn wanted(query: &LogQuery) -> Result<Wanted, Problem> {
         let wrong = || wrong(format!("`{key}` is a time like 2026-11-23T00:21:01Z, or how long ago, like 10m"));
         text.as_deref().map(|text| log_lines::moment(text).ok_or_else(wrong)).transpose()
     };
-    let fields: Vec<String> = query.field.iter().cloned().collect();
-    let filter = log_lines::filter(query.grep.as_deref(), query.level.map(Level::as_str), &fields);
+    let filter = log_lines::filter(query.grep.as_deref(), query.level.as_deref(), &query.field);
     Ok(Wanted {
         filter: filter.map_err(|error| wrong(error.to_string()))?,
         since: moment("since", &query.since)?,

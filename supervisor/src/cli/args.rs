@@ -196,7 +196,7 @@ pub(crate) struct Logs {
     /// Lines with this field, in JSON or logfmt; may be given several times
     #[arg(long = "field", value_name = "NAME=VALUE")]
     pub(crate) fields: Vec<String>,
-    /// Lines of this generation
+    /// Lines of this generation; of each supervisor that there was, unless `--since` says otherwise
     #[arg(long, value_name = "NUMBER")]
     pub(crate) generation: Option<u64>,
     /// The bytes as they are, on a terminal too; of several logs, each line after its service's name

@@ -9,17 +9,18 @@ use std::time::Duration;
 use supervisor_logs::{Mark, Query, Tracker, tail_then_follow};
 
 use super::failure::{Exit, Failure};
-use super::logs::{MAX_BYTES, Source};
-use super::terminal::write;
+use super::logs::{MAX_BYTES, Source, complain};
+use super::terminal::{Screen, write};
 
 /// Read at once; more only grows our memory.
 const PASS: usize = 256 * 1024;
 const WAIT: Duration = Duration::from_secs(3600);
 
 /// One log as it is, until stdout is gone, or someone ends us.
-pub(super) fn bytes(path: &Path, lines: usize) -> Result<Exit, Failure> {
-    let failed = |error: io::Error| failed(path, &error);
-    let (mut text, mut follower) = tail_then_follow(path, lines, MAX_BYTES).map_err(failed)?;
+pub(super) fn bytes(source: &Source, screen: Screen, lines: usize) -> Result<Exit, Failure> {
+    let failed = |error: io::Error| failed(&source.path, &error);
+    let (mut text, mut follower, trouble) = tail_then_follow(&source.path, lines, MAX_BYTES).map_err(failed)?;
+    trouble.iter().for_each(|trouble| complain(screen, source, trouble));
     loop {
         write(&text);
         text.clear();

@@ -49,7 +49,7 @@ pub(crate) fn logs(global: &Global, screen: Screen, logs: &Logs) -> Result<Exit,
     let plain = query.filter.passes_all() && of_any_time && !screen.json;
     if let ([source], true) = (sources.as_mut_slice(), plain && (logs.raw || !logs.follow)) {
         return match logs.follow {
-            true => follow::bytes(&source.path, logs.lines.unwrap_or(LINES)),
+            true => follow::bytes(source, screen, logs.lines.unwrap_or(LINES)),
             false => as_it_is(source, screen, logs.lines.unwrap_or(LINES)),
         };
     }
@@ -187,7 +187,7 @@ fn flush(part: &mut Vec<u8>, beyond: usize) {
     }
 }
 
-fn complain(screen: Screen, source: &Source, trouble: &str) {
+pub(super) fn complain(screen: Screen, source: &Source, trouble: &str) {
     screen.complain(&format!("error: failed to read {}: {trouble}", source.path.display()));
 }
 

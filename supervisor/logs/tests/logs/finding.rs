@@ -283,6 +283,43 @@ fn who_stops_gets_what_was_found_so_far() {
 }
 
 #[test]
+fn a_search_through_one_block_can_be_stopped() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    fs::write(&path, numbered(20_000)).expect("a file");
+    let filter = Filter::default().grep("nothing like it").expect("a pattern");
+    let looks = |most: usize| {
+        let looks = std::cell::Cell::new(0);
+        let stop = || looks.replace(looks.get() + 1) >= most;
+        last(&path, &Query { filter: filter.clone(), ..Query::default() }, ALL, Unfinished::Shown, &stop)
+            .expect("a log");
+        looks.get()
+    };
+    let (all, bytes) = (looks(usize::MAX), fs::metadata(&path).expect("a file").len());
+    assert!(all as u64 >= bytes / (48 << 10), "asked {all} times in {bytes} bytes");
+    assert!(looks(4) <= 6, "it ends soon");
+}
+
+#[test]
+fn a_place_in_a_file_that_is_gone_is_found_in_no_other_that_has_its_inode() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let pump = Pump::new();
+    generation(&pump, 1, &path, b"one\ntwo\n");
+    let inode = || fs::metadata(&path).expect("a log").ino();
+    let (before, found) = (inode(), backwards(&path, &Query::default(), ALL));
+    let resumes = |mark| Tracker::resume(&path, Query::default(), mark).expect("it is readable").is_some();
+    assert!(found.iter().all(|line| line.end.base == Some(0) && resumes(line.end)));
+    // Emptied by someone, it is another file with the same number.
+    fs::File::options().write(true).open(&path).and_then(|file| file.set_len(0)).expect("it can be emptied");
+    generation(&pump, 2, &path, b"another, and longer\n");
+    assert_eq!(inode(), before);
+    assert!(!found.iter().any(|line| resumes(line.end)));
+    let now = backwards(&path, &Query::default(), ALL);
+    assert!(now.iter().all(|line| line.end.base == Some(8) && resumes(line.end)));
+}
+
+#[test]
 fn lines_of_several_logs_come_by_time_and_those_of_one_in_its_order() {
     let dir = tempdir().expect("a directory");
     let (one, other) = (dir.path().join("one.log"), dir.path().join("other.log"));

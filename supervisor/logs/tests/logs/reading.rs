@@ -72,8 +72,9 @@ fn a_damaged_archive_hides_no_newer_lines() {
 fn a_log_that_is_not_there_has_no_lines() {
     let dir = tempdir().expect("a directory");
     assert_same(&tail(&dir.path().join("no/a.log"), 10, ALL).expect("a tail"), b"");
-    let (text, mut follower) = tail_then_follow(&dir.path().join("a.log"), 10, ALL).expect("a tail");
+    let (text, mut follower, trouble) = tail_then_follow(&dir.path().join("a.log"), 10, ALL).expect("a tail");
     assert_same(&text, b"");
+    assert_eq!(trouble, None);
     pump_through(&dir.path().join("a.log"), keep_all(0), b"first\n");
     let mut seen = Vec::new();
     follow(&mut follower, &mut seen, 6, 100);
@@ -213,7 +214,7 @@ fn following_goes_on_right_after_the_tail() {
             .map(|_| {
                 scope.spawn(|| {
                     for _ in 0..10 {
-                        let (mut seen, mut follower) = tail_then_follow(&path, 1000, 1 << 20).expect("a tail");
+                        let (mut seen, mut follower, _) = tail_then_follow(&path, 1000, 1 << 20).expect("a tail");
                         let wanted = seen.len() + 50_000;
                         follow(&mut follower, &mut seen, wanted, 3000);
                         assert!(is_gapless(&seen), "a gap or a double in {} bytes", seen.len());
