@@ -2,9 +2,12 @@
 //! Not here: choosing the texts; `supervisor/fuzz` has the targets.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use supervisor_core::{Event, Fleet, ServiceName, ServiceSpec};
+use supervisor_logs::{Filter, Line, Query, Search, Unfinished, last};
 
 use crate::api::origin;
 use crate::config;
@@ -56,6 +59,66 @@ pub fn output(bytes: &[u8]) {
         let end = sequence.find('m').unwrap_or_else(|| panic!("{shown:?}"));
         assert!(sequence[..end].bytes().all(|byte| byte.is_ascii_digit() || byte == b';' || byte == b':'), "{shown:?}");
         rest = &sequence[end + 1..];
+    }
+}
+
+/// Three bytes (what is looked for, how often the log is repeated, how long its index is), then that up to a NUL, then the
+/// index and the log. Every line is found once, forwards
+/// and backwards, whatever the index says.
+pub fn logs(bytes: &[u8]) {
+    let [kind, times, length, rest @ ..] = bytes else { return };
+    let end = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
+    let (wanted, rest) = (String::from_utf8_lossy(&rest[..end]), rest.get(end + 1..).unwrap_or_default());
+    let (index, text) = rest.split_at(rest.len().min(usize::from(*length) * 8));
+    // Some are longer than what is read at once.
+    let text = text.repeat(usize::from(*times) + 1);
+    let text = &text[..text.len().min(320 << 10)];
+    let filter = match kind % 4 {
+        0 => Ok(Filter::default()),
+        1 => Filter::default().grep(&wanted),
+        2 => Filter::default().field(&wanted),
+        _ => Filter::default().level(&wanted),
+    };
+    let Ok(filter) = filter else { return };
+    let Ok(directory) = Directory::new() else { return };
+    let path = directory.0.join("a.log");
+    let written = std::fs::write(&path, text).and_then(|()| std::fs::write(directory.0.join("a.log.idx"), index));
+    written.expect("a directory of our own can be written");
+    let all = filter.passes_all();
+    let query = Query { filter, generation: (kind & 4 > 0).then_some(1), ..Query::default() };
+    let mut forwards = Vec::new();
+    let mut search = Search::new(&path, query.clone(), Unfinished::Shown).expect("it is readable");
+    while search.read(&mut forwards).expect("it is readable") {}
+    let most = (usize::MAX, usize::MAX);
+    let backwards = last(&path, &query, most, Unfinished::Shown, &|| false).expect("it is readable").lines;
+    let whole = |lines: &[Line]| -> Vec<u8> {
+        let end = |line: &Line| if line.whole { b"\n".as_slice() } else { b"" };
+        lines.iter().flat_map(|line| [line.text.as_slice(), end(line)].concat()).collect()
+    };
+    if all && query.generation.is_none() {
+        assert!(whole(&forwards) == text && whole(&backwards) == text, "a line is lost, doubled or moved");
+    }
+    // A long line comes in pieces, which depend on where reading began.
+    if text.split(|&byte| byte == b'\n').all(|line| line.len() < 16 << 10) {
+        assert_eq!(forwards, backwards);
+    }
+}
+
+/// One that is removed when this is dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> std::io::Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("supervisor-fuzz-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).map(|()| Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -120,6 +183,13 @@ mod tests {
         for text in ["a \u{1b}[31mred\u{1b}[0m \u{1b}]0;t\u{7}", "\u{9b}31m", "\u{1b}["] {
             output(text.as_bytes());
         }
+        let log = "a=b ERROR\n{\"level\":50}\n".repeat(100);
+        for wanted in
+            ["\0\u{ff}\0", "\u{1}\u{5}\0^a|b$\0", "\u{2}\u{5}\0a=b\0", "\u{3}\u{5}\u{6}warn\0", "\u{4}\0\u{1}\0"]
+        {
+            logs(format!("{wanted}{log}").as_bytes());
+        }
+        logs(&[]);
         for host in ["localhost:9700", "LOCALHOST", "dev.example:1", "evil.example", "[::1]:9700", "127.0.0.1:99999"] {
             request(&format!("/\nHost: {host}\nOrigin: http://{host}\nSec-Fetch-Site: none"));
         }
