@@ -43,7 +43,7 @@ fn measure(args: &args::Args) -> ExitCode {
         eprintln!("cannot become the parent of orphans: {error}");
         return ExitCode::FAILURE;
     }
-    let _sweep = procs::Sweep;
+    let _sweep = (procs::Sweep, subject::Sweep);
     println!("{}", procs::machine());
     match measures::all(args) {
         Ok(rows) => {

@@ -4,9 +4,10 @@
 use std::fs::{self, File};
 use std::io::{PipeWriter, pipe};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -20,6 +21,13 @@ use crate::{Error, procs};
 /// No start, stop or respawn may take longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where all subjects have their directories. They go together, at the end: where files were removed a moment ago,
+/// ext4 takes far longer to make others.
+static GROUND: Mutex<Option<TempDir>> = Mutex::new(None);
+
+/// Removes the directories of all subjects.
+pub(crate) struct Sweep;
+
 pub(crate) struct Subject {
     pid: i32,
     /// When it ended.
@@ -27,7 +35,7 @@ pub(crate) struct Subject {
     way: Way,
     pub(crate) launched_ns: u64,
     pub(crate) reports: Reports,
-    dir: TempDir,
+    dir: PathBuf,
 }
 
 /// How it is asked to end.
@@ -42,21 +50,21 @@ enum Way {
 
 impl Subject {
     pub(crate) fn supervisor(size: usize) -> Result<Self, Error> {
-        let dir = TempDir::with_prefix("bench-")?;
-        let reports = Reports::new(dir.path().join("reports"))?;
+        let dir = ground()?;
+        let reports = Reports::new(dir.join("reports"))?;
         let api = free_address()?;
-        let config = dir.path().join("supervisor.toml");
-        fs::write(&config, configuration(dir.path(), api, &reports, size)?)?;
+        let config = dir.join("supervisor.toml");
+        fs::write(&config, configuration(&dir, api, &reports, size)?)?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_supervisor"));
         command.arg("--config").arg(&config).arg("run").stdin(Stdio::null());
-        let output = File::create(dir.path().join("output"))?;
+        let output = File::create(dir.join("output"))?;
         command.stdout(output.try_clone()?).stderr(output);
         Self::launch(command, Way::Supervisor(api), reports, dir)
     }
 
     pub(crate) fn bare(size: usize) -> Result<Self, Error> {
-        let dir = TempDir::with_prefix("bench-")?;
-        let reports = Reports::new(dir.path().join("reports"))?;
+        let dir = ground()?;
+        let reports = Reports::new(dir.join("reports"))?;
         let (told, tell) = pipe()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("hold").arg(reports.path()).arg(size.to_string()).stdin(told);
@@ -64,14 +72,14 @@ impl Subject {
     }
 
     pub(crate) fn bare_respawn() -> Result<Self, Error> {
-        let dir = TempDir::with_prefix("bench-")?;
-        let reports = Reports::new(dir.path().join("reports"))?;
+        let dir = ground()?;
+        let reports = Reports::new(dir.join("reports"))?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("respawn").arg(reports.path()).stdin(Stdio::null());
         Self::launch(command, Way::Respawn, reports, dir)
     }
 
-    fn launch(mut command: Command, way: Way, reports: Reports, dir: TempDir) -> Result<Self, Error> {
+    fn launch(mut command: Command, way: Way, reports: Reports, dir: PathBuf) -> Result<Self, Error> {
         let launched_ns = now_ns();
         let mut process = command.spawn()?;
         let pid = i32::try_from(process.id())?;
@@ -134,8 +142,8 @@ impl Subject {
     }
 
     /// Where a supervisor answers to its owner.
-    pub(crate) fn socket(&self) -> std::path::PathBuf {
-        self.dir.path().join("run/api.sock")
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.join("run/api.sock")
     }
 
     fn ask(&mut self) {
@@ -150,10 +158,16 @@ impl Subject {
 
     /// With what it said itself.
     fn explained(&self, error: &Error) -> Error {
-        let said = fs::read_to_string(self.dir.path().join("output")).unwrap_or_default();
-        let own = fs::read_to_string(self.dir.path().join("logs/supervisor.log")).unwrap_or_default();
+        let said = fs::read_to_string(self.dir.join("output")).unwrap_or_default();
+        let own = fs::read_to_string(self.dir.join("logs/supervisor.log")).unwrap_or_default();
         let last: Vec<&str> = said.lines().chain(own.lines()).collect();
         format!("{error}\n{}", last[last.len().saturating_sub(20)..].join("\n")).into()
+    }
+}
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        GROUND.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -188,6 +202,17 @@ fn configuration(dir: &Path, api: SocketAddr, reports: &Reports, size: usize) ->
         text += &format!("[services.s{number:04}]\ncommand = [\"{child}\", \"child\", \"{fifo}\", \"s{number:04}\"]\n");
     }
     Ok(text)
+}
+
+/// A directory for one subject.
+fn ground() -> Result<PathBuf, Error> {
+    let mut ground = GROUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = match ground.take() {
+        Some(all) => all,
+        None => TempDir::with_prefix("bench-")?,
+    };
+    let dir = TempDir::new_in(ground.insert(all).path())?;
+    Ok(dir.keep())
 }
 
 /// Free a moment ago; the supervisor takes no port 0.
