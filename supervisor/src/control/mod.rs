@@ -58,6 +58,7 @@ pub(crate) struct ControlArgs {
 /// The role's main; gives its exit code. `channel` leads to the keeper. `read`: the configuration, where it has been
 /// read already.
 pub(crate) fn run(args: ControlArgs, channel: OwnedFd, read: Option<InForce>) -> u8 {
+    crate::platform::share_heaps();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(threads::MOST)

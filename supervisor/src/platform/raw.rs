@@ -56,6 +56,17 @@ pub(crate) fn ends_with_us(command: &mut std::process::Command) {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn ends_with_us(_: &mut std::process::Command) {}
 
+/// Has the threads to come share two heaps instead of one for each: most have little to keep, and a heap keeps what was
+/// freed in it.
+pub(crate) fn share_heaps() {
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "the allocator has no other way to be told")]
+    // SAFETY: it sets a number of the allocator. It fails only for numbers that make no sense.
+    unsafe {
+        nix::libc::mallopt(nix::libc::M_ARENA_MAX, 2);
+    }
+}
+
 /// Puts `title` where the arguments of this process lay, and on where the variables lay, as far as it is long
 /// (`setproctitle` of other systems). This process must have one thread.
 #[cfg(target_os = "linux")]
