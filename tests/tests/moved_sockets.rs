@@ -3,14 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::Duration;
 
 use e2e::{DEADLINE, Setup, Signal, Stack, eventually, free_port, over_tcp, send};
-use load::{Crowd, Kind, Load};
+use load::{Kind, Load};
 
 fn service(name: &str, port: u16, more: &str) -> String {
     format!(
@@ -30,19 +29,8 @@ fn address(port: u16) -> SocketAddr {
 }
 
 #[track_caller]
-fn edit(stack: &Stack, pairs: &[(&str, &str)]) {
-    let file = stack.path("supervisor.toml");
-    let mut text = fs::read_to_string(&file).unwrap();
-    for (old, new) in pairs {
-        assert!(text.contains(old), "{old}: {text}");
-        text = text.replace(old, new);
-    }
-    fs::write(&file, text).unwrap();
-}
-
-#[track_caller]
 fn move_port(stack: &Stack, from: u16, to: u16) {
-    edit(stack, &[(&format!("port = {from}"), &format!("port = {to}"))]);
+    stack.edit(&format!("port = {from}"), &format!("port = {to}"));
 }
 
 #[track_caller]
@@ -54,18 +42,7 @@ fn rejected(stack: &Stack, why: &[&str]) {
 }
 
 fn load(port: u16) -> Load {
-    let crowd = |kind| Crowd { kind, clients: 3, pause: Duration::from_millis(10) };
-    let load = Load::start(address(port), &[crowd(Kind::Fresh), crowd(Kind::KeepAlive)]);
-    assert!(load.await_answers(20, DEADLINE), "nobody is answered");
-    load
-}
-
-/// Nothing was lost, and somebody was answered until now.
-#[track_caller]
-fn nothing_was_lost(load: Load) {
-    assert!(load.await_answers(20, DEADLINE), "nobody is answered any more");
-    let report = load.stop();
-    assert_eq!(report.failed(), 0, "\n{report}");
+    Load::of_threes(address(port), &[Kind::Fresh, Kind::KeepAlive], DEADLINE)
 }
 
 fn generation(port: u16) -> Option<String> {
@@ -90,7 +67,7 @@ fn a_port_that_is_taken_rejects_the_reload_and_the_old_one_can_be_gone_on_with_a
     assert!(stack.cli(&["reload"]).succeeded().stderr.contains("nothing was done"));
     stack.cli(&["restart", "t"]).succeeded();
     assert_eq!(generation(one).as_deref(), Some("2"));
-    nothing_was_lost(clients);
+    clients.lost_nothing(DEADLINE);
     drop(stranger);
     move_port(&stack, one, other);
     stack.cli(&["reload"]).succeeded();
@@ -114,7 +91,7 @@ fn a_generation_that_fails_on_another_port_leaves_the_old_port_held_and_the_othe
     move_port(&stack, other, one);
     stack.cli(&["reload"]).succeeded();
     assert_eq!(generation(one).as_deref(), Some("3"));
-    nothing_was_lost(clients);
+    clients.lost_nothing(DEADLINE);
 }
 
 #[test]
@@ -185,19 +162,22 @@ fn services_that_swap_their_ports_are_told_to_move_one_after_the_other() {
     let stack = by_hand(&(service("t", one, "") + &service("u", other, ""))).start();
     let clients = load(one);
     let names = [format!("port = {one}"), format!("port = {other}"), format!("port = {third}")];
-    edit(&stack, &[(&names[0], "port = X"), (&names[1], &names[0]), ("port = X", &names[1])]);
+    stack.edit(&names[0], "port = X");
+    stack.edit(&names[1], &names[0]);
+    stack.edit("port = X", &names[1]);
     let of_u = stack.pid("u");
     rejected(&stack, &["generation of `u` is on it", "generation of `t` is on it", "reload again"]);
     assert_eq!(stack.pid("u"), of_u);
-    nothing_was_lost(clients);
+    clients.lost_nothing(DEADLINE);
     // The file says what is wanted in the end: by way of a third port it gets there.
-    edit(&stack, &[(&names[1], &names[2]), (&names[0], &names[1])]);
+    stack.edit(&names[1], &names[2]);
+    stack.edit(&names[0], &names[1]);
     stack.cli(&["reload"]).succeeded();
     is_closed(one);
-    edit(&stack, &[(&names[1], &names[0])]);
+    stack.edit(&names[1], &names[0]);
     stack.cli(&["reload"]).succeeded();
     is_closed(other);
-    edit(&stack, &[(&names[2], &names[1])]);
+    stack.edit(&names[2], &names[1]);
     stack.cli(&["reload"]).succeeded();
     assert_eq!((generation(one), generation(other)), (Some("2".to_owned()), Some("3".to_owned())));
 }
@@ -208,10 +188,10 @@ fn named_ports_move_each_for_itself_and_a_name_may_change_while_it_is_served() {
     let stack = by_hand(&service("t", main, &format!("ports = {{ admin = {admin} }}\ninstances = 2\n"))).start();
     let clients = load(main);
     let stranger = TcpListener::bind(address(other)).unwrap();
-    edit(&stack, &[(&format!("admin = {admin}"), &format!("admin = {other}"))]);
+    stack.edit(&format!("admin = {admin}"), &format!("admin = {other}"));
     rejected(&stack, &[&format!("port {other}")]);
     TcpStream::connect(address(admin)).unwrap();
-    edit(&stack, &[(&format!("admin = {other}"), &format!("metrics = {admin}"))]);
+    stack.edit(&format!("admin = {other}"), &format!("metrics = {admin}"));
     let knocking = std::thread::spawn(move || {
         for _ in 0..100 {
             TcpStream::connect(address(admin)).expect("it is held all the time");
@@ -221,18 +201,18 @@ fn named_ports_move_each_for_itself_and_a_name_may_change_while_it_is_served() {
     stack.cli(&["reload"]).succeeded();
     knocking.join().unwrap();
     drop(stranger);
-    edit(&stack, &[(&format!("metrics = {admin}"), &format!("metrics = {other}"))]);
+    stack.edit(&format!("metrics = {admin}"), &format!("metrics = {other}"));
     stack.cli(&["reload"]).succeeded();
     TcpStream::connect(address(other)).unwrap();
     is_closed(admin);
-    nothing_was_lost(clients);
+    clients.lost_nothing(DEADLINE);
 }
 
 #[test]
 fn an_address_that_overlaps_the_old_one_is_told_and_taken_when_the_service_is_stopped() {
     let port = free_port();
     let stack = by_hand(&service("t", port, "bind = '127.0.0.1'\n")).start();
-    edit(&stack, &[("bind = '127.0.0.1'", "bind = '0.0.0.0'")]);
+    stack.edit("bind = '127.0.0.1'", "bind = '0.0.0.0'");
     rejected(&stack, &[&format!("a generation of `t` is on 127.0.0.1:{port}"), "stop `t`, reload, and start `t`"]);
     stack.cli(&["stop", "t"]).succeeded();
     stack.cli(&["reload"]).succeeded();
@@ -246,7 +226,7 @@ fn a_new_service_on_a_port_that_is_taken_is_refused_and_one_that_comes_back_find
     let (t, new) = (service("t", one, ""), service("new", other, ""));
     let stack = by_hand(&t).start();
     let stranger = TcpListener::bind(address(other)).unwrap();
-    edit(&stack, &[(&t, &(t.clone() + &new))]);
+    stack.edit(&t, &(t.clone() + &new));
     rejected(&stack, &["service `new`", &format!("held by pid {}", std::process::id())]);
     drop(stranger);
     stack.cli(&["reload"]).succeeded();
@@ -254,9 +234,9 @@ fn a_new_service_on_a_port_that_is_taken_is_refused_and_one_that_comes_back_find
     let mut upload = TcpStream::connect(address(other)).unwrap();
     upload.write_all(b"POST /length HTTP/1.1\r\nhost: t\r\ncontent-length: 4\r\n\r\nab").unwrap();
     assert_eq!(generation(other).as_deref(), Some("1"));
-    edit(&stack, &[(&new, "")]);
+    stack.edit(&new, "");
     stack.cli(&["reload", "--no-wait"]).succeeded();
-    edit(&stack, &[(&t, &(t.clone() + &new))]);
+    stack.edit(&t, &(t.clone() + &new));
     stack.cli(&["reload"]).succeeded();
     stack.wait_for("new", "running");
     assert!(generation(other).is_some());

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use e2e::{DEADLINE, Done, Setup, Stack, User, eventually, exemplar, free_port, is_root, over_tcp};
-use load::{Crowd, Kind, Load};
+use load::{Kind, Load};
 
 fn service(port: u16, more: &str) -> String {
     format!(
@@ -26,18 +26,7 @@ fn address(port: u16) -> SocketAddr {
 }
 
 fn load(port: u16) -> Load {
-    let crowd = |kind| Crowd { kind, clients: 3, pause: Duration::from_millis(10) };
-    let load = Load::start(address(port), &[crowd(Kind::Fresh), crowd(Kind::KeepAlive)]);
-    assert!(load.await_answers(20, DEADLINE), "nobody is answered");
-    load
-}
-
-/// Nothing was lost, and somebody was answered until now.
-#[track_caller]
-fn nothing_was_lost(load: Load) {
-    assert!(load.await_answers(20, DEADLINE), "nobody is answered any more");
-    let report = load.stop();
-    assert_eq!(report.failed(), 0, "\n{report}");
+    Load::of_threes(address(port), &[Kind::Fresh, Kind::KeepAlive], DEADLINE)
 }
 
 #[track_caller]
@@ -104,7 +93,7 @@ fn case_10_a_client_that_never_takes_its_answer_is_cut_at_the_end_of_the_drain_a
     let row: Vec<&str> = done.stdout.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!((row[1], row.last()), ("rolled", Some(&"1")), "one is cut: {}", done.stdout);
     assert!(done.took >= Duration::from_secs(2), "it had the time of the drain: {:?}", done.took);
-    nothing_was_lost(load);
+    load.lost_nothing(DEADLINE);
 }
 
 #[test]
@@ -189,11 +178,7 @@ fn case_15_another_port_answers_before_the_old_one_is_closed_and_one_that_is_tak
     let (one, other) = (free_port(), free_port());
     let toml = service(one, "").replace("bake = '0s'", "bake = '3s'");
     let stack = Setup::of(&toml).supervisor("auto_reload = false").start();
-    let edit = |from: u16, to: u16| {
-        let file = stack.path("supervisor.toml");
-        let text = fs::read_to_string(&file).unwrap();
-        fs::write(&file, text.replace(&format!("port = {from}"), &format!("port = {to}"))).unwrap();
-    };
+    let edit = |from: u16, to: u16| stack.edit(&format!("port = {from}"), &format!("port = {to}"));
     let old = stack.pid("t");
     let clients = load(one);
     let stranger = TcpListener::bind(address(other)).unwrap();
@@ -206,7 +191,7 @@ fn case_15_another_port_answers_before_the_old_one_is_closed_and_one_that_is_tak
     let first = eventually("an answer on the other port", || over_tcp(address(other), "GET", "/generation", &[]).ok());
     assert_eq!(first.status, 200);
     assert_ne!(first.text(), "1", "the next generation answers there");
-    nothing_was_lost(clients);
+    clients.lost_nothing(DEADLINE);
     assert!(reload.wait().unwrap().success());
     eventually("the old port to be closed", || TcpStream::connect(address(one)).is_err().then_some(()));
 }
@@ -230,7 +215,7 @@ fn case_16_a_new_file_that_cannot_be_executed_is_rolled_back_and_told_with_the_s
         let told = done.stderr.to_lowercase();
         assert!(told.contains(why) && told.contains("exec"), "{why}: {}", done.stderr);
         assert_eq!((stack.pid("t"), stack.service("t").state()), (old, "running"));
-        nothing_was_lost(clients);
+        clients.lost_nothing(DEADLINE);
     }
 }
 
@@ -251,5 +236,5 @@ fn case_31_a_successor_that_the_kernel_grants_no_process_is_rolled_back_and_the_
     rolled_back(&stack, old, &done, "");
     processes(&before);
     stack.cli(&["restart", "t"]).succeeded();
-    nothing_was_lost(clients);
+    clients.lost_nothing(DEADLINE);
 }

@@ -163,8 +163,7 @@ fn case_39_generations_that_want_the_shared_socket_blocking_and_not_serve_beside
     // The first one waits in `accept`, the next one makes the socket non-blocking, for both.
     let (first, next) = ("exec ./puppet listen --inherited --notify", "exec ./exemplar");
     let stack = two(port, first, next, "ready = { notify = true }\n").prepare();
-    let file = stack.path("supervisor.toml");
-    fs::write(&file, fs::read_to_string(&file).unwrap().replace("bake = '0s'", "bake = '5s'")).unwrap();
+    stack.edit("bake = '0s'", "bake = '5s'");
     stack.cli(&["start"]).succeeded();
     let old = stack.pid("t");
     stack.cli(&["restart", "t", "--no-wait"]).succeeded();

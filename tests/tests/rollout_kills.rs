@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use e2e::{DEADLINE, Setup, Signal, Stack, free_port, over_tcp, send};
-use load::{Crowd, Kind, Load};
+use load::{Kind, Load};
 use serde_json::Value;
 
 /// Each phase takes a while: a start is prepared for as long as `slow` is there, and a generation comes up slowly.
@@ -25,10 +25,7 @@ fn stack(port: u16) -> Stack {
 }
 
 fn load(port: u16) -> Load {
-    let crowd = |kind| Crowd { kind, clients: 3, pause: Duration::from_millis(10) };
-    let load = Load::start(address(port), &[Kind::Fresh, Kind::KeepAlive, Kind::Http2].map(crowd));
-    assert!(load.await_answers(20, DEADLINE), "nobody is answered");
-    load
+    Load::of_threes(address(port), &[Kind::Fresh, Kind::KeepAlive, Kind::Http2], DEADLINE)
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -55,13 +52,6 @@ fn converged(stack: &Stack, port: u16, before: u64) -> String {
     let exemplars = stack.processes().iter().filter(|one| one.command == "./exemplar" && one.state != 'Z').count();
     assert_eq!(exemplars, 1);
     service.0["rollout"]["result"].as_str().unwrap().to_owned()
-}
-
-#[track_caller]
-fn nothing_was_lost(load: Load) {
-    assert!(load.await_answers(20, DEADLINE), "nobody is answered any more");
-    let report = load.stop();
-    assert_eq!(report.failed(), 0, "\n{report}");
 }
 
 #[test]
@@ -95,7 +85,7 @@ fn a_control_that_is_killed_in_any_phase_with_a_process_is_followed_by_one_that_
         assert_eq!(converged(&stack, port, before), "done", "{phase}");
         assert_eq!(stack.service("t").generation(), before + 1, "{phase}: once");
     }
-    nothing_was_lost(load);
+    load.lost_nothing(DEADLINE);
 }
 
 #[test]
@@ -124,5 +114,5 @@ fn a_control_that_is_killed_before_there_is_a_process_leaves_the_old_generation_
         assert!(["done", "rolled-back"].contains(&result.as_str()), "{result}");
     }
     stack.cli(&["restart", "t"]).succeeded();
-    nothing_was_lost(load);
+    load.lost_nothing(DEADLINE);
 }

@@ -60,6 +60,30 @@ impl Load {
         Self { shared, thread }
     }
 
+    /// Three clients of each kind, who pause a little after each answer. Some were answered.
+    ///
+    /// # Panics
+    /// When nobody is answered within `limit`.
+    #[must_use]
+    #[track_caller]
+    pub fn of_threes(address: SocketAddr, kinds: &[Kind], limit: Duration) -> Self {
+        let crowd = |kind: &Kind| Crowd { kind: *kind, clients: 3, pause: Duration::from_millis(10) };
+        let load = Self::start(address, &kinds.iter().map(crowd).collect::<Vec<_>>());
+        assert!(load.await_answers(20, limit), "nobody is answered");
+        load
+    }
+
+    /// Ends it: nothing was lost, and somebody was answered until now.
+    ///
+    /// # Panics
+    /// When something was lost, or nobody is answered within `limit`.
+    #[track_caller]
+    pub fn lost_nothing(self, limit: Duration) {
+        assert!(self.await_answers(20, limit), "nobody is answered any more");
+        let report = self.stop();
+        assert_eq!(report.failed(), 0, "\n{report}");
+    }
+
     /// Answers up to now, of all kinds.
     #[must_use]
     pub fn answered(&self) -> usize {

@@ -14,7 +14,7 @@ use supervisor_logs::{Feed, Ledger, Pump, stage};
 use crate::outage::{account, on_a_disk_of};
 use crate::steps::{can_be_traced, killed_at};
 use crate::survival::{Chance, STAGE, held_stage};
-use crate::{child, child_directory, eventually, finish, inherited_pipe, keep_all};
+use crate::{child, child_directory, eventually, finish, inherited_pipe, keep_all, write_until};
 
 const KILLS: usize = 60;
 
@@ -124,14 +124,10 @@ fn survives(directory: &Path, filler: &Filler, kill: impl FnOnce(&dyn Fn(Command
     let over = AtomicBool::new(false);
     let written = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let mut written = Vec::new();
-            while !over.load(Ordering::Relaxed) {
-                let begin = written.len();
+            write_until(&over, &mut input, |written| {
                 (0..100).for_each(|_| writeln!(written, "line {}.", written.len()).expect("memory"));
-                input.write_all(&written[begin..]).expect("someone holds the pipe");
                 std::thread::sleep(Duration::from_micros(200));
-            }
-            written
+            })
         });
         kill(&start);
         over.store(true, Ordering::Relaxed);

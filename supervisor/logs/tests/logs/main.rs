@@ -23,6 +23,7 @@ use std::io::{PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,17 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Writes `more` and more to a pipe until it is `over`; returns all of it.
+fn write_until(over: &AtomicBool, pipe: &mut PipeWriter, mut more: impl FnMut(&mut Vec<u8>)) -> Vec<u8> {
+    let mut written = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        let begin = written.len();
+        more(&mut written);
+        pipe.write_all(&written[begin..]).expect("someone holds the pipe");
+    }
+    written
 }
 
 /// Waits until everything that was written to pipe `id` has left it.

@@ -7,12 +7,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::tempdir;
 
 use crate::survival::start;
-use crate::{assert_same, child, content};
+use crate::{assert_same, child, content, eventually, write_until};
 
 /// What changes files, and how often each thread of the process does it before it is killed, at most.
 const STEPS: [(&str, u32); 7] =
@@ -38,14 +38,8 @@ fn copies_until(call: &str, number: u32, directory: &Path, pipe: &std::io::PipeR
     let mut command = killed_at(call, number, child("survival::copier", directory));
     command.stdin(pipe.try_clone().expect("a duplicate")).stdout(Stdio::null()).stderr(Stdio::null());
     let mut traced = command.spawn().expect("strace is there");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let ended = loop {
-        if let Some(ended) = traced.try_wait().expect("our child") {
-            break ended;
-        }
-        assert!(Instant::now() < deadline, "{call} was not called {number} times");
-        std::thread::sleep(Duration::from_millis(2));
-    };
+    eventually(&format!("{call} is called {number} times"), || traced.try_wait().expect("our child").is_some());
+    let ended = traced.wait().expect("our child");
     // As strace ends like the one that it traces.
     assert_eq!(ended.signal(), Some(9), "{call} {number}: {ended}");
 }
@@ -63,14 +57,10 @@ fn a_kill_at_any_step_loses_and_doubles_nothing_and_leaves_nothing_half_done() {
     let over = AtomicBool::new(false);
     let written = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            let mut written = Vec::new();
-            while !over.load(Ordering::Relaxed) {
-                let begin = written.len();
+            write_until(&over, &mut input, |written| {
                 (0..100).for_each(|_| writeln!(written, "line {}", written.len()).expect("memory"));
-                input.write_all(&written[begin..]).expect("someone holds the pipe");
                 std::thread::sleep(Duration::from_millis(1));
-            }
-            written
+            })
         });
         for (call, times) in STEPS {
             (1..=times).for_each(|number| copies_until(call, number, at, &output));

@@ -15,7 +15,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use supervisor_logs::{Compression, Feed, Pump, Settings, stage};
 use tempfile::tempdir;
 
-use crate::{assert_same, child, child_directory, content, eventually, finish, inherited_pipe, keep_all, settled};
+use crate::{
+    assert_same, child, child_directory, content, eventually, finish, inherited_pipe, keep_all, settled, write_until,
+};
 
 const KILLS: u32 = 60;
 /// Where a copier finds the stage that its parent holds.
@@ -96,15 +98,7 @@ fn survives(directory: &Path, flood: Flood) -> usize {
     let mut chance = Chance::now();
     let mut lines = Lines { sizes: Chance(chance.0), flood, block: Vec::new() };
     let written = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let mut written = Vec::new();
-            while !over.load(Ordering::Relaxed) {
-                let begin = written.len();
-                lines.write(&mut written);
-                input.write_all(&written[begin..]).expect("someone holds the pipe");
-            }
-            written
-        });
+        let writer = scope.spawn(|| write_until(&over, &mut input, |written| lines.write(written)));
         for _ in 0..KILLS {
             let copier = start_moving(directory, ends);
             std::thread::sleep(Duration::from_micros(chance.below(flood.longest_life()) as u64));
