@@ -49,7 +49,9 @@ fn a_copy_has_the_descriptors_the_limits_and_the_session_of_any_control_and_no_s
         assert!(status.contains(&format!("{what}:\t0000000000000000\n")), "{status}");
     }
     if !is_root() {
-        println!("skipped: descriptors: the keeper and its copy show theirs to root only");
+        println!(
+            "skipped: a_copy_has_the_descriptors_the_limits_and_the_session_of_any_control: descriptors: the keeper and its copy show theirs to root only"
+        );
         return;
     }
     let descriptors = |pid: i32| -> BTreeSet<_> {

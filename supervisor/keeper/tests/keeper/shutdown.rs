@@ -130,7 +130,7 @@ fn a_control_that_does_not_finish_in_time_is_not_waited_for() {
 fn as_process_one_it_adopts_every_orphan_and_is_down_within_ten_seconds() {
     let probe = Command::new("unshare").args(["-pfm", "mount", "-t", "proc", "proc", "/proc"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
-        println!("skipped: this process may not make a process namespace");
+        println!("skipped: as_process_one_it_adopts_every_orphan: this process may not make a process namespace");
         return;
     }
     let mut rig = Rig::start_with(|command| {

@@ -77,7 +77,9 @@ fn a_run_has_a_number_of_its_own() {
 #[test]
 fn a_failing_change_of_user_is_named_with_its_step() {
     if !is_root() {
-        println!("skipped: a keeper that has lost one capability needs root");
+        println!(
+            "skipped: a_failing_change_of_user_is_named_with_its_step: a keeper that has lost one capability needs root"
+        );
         return;
     }
     // linux/capability.h
@@ -104,7 +106,7 @@ fn a_failing_change_of_user_is_named_with_its_step() {
 #[test]
 fn a_user_is_changed_to_whole_and_for_good() {
     if !is_root() {
-        println!("skipped: becoming another user needs root");
+        println!("skipped: a_user_is_changed_to_whole_and_for_good: becoming another user needs root");
         return;
     }
     let rig = Rig::start();
@@ -286,7 +288,7 @@ fn a_launch_that_hangs_holds_up_nothing_and_fails_after_ten_seconds() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
     let writer = File::options().read(true).write(true).open(&fifo).unwrap();
     if !in_namespace(&dir) {
-        println!("skipped: this process may not make a mount namespace");
+        println!("skipped: a_launch_that_hangs_holds_up_nothing: this process may not make a mount namespace");
         return;
     }
     let path = CString::new(fifo.as_os_str().as_bytes()).unwrap();

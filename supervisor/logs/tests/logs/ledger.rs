@@ -70,7 +70,9 @@ fn outages() {
 #[cfg_attr(not(target_os = "linux"), ignore = "needs splice and files of memory")]
 fn kills_at_each_step_of_a_drop_and_of_its_telling_cost_no_count() {
     if !can_be_traced() {
-        return println!("skipped: steps can be counted with strace only");
+        return println!(
+            "skipped: kills_at_each_step_of_a_drop_and_of_its_telling_cost_no_count: steps can be counted with strace only"
+        );
     }
     on_a_disk_of("size=40m", "ledger::steps");
 }

@@ -110,11 +110,11 @@ pub(crate) fn on_a_disk_of(limits: &str, name: &str) {
     command.env("LOGS_TEST_DIR", directory.path()).env("LIMITS", limits);
     let output = match command.output() {
         Ok(output) => output,
-        Err(error) => return println!("skipped: no unshare: {error}"),
+        Err(error) => return println!("skipped: {name}: no unshare: {error}"),
     };
     let told = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(99) || told.starts_with("unshare:") {
-        return println!("skipped: no file system of our own can be mounted: {told}");
+        return println!("skipped: {name}: no file system of our own can be mounted: {told}");
     }
     assert!(output.status.success(), "{told}");
 }

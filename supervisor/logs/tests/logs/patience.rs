@@ -106,11 +106,11 @@ fn a_dead_disk_holds_up_nothing_but_its_own_log() {
     command.env("LOGS_TEST_DIR", directory.path());
     let output = match command.output() {
         Ok(output) => output,
-        Err(error) => return println!("skipped: a dead disk: {error}"),
+        Err(error) => return println!("skipped: a_dead_disk_holds_up_nothing_but_its_own_log: {error}"),
     };
     let told = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(99) || told.starts_with("unshare:") {
-        return println!("skipped: a dead disk: only root can mount one: {told}");
+        return println!("skipped: a_dead_disk_holds_up_nothing_but_its_own_log: only root can mount one: {told}");
     }
     assert!(output.status.success(), "{told}");
 }

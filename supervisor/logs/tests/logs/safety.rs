@@ -67,7 +67,7 @@ fn a_socket_is_refused() {
 #[test]
 fn a_second_name_of_a_file_is_refused_to_root() {
     if !nix::unistd::geteuid().is_root() {
-        return println!("skipped: needs root");
+        return println!("skipped: a_second_name_of_a_file_is_refused_to_root: needs root");
     }
     let victims = tempdir().expect("a directory");
     let victim = victims.path().join("victim");

@@ -48,7 +48,9 @@ fn copies_until(call: &str, number: u32, directory: &Path, pipe: &std::io::PipeR
 #[cfg_attr(not(target_os = "linux"), ignore = "needs splice and tee")]
 fn a_kill_at_any_step_loses_and_doubles_nothing_and_leaves_nothing_half_done() {
     if !can_be_traced() {
-        return println!("skipped: steps can be counted with strace only");
+        return println!(
+            "skipped: a_kill_at_any_step_loses_and_doubles_nothing_and_leaves_nothing_half_done: steps can be counted with strace only"
+        );
     }
     let directory = tempdir().expect("a directory");
     let at = directory.path();

@@ -225,7 +225,7 @@ fn another_user_is_refused_even_where_the_modes_were_loosened() {
     }
     if !nix::unistd::Uid::effective().is_root() {
         println!(
-            "skipped: another_user_is_refused_even_where_the_modes_were_loosened needs root to become another user"
+            "skipped: another_user_is_refused_even_where_the_modes_were_loosened: needs root to become another user"
         );
         return;
     }
