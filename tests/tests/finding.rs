@@ -1,7 +1,8 @@
 //! Lines found again with `supervisor logs` and over the API.
 //! Not here: what one line matches, and files by themselves; the logs package shows those.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::UNIX_EPOCH;
 
 use e2e::{Setup, Stack, eventually};
 use serde_json::Value;
@@ -94,6 +95,18 @@ fn a_follower_gets_only_what_it_wants_from_several_logs_across_rotations() {
     assert_eq!(found, wanted);
     follower.kill().expect("it runs");
     follower.wait().expect("it ends");
+}
+
+#[test]
+fn following_ends_when_the_last_moment_that_is_wanted_has_passed() {
+    let stack = stack();
+    assert_eq!(shown(&stack, &["-f", "b", "--until", "2001-01-01T00:00:00Z"]), "");
+    let now = || UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
+    let end = now() + 2;
+    let date = Command::new("date").args(["-u", "-d", &format!("@{end}"), "+%FT%TZ"]).output().expect("it runs");
+    let until = String::from_utf8(date.stdout).expect("a time");
+    assert_eq!(shown(&stack, &["-f", "b", "--until", until.trim()]), "first\nlast\n");
+    assert!(now() >= end, "it ended too soon");
 }
 
 #[test]

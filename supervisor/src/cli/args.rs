@@ -184,7 +184,7 @@ pub(crate) struct Logs {
     /// From then on: how long ago (10m), or a time (2026-11-23T00:21:01Z)
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<String>,
-    /// Up to then
+    /// Up to then; following ends there
     #[arg(long, value_name = "WHEN")]
     pub(crate) until: Option<String>,
     /// Lines that match a regular expression

@@ -11,6 +11,7 @@ use supervisor_logs::{Mark, Query, Tracker, tail_then_follow};
 use super::failure::{Exit, Failure};
 use super::logs::{MAX_BYTES, Source, complain};
 use super::terminal::{Screen, write};
+use crate::timestamp;
 
 /// Read at once; more only grows our memory.
 const PASS: usize = 256 * 1024;
@@ -30,7 +31,7 @@ pub(super) fn bytes(source: &Source, screen: Screen, lines: usize) -> Result<Exi
     }
 }
 
-/// Further lines of each log, behind where it ended.
+/// Further lines of each log, behind where it ended; until the last moment that is wanted, if one is named.
 pub(super) fn lines(sources: Vec<Source>, ends: Vec<Option<Mark>>, query: &Query) -> Result<Exit, Failure> {
     // Small, so that a slow reader slows the threads, and nothing is kept but what the files keep.
     let (sender, receiver) = sync_channel::<Result<Vec<u8>, Failure>>(4);
@@ -57,12 +58,19 @@ fn track(
     query: Query,
     sender: &SyncSender<Result<Vec<u8>, Failure>>,
 ) -> io::Result<()> {
+    let until = query.until;
     let resumed = end.map(|end| Tracker::resume(&source.path, query.clone(), end)).transpose()?.flatten();
     let mut tracker = resumed.unwrap_or_else(|| Tracker::of_all(&source.path, query));
     let mut lines = Vec::new();
     loop {
+        // Before it is read: what is not there after the last moment is not wanted.
+        let mut left = remaining(until);
         while !tracker.read(&mut lines)? {
-            tracker.wait(WAIT)?;
+            if left.is_zero() {
+                return Ok(());
+            }
+            tracker.wait(left)?;
+            left = remaining(until);
         }
         let mut shown = Vec::new();
         lines.drain(..).for_each(|line| source.show(&line, &mut shown));
@@ -70,6 +78,14 @@ fn track(
             return Ok(());
         }
     }
+}
+
+/// Until nothing further is wanted; zero behind that.
+fn remaining(until: Option<u64>) -> Duration {
+    let Some(until) = until else { return WAIT };
+    let now = u64::try_from(timestamp::now_ms()).unwrap_or(0);
+    // A line that comes in the last millisecond still counts.
+    until.checked_sub(now).map_or(Duration::ZERO, |left| WAIT.min(Duration::from_millis(left + 1)))
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
