@@ -169,8 +169,12 @@ fn a_port_held_by_another_fails_its_service_only_names_the_holder_and_is_taken_w
     assert!((done.stdout + &done.stderr).contains(&format!("port {port} is held by pid {me}")));
     assert_eq!(stack.service("well").state(), "running");
     assert_eq!(stack.service("t").state(), "failed");
+    // While it runs, too; what its own services are on is as it should be.
+    let named = format!("port {port} is held by pid {me}");
+    assert!(stack.cli(&["check"]).ended_with(1).stdout.contains(&named));
     drop(holder);
     stack.wait_for("t", "running");
+    stack.cli(&["check"]).succeeded();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{AccessFlags, access};
-use supervisor_core::{Policy, RestartPolicy};
+use supervisor_core::{Policy, RestartPolicy, State};
 
 use super::args::Global;
 use super::failure::{Exit, Failure};
@@ -16,23 +16,23 @@ use super::output::clean;
 use super::table::{Cell, Tone, render};
 use super::terminal::Screen;
 use crate::alerts::{in_the_clear, obstacles};
+use crate::api::StatusDocument;
 use crate::client::Client;
-use crate::config::{self, Launch, Listen, Stack};
+use crate::config::{self, Handoff, Launch, Listen, Stack};
 use crate::control::launch;
 use crate::platform;
 
 pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
     let stack = locate::trusted_stack(global)?;
-    // Its own ports are taken, as they should be.
-    let runs = Client::prober(&stack.runtime_dir).is_ok_and(|client| client.status().is_ok());
+    let status = Client::prober(&stack.runtime_dir).ok().and_then(|client| client.status().ok());
     let mut rows = Vec::new();
     let mut troubled = 0;
     for service in &stack.services {
-        let problems = problems_of(&service.launch, runs);
+        let problems = problems_of(&service.launch, status.as_ref());
         troubled += usize::from(!problems.is_empty());
         rows.push(row(&service.launch, service.spec.autostart, &problems));
     }
-    let own = problems_of_supervisor(&stack, runs);
+    let own = problems_of_supervisor(&stack, status.as_ref());
     let dir = stack.file.parent().unwrap_or(Path::new("/"));
     let of_alerts = problems_of_alerts(&stack, dir);
     let trees = match platform::groups::usable() {
@@ -122,7 +122,7 @@ fn row(launch: &Launch, autostart: bool, problems: &[String]) -> [Cell; 5] {
     ]
 }
 
-fn problems_of(launch: &Launch, runs: bool) -> Vec<String> {
+fn problems_of(launch: &Launch, status: Option<&StatusDocument>) -> Vec<String> {
     let mut problems = Vec::new();
     let argv0 = launch.command.first().map(|program| program.render(1)).unwrap_or_default();
     match launch::program(launch, &argv0, &launch::path_of(launch)) {
@@ -135,10 +135,9 @@ fn problems_of(launch: &Launch, runs: bool) -> Vec<String> {
     problems.extend(launch::identity(launch).err().map(|error| error.to_string()));
     problems
         .extend(not_writable(&launch.log.dir).map(|why| format!("log directory {}: {why}", launch.log.dir.display())));
-    if !runs {
-        let ports = launch.port.into_iter().chain(launch.ports.values().copied());
-        problems.extend(ports.filter_map(|port| not_free(launch.bind, port)));
-    }
+    let ports = launch.port.into_iter().chain(launch.ports.values().copied());
+    let ports = ports.filter(|port| !status.is_some_and(|status| is_its_own(launch, *port, status)));
+    problems.extend(ports.filter_map(|port| not_free(launch.bind, port)));
     if let Some(nofile) = launch.limits.nofile
         && let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && nofile > hard
@@ -148,9 +147,11 @@ fn problems_of(launch: &Launch, runs: bool) -> Vec<String> {
     problems
 }
 
-fn problems_of_supervisor(stack: &Stack, runs: bool) -> Vec<String> {
+fn problems_of_supervisor(stack: &Stack, status: Option<&StatusDocument>) -> Vec<String> {
     let mut problems = Vec::new();
-    if let (Listen::At(address), false) = (stack.http.listen, runs) {
+    if let Listen::At(address) = stack.http.listen
+        && status.is_none_or(|status| status.supervisor.http != Some(address))
+    {
         problems.extend(not_free(address.ip(), address.port()).map(|why| format!("[http] listen: {why}")));
     }
     for (what, dir) in
@@ -176,6 +177,14 @@ fn not_writable(dir: &Path) -> Option<String> {
     access(nearest, AccessFlags::W_OK | AccessFlags::X_OK)
         .err()
         .map(|errno| format!("{} cannot be written: {}", nearest.display(), errno.desc()))
+}
+
+/// It is taken, as it should be: by the service, which runs on it, or by the supervisor for it.
+fn is_its_own(launch: &Launch, port: u16, status: &StatusDocument) -> bool {
+    let Some(running) = status.services.iter().find(|one| one.name == launch.name) else { return false };
+    let on_it = running.port == Some(port) || running.ports.values().any(|one| *one == port);
+    let is_held = launch.handoff == Handoff::Socket && running.wanted && running.state != State::Failed;
+    on_it && running.bind == launch.bind.to_string() && (running.pid.is_some() || is_held)
 }
 
 /// Why a listener cannot be had now.
