@@ -40,10 +40,12 @@ fn told(line: &str) -> Option<String> {
     }
     let told = match (quoted(fields, " cause=\""), fields.split_once(" error=")) {
         (Some(why), _) => {
-            // A cause may begin with the state that was just named.
+            // A cause may begin with the state that was just named, or go on from it ("waiting for db").
             let state = message.rsplit(' ').next().unwrap_or_default();
-            let more = why.strip_prefix(state).unwrap_or(&why).trim_start_matches(": ");
-            if more.is_empty() { message.to_owned() } else { format!("{message}: {more}") }
+            match why.strip_prefix(state) {
+                Some(more) if more.is_empty() || more.starts_with([':', ' ']) => format!("{message}{more}"),
+                Some(_) | None => format!("{message}: {why}"),
+            }
         }
         (None, Some((_, why))) => format!("{message}: {why}"),
         (None, None) => message.to_owned(),
@@ -83,9 +85,12 @@ mod tests {
                    to=\"backoff\" cause=\"printed \\\"to=x\\\" \\u{1b}, code=3\"\n\
                    2026-11-23T03:52:03.677560Z  INFO a is starting service=a generation=1 cause=\"on its way\"\n\
                    2026-11-23T03:52:03.677560Z  INFO b is stopped from=\"stopping\" cause=\"stopped: killed by SIGTERM\"\n\
+                   2026-11-23T03:52:03.677560Z  INFO c is waiting from=\"stopped\" cause=\"waiting for b to be ready\"\n\
+                   2026-11-23T03:52:03.677560Z  INFO c is stopped from=\"waiting\" cause=\"stopped\"\n\
                    2026-11-23T03:52:03.677560Z  INFO asked to stop everything haste=InOrder\n\
                    2026-11-23T03:52:03.677560Z ERROR cannot answer the keeper error=broken pipe (os error 32)\n";
         let told = "crash is backoff: printed \"to=x\" \\u{1b}, code=3\nb is stopped: killed by SIGTERM\n\
+                    c is waiting for b to be ready\nc is stopped\n\
                     stopping everything; ^C again kills\n\
                     error: cannot answer the keeper: broken pipe (os error 32)\n";
         for cut in [0, 1, 40, 200, log.len() - 1] {
