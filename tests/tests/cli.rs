@@ -106,13 +106,28 @@ fn a_service_that_fails_makes_start_fail_and_say_why() {
 }
 
 #[test]
+fn a_restart_that_waits_for_what_nobody_starts_fails_and_says_why() {
+    let stack = Setup::of(
+        "[services.once]\ncommand = 'true'\ntype = 'oneshot'\n\
+         [services.t]\ncommand = './puppet wait'\ndepends_on = { once = 'completed' }",
+    )
+    .start();
+    stack.cli(&["stop", "once"]).succeeded();
+    let done = stack.cli(&["restart", "t"]).ended_with(1);
+    assert!(done.stderr.contains("error: t: waiting for once to be completed"), "{}", done.stderr);
+}
+
+#[test]
 fn a_name_that_no_service_has_is_refused() {
     let stack = Setup::of("[services.mail]\ncommand = './puppet wait'").start();
-    for words in [&["stop", "mial"][..], &["restart", "mial"], &["start", "mial"], &["why", "mial"], &["logs", "mial"]]
-    {
-        let done = stack.cli(words);
-        assert!([1, 2].contains(&done.code), "{words:?}: {}", done.code);
-        assert!(done.stderr.contains("mial"), "{words:?}: {}", done.stderr);
+    for command in ["start", "stop", "restart", "status", "why", "logs", "events", "signal", "exec"] {
+        let rest = match command {
+            "signal" => &["mial", "HUP"][..],
+            "exec" => &["mial", "--", "true"],
+            _ => &["mial"],
+        };
+        let done = stack.cli(&[&[command], rest].concat()).ended_with(2);
+        assert!(done.stderr.contains("there is no service `mial`; there are: mail"), "{command}: {}", done.stderr);
     }
     assert_eq!(stack.service("mail").restarts(), 0);
 }

@@ -5,6 +5,7 @@ use super::args::{Global, Signal};
 use super::failure::{Exit, Failure};
 use super::locate;
 use super::output::clean;
+use super::status::chosen;
 use super::terminal::Screen;
 use crate::signals;
 
@@ -14,10 +15,10 @@ pub(crate) fn signal(global: &Global, screen: Screen, signal: &Signal) -> Result
         return Err(Failure::new(Exit::Usage, message));
     };
     let place = locate::place(global)?;
-    let names = locate::names(std::slice::from_ref(&signal.service))?;
-    for name in &names {
-        place.client.signal(name.as_str(), number)?;
-        screen.tell(&format!("{} sent to {name}\n", signals::name(number)));
+    let status = place.client.status()?;
+    for service in chosen(&status, std::slice::from_ref(&signal.service))? {
+        place.client.signal(service.name.as_str(), number)?;
+        screen.tell(&format!("{} sent to {}\n", signals::name(number), service.name));
     }
     Ok(Exit::Done)
 }

@@ -14,7 +14,7 @@ use super::failure::{Exit, Failure};
 use super::output::sanitised;
 use super::progress::{Ending, Verdict, Watch};
 use super::roles::First;
-use super::status::{footer, table, why};
+use super::status::{chosen, footer, table, why};
 use super::terminal::Screen;
 use super::{foreground, locate, lock, roles};
 use crate::api::{ServiceDocument, ServicesRequest, StatusDocument};
@@ -38,6 +38,7 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
     let client = locate::client(&locate::running_dir(&stack))?;
     let mut boot = match settled(&client) {
         Ok(status) => {
+            chosen(&status, &start.services)?;
             screen.tell(&format!("already running (pid {})\n", status.supervisor.keeper_pid));
             None
         }
@@ -119,11 +120,15 @@ pub(crate) fn report(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument) -
     complain(status, judge, screen);
 }
 
-/// What failed and why.
+/// What failed and why; when nothing did, what waits for others that get nowhere.
 pub(crate) fn complain(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument) -> Option<Verdict>, screen: Screen) {
-    for service in status.services.iter().filter(|service| judge(service) == Some(Verdict::Failed)) {
+    let of = |verdict: Verdict| status.services.iter().filter(move |service| judge(service) == Some(verdict));
+    for service in of(Verdict::Failed) {
         let name = &service.name;
         screen.complain(&format!("error: {name}: {}; `supervisor logs {name}` shows its last words", why(service)));
+    }
+    for service in of(Verdict::Blocked).filter(|_| of(Verdict::Failed).next().is_none()) {
+        screen.complain(&format!("error: {}: {}", service.name, why(service)));
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::args::{Global, Stop};
 use super::failure::{Exit, Failure};
 use super::progress::{Ending, Verdict, Watch};
+use super::status::chosen;
 use super::terminal::Screen;
 use super::{locate, lock};
 use crate::api::{OperationEntry, ServiceDocument, StopRequest};
@@ -16,9 +17,10 @@ const POLL: Duration = Duration::from_millis(20);
 
 pub(crate) fn stop(global: &Global, screen: Screen, stop: &Stop) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
-    let services = locate::names(&stop.services)?;
     let began = Instant::now();
     let before = place.client.status()?;
+    chosen(&before, &stop.services)?;
+    let services = locate::names(&stop.services)?;
     let request = StopRequest { services, now: stop.now };
     let operation = match place.client.stop(&request) {
         // It ended before it could tell us: that is what was asked for.
