@@ -23,6 +23,7 @@ mod routes;
 mod server;
 mod stage;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -109,13 +110,11 @@ pub struct Setup<'a> {
 ///
 /// `routes` builds the service's own routes; `/health` and the problem documents are added to them.
 pub fn run<R: Into<Routes>>(service: &Service, routes: impl FnOnce(&Setup<'_>) -> Result<R, ConfigError>) -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     match (arguments.next().as_deref(), arguments.next()) {
         (None, None) => {}
-        (Some("--help" | "-h"), None) => return say(&help(service), ExitCode::SUCCESS),
-        (Some("--version" | "-V"), None) => {
-            return say(&format!("{} {}", service.name, service.version), ExitCode::SUCCESS);
-        }
+        (Some("--help" | "-h"), None) => return say(&help(service)),
+        (Some("--version" | "-V"), None) => return say(&format!("{} {}", service.name, service.version)),
         (Some(argument), _) => {
             let complaint = format!("unexpected argument `{argument}`; see `{} --help`", service.name);
             return complain(service, &complaint, ExitCode::from(2));
@@ -197,10 +196,12 @@ GET /health tells how it is.",
     )
 }
 
-#[expect(clippy::print_stdout, reason = "the answer to --help and --version")]
-fn say(text: &str, code: ExitCode) -> ExitCode {
-    println!("{text}");
-    code
+/// Who reads no further has what they wanted.
+fn say(text: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "why it did not start is for the person who started it")]

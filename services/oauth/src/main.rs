@@ -1,6 +1,7 @@
 //! The command line of the OAuth service.
 //! Not here: what the service does (`lib`).
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,12 +21,13 @@ The OAuth service of the Microsoft 365 MCP stack: clients register, users log in
   oauth rotate-key    makes a new key and seals anew what older ones sealed";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["backup", file] => upkeep(|place| {
-            upkeep::back_up(place, Path::new(file)).map(|()| format!("the database is in `{file}`; the keys are not"))
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match &arguments[..] {
+        [command, file] if command == "backup" => upkeep(|place| {
+            let told = format!("the database is in `{}`; the keys are not", file.display());
+            upkeep::back_up(place, Path::new(file)).map(|()| told)
         }),
-        ["rotate-key"] => upkeep(|place| {
+        [command] if command == "rotate-key" => upkeep(|place| {
             let rotated = upkeep::rotate_key(place);
             rotated.map(|(id, count)| format!("key {id} seals from now on; {count} logins were sealed anew"))
         }),

@@ -21,7 +21,7 @@ It is configured by its environment:
 type Outcome = Result<(), (String, u8)>;
 
 fn main() -> ExitCode {
-    let argument = std::env::args().nth(1);
+    let argument = std::env::args_os().nth(1).map(|argument| argument.to_string_lossy().into_owned());
     let outcome = match argument.as_deref() {
         None => run(),
         Some("--help" | "-h") => say(HELP),
