@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Setup, Signal, Stack, alive, eventually, is_root, resident, send, skip, within};
+use e2e::{Setup, Signal, Stack, alive, eventually, holds_for, is_root, resident, send, skip, within};
 
 /// All pieces of a log, oldest first, unpacked, as one.
 fn whole_log(stack: &Stack, name: &str) -> Vec<u8> {
@@ -98,7 +98,7 @@ fn a_service_that_closes_its_output_lives_on() {
     let stack = Setup::of("[services.t]\ncommand = './puppet closeout'").start();
     stack.wait_log("t", "last words");
     let pid = stack.pid("t");
-    e2e::holds_for(Duration::from_millis(700), "it lives", || alive(pid));
+    holds_for(Duration::from_millis(700), "it lives", || alive(pid));
     assert_eq!(stack.service("t").restarts(), 0);
 }
 
@@ -155,7 +155,7 @@ fn a_full_disk_stops_no_service_and_is_written_to_again_when_there_is_room() {
     let log = format!("/proc/{keeper}/root{}", stack.path("small/t.log").display());
     let size = || fs::metadata(&log).map_or(0, |meta| meta.len());
     eventually("the disk to be full", || (size() > 300_000).then_some(()));
-    e2e::holds_for(Duration::from_secs(2), "the service lives", || alive(pid));
+    holds_for(Duration::from_secs(2), "the service lives", || alive(pid));
     assert_eq!(stack.service("t").restarts(), 0);
     let before = stack.log("other").len();
     eventually("the other log to grow", || (stack.log("other").len() > before).then_some(()));
@@ -180,8 +180,9 @@ fn what_is_no_file_at_the_place_of_a_log_is_refused_and_nothing_hangs() {
     std::os::unix::fs::symlink(stack.path("victim"), logs.join("link.log")).expect("ours");
     stack.cli(&["start", "--timeout", "5s"]);
     stack.wait_for("well", "running");
-    std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(fs::read_to_string(stack.path("victim")).expect("there"), "precious", "a link is not followed");
+    holds_for(Duration::from_millis(500), "a link is not followed", || {
+        fs::read_to_string(stack.path("victim")).is_ok_and(|text| text == "precious")
+    });
     assert!(logs.join("folder.log").is_dir());
     assert_eq!(stack.get("/livez").status, 200);
 }
@@ -250,7 +251,7 @@ fn a_flood_does_not_grow_the_supervisor_and_delays_no_other_log() {
     let control = stack.control();
     let base = resident(control);
     let before = stack.log("calm").len();
-    e2e::holds_for(Duration::from_secs(3), "bounded", || resident(control) < base + (64 << 20));
+    holds_for(Duration::from_secs(3), "bounded", || resident(control) < base + (64 << 20));
     assert!(stack.log("calm").len() > before);
     let size: u64 = fs::read_dir(stack.path("logs"))
         .expect("there")
