@@ -69,12 +69,12 @@ fn six_hundred_half_requests_and_many_connects_delay_no_restart_although_descrip
 }
 
 #[test]
-fn ten_thousand_restarts_asked_for_leave_everything_sane() {
+fn a_thousand_restarts_asked_for_leave_everything_sane() {
     let mut stack = Setup::of("[services.t]\ncommand = './puppet wait'").start();
     let (control, before) = (stack.control(), stack.service("t").generation());
     let began = Instant::now();
     let mut taken = 0;
-    for _ in 0..10_000 {
+    for _ in 0..1_000 {
         let answer = over_unix(&stack.socket(), "POST", "/api/v1/services/t/restart", &[]).expect("an answer");
         assert!(matches!(answer.status, 202 | 429), "{}", answer.text());
         taken += u64::from(answer.status == 202);

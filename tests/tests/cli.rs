@@ -1,9 +1,11 @@
 //! The commands as a person or a script meets them.
 //! Not here: what they make the supervisor do.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use e2e::{Setup, Signal, Stack, User, alive, eventually, send};
+use serde_json::{Value, json};
 
 #[test]
 fn without_a_supervisor_each_command_says_so_with_code_3() {
@@ -77,8 +79,7 @@ fn status_shows_each_service_and_its_json_is_that_of_the_api() {
     assert!(line("alpha").contains("running") && line("alpha").contains(&stack.pid("alpha").to_string()), "{table}");
     assert!(line("beta").contains("stopped"), "{table}");
     assert!(!table.contains('\x1b'), "no colours into a file");
-    let json: serde_json::Value =
-        serde_json::from_str(&stack.cli(&["status", "--json"]).succeeded().stdout).expect("JSON");
+    let json: Value = serde_json::from_str(&stack.cli(&["status", "--json"]).succeeded().stdout).expect("JSON");
     assert_eq!(json["services"][0]["pid"], stack.status()["services"][0]["pid"]);
     for alias in ["ps", "ls"] {
         stack.cli(&[alias]).succeeded();
@@ -194,29 +195,54 @@ fn in_the_foreground_every_output_is_shown_with_its_name_and_term_ends_it_well()
     stack.assert_nothing_left();
 }
 
+/// All that ends a process: SIGCHLD, SIGCONT, SIGURG and SIGWINCH do nothing; SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU stop it.
+fn ending_signals() -> impl Iterator<Item = i32> {
+    (1..=64).filter(|signal| ![17, 18, 23, 28, 19, 20, 21, 22].contains(signal))
+}
+
+/// By a shell, because Rust's runtime has changed some of them in every program of its own.
+fn dies_of(signal: i32) -> String {
+    format!("['sh', '-c', 'kill -{signal} $$$$; sleep 100']")
+}
+
 #[test]
-fn run_with_a_name_ends_as_that_service_does_with_every_code_and_signal() {
-    const AT_ONCE: usize = 4;
-    // SIGCHLD, SIGCONT, SIGURG and SIGWINCH do nothing; SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU stop and do not end.
-    const NO_END: [i32; 8] = [17, 18, 23, 28, 19, 20, 21, 22];
-    let codes = (0..=255).map(|code| (format!("'./puppet exit-code {code}'"), code));
-    let ending = (1..=64).filter(|signal| !NO_END.contains(signal));
-    // A shell, because Rust's runtime has changed some of them in every program of its own.
-    let signals = ending.map(|signal| (format!("['sh', '-c', 'kill -{signal} $$$$; sleep 100']"), 128 + signal));
-    let cases: Vec<(String, i32)> = codes.chain(signals).collect();
-    std::thread::scope(|scope| {
-        for part in cases.chunks(cases.len().div_ceil(AT_ONCE)) {
-            scope.spawn(move || {
-                for (command, code) in part {
-                    let toml = format!("[services.t]\ncommand = {command}\nrestart = {{ policy = 'no' }}");
-                    let mut stack = Setup::of(&toml).prepare();
-                    stack.run_words(&["run", "t"]);
-                    assert_eq!(stack.foreground_code(), *code, "{command}");
-                    stack.assert_nothing_left();
-                }
-            });
-        }
+fn run_with_a_name_ends_as_that_service_does() {
+    let codes = [0, 1, 2, 3, 4, 127, 128, 129, 254, 255].map(|code| (format!("'./puppet exit-code {code}'"), code));
+    let signals = [1, 2, 9, 13, 15, 31, 34, 64].map(|signal| (dies_of(signal), 128 + signal));
+    for (command, code) in codes.into_iter().chain(signals) {
+        let toml = format!("[services.t]\ncommand = {command}\nrestart = {{ policy = 'no' }}");
+        let mut stack = Setup::of(&toml).prepare();
+        stack.run_words(&["run", "t"]);
+        assert_eq!(stack.foreground_code(), code, "{command}");
+        stack.assert_nothing_left();
+    }
+}
+
+#[test]
+fn each_of_all_codes_and_signals_is_told_as_what_ended_its_service() {
+    let service = |name: &str, number: i32, command: &str| {
+        format!("[services.{name}-{number}]\ncommand = {command}\nrestart = {{ policy = 'no' }}\n")
+    };
+    let codes = (0..=255).map(|code| service("code", code, &format!("'./puppet exit-code {code}'")));
+    let signals = ending_signals().map(|signal| service("signal", signal, &dies_of(signal)));
+    let stack = Setup::of(&codes.chain(signals).collect::<String>()).start_no_wait();
+    let ended = eventually("all to have ended", || {
+        let all = stack.status()["services"].as_array()?.clone();
+        all.iter().all(|one| !one["last_exit"].is_null()).then_some(all)
     });
+    let told: BTreeMap<&str, (&Value, &Value)> = ended
+        .iter()
+        .map(|one| {
+            (one["name"].as_str().expect("it has one"), (&one["last_exit"]["code"], &one["last_exit"]["signal"]))
+        })
+        .collect();
+    for code in 0..=255 {
+        assert_eq!(told[format!("code-{code}").as_str()], (&json!(code), &Value::Null));
+    }
+    for signal in ending_signals() {
+        let name = Signal::try_from(signal).map_or(signal.to_string(), |known| known.as_str()[3..].to_owned());
+        assert_eq!(told[format!("signal-{signal}").as_str()], (&Value::Null, &json!(name)));
+    }
 }
 
 #[test]
