@@ -14,6 +14,8 @@ use supervisor_logs::{Compression, Feed, Pump, Settings, stage};
 use crate::LINE;
 use crate::measure::cpu;
 
+/// The end of a line without one, and the line after it.
+pub(crate) const LATER: &[u8] = b"\nlater\n";
 /// Bytes after which a log is rotated.
 const ROTATED: u64 = 10 << 20;
 /// Archives of a log.
@@ -32,6 +34,19 @@ pub(crate) fn write(chunk: usize, bytes: usize) -> io::Result<()> {
         left -= size;
     }
     Ok(())
+}
+
+/// Writes one line of so many bytes to its standard output, and a short one.
+pub(crate) fn write_line(bytes: usize) -> io::Result<()> {
+    let mut out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let piece = [b'x'; 64 << 10];
+    let mut left = bytes;
+    while left > 0 {
+        let size = piece.len().min(left);
+        out.write_all(&piece[..size])?;
+        left -= size;
+    }
+    out.write_all(LATER)
 }
 
 /// Moves its pipes to logs, then prints the CPU seconds that it took.

@@ -13,7 +13,7 @@ use nix::sys::resource::UsageWho;
 
 use crate::measure::{Run, cpu, memory, watched};
 
-pub(crate) fn run(way: &str, chunk: usize, services: usize, bytes: usize, directory: &Path) -> io::Result<Run> {
+pub(crate) fn run(way: &str, writes: &str, services: usize, bytes: usize, directory: &Path) -> io::Result<Run> {
     let before = cpu(UsageWho::RUSAGE_CHILDREN)?;
     let share = bytes / services;
     let (inputs, mut drains) = prepare(way, services, directory)?;
@@ -26,8 +26,7 @@ pub(crate) fn run(way: &str, chunk: usize, services: usize, bytes: usize, direct
     let this = env::current_exe()?;
     let (result, most) = watched(&pids, || -> io::Result<(f64, f64)> {
         let begin = Instant::now();
-        let writer =
-            |input| Command::new(&this).args(["write", &chunk.to_string(), &share.to_string()]).stdout(input).spawn();
+        let writer = |input| Command::new(&this).args(["write", writes, &share.to_string()]).stdout(input).spawn();
         let writers: Vec<Child> = inputs.into_iter().map(writer).collect::<io::Result<_>>()?;
         for mut writer in writers {
             writer.wait()?;
