@@ -92,6 +92,8 @@ impl Recorder {
     pub(crate) fn shortened(&mut self, end: u64) {
         if let Some(at) = self.at {
             self.begin(at.file, at.base + end, at.written, at.generation);
+            // Before there is a byte in it again, as for another file.
+            self.flush();
         }
     }
 

@@ -64,7 +64,8 @@ impl Tracker {
         }
         let before = std::mem::replace(&mut self.end, self.follower.place());
         let Some(end) = self.end else { return Ok(true) };
-        let other = before.is_some_and(|before| before.file != end.file);
+        // Another file, or the same one, which someone has emptied.
+        let other = before.is_some_and(|before| before.file != end.file || end.offset < before.offset);
         if let Some(before) = before.filter(|_| other && old > 0) {
             // A line that its file ends with will not go on in the next.
             self.tell(before, old, lines);

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use supervisor_logs::{Compression, Feed, Line, Pump, Query, Search, Settings, Unfinished, stage};
+use supervisor_logs::{Compression, Feed, Line, Pump, Query, Search, Settings, Tracker, Unfinished, stage};
 use tempfile::tempdir;
 
 use crate::{assert_same, feed, finish, keep_all, numbered, pump_through};
@@ -79,6 +79,28 @@ fn an_emptied_log_repeats_no_number() {
     finish(&pump, 1);
     let found = lines(&path);
     assert_eq!((found.len(), found[0].seq), (1, Some(numbered(1000).len() as u64)));
+}
+
+#[test]
+fn who_tracks_a_log_that_is_emptied_gets_what_comes_after_it_with_other_numbers() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let pump = Pump::new();
+    let mut input = feed(&pump, 1, &path, &keep_all(0));
+    let mut tracker = Tracker::of_all(&path, Query::default());
+    let mut told = Vec::new();
+    input.write_all(b"whole\nbegun").expect("the pump reads");
+    crate::eventually("both are there", || fs::read(&path).is_ok_and(|text| text == b"whole\nbegun"));
+    while tracker.read(&mut told).expect("it is readable") {}
+    fs::OpenOptions::new().write(true).truncate(true).open(&path).expect("it can be emptied");
+    input.write_all(b" on\nafter\n").expect("the pump reads");
+    crate::eventually("what comes after it is told", || {
+        tracker.read(&mut told).expect("it is readable");
+        told.last().is_some_and(|line: &Line| line.text == b"after")
+    });
+    let told: Vec<_> = told.iter().map(|line| (line.text.as_slice(), line.whole, line.seq)).collect();
+    let wanted = [("whole", true, 0), ("begun", false, 6), (" on", true, 11), ("after", true, 15)];
+    assert_eq!(told, wanted.map(|(text, whole, seq)| (text.as_bytes(), whole, Some(seq))));
 }
 
 #[test]
