@@ -3,7 +3,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -58,6 +58,28 @@ pub(crate) fn token(runtime_dir: &Path) -> Result<String, StateError> {
 /// This stack's part of every cookie, made on first use.
 pub(crate) fn stack_cookie(state_dir: &Path) -> Result<String, StateError> {
     secret_file::<8>(&state_dir.join("cookie"))
+}
+
+/// A link in the state directory, which is the same for every session, to the runtime directory, which need not be.
+const RUNTIME: &str = "runtime";
+
+/// Notes where the supervisor answers. Without it, it is found less easily; nothing else is lost.
+pub(crate) fn note_runtime_dir(state_dir: &Path, runtime_dir: &Path) {
+    let link = state_dir.join(RUNTIME);
+    if std::fs::read_link(&link).is_ok_and(|noted| noted == runtime_dir) {
+        return;
+    }
+    if link.is_symlink() {
+        let _ = std::fs::remove_file(&link);
+    }
+    let _ = symlink(runtime_dir, &link);
+}
+
+/// Where the supervisor answered that used this state directory last.
+pub(crate) fn noted_runtime_dir(state_dir: &Path) -> Option<PathBuf> {
+    let link = state_dir.join(RUNTIME);
+    let ours = link.symlink_metadata().ok()?.uid() == nix::unistd::Uid::effective().as_raw();
+    if ours { std::fs::read_link(link).ok() } else { None }
 }
 
 /// `N` random bytes, in hex.
@@ -129,6 +151,21 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
+    fn the_last_runtime_directory_is_noted_and_nothing_else_gives_way_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(noted_runtime_dir(dir.path()), None);
+        for place in ["/run/a", "/run/a", "/tmp/b"] {
+            note_runtime_dir(dir.path(), Path::new(place));
+            assert_eq!(noted_runtime_dir(dir.path()), Some(PathBuf::from(place)));
+        }
+        std::fs::remove_file(dir.path().join(RUNTIME)).unwrap();
+        std::fs::create_dir(dir.path().join(RUNTIME)).unwrap();
+        note_runtime_dir(dir.path(), Path::new("/run/a"));
+        assert!(dir.path().join(RUNTIME).is_dir());
+        assert_eq!(noted_runtime_dir(dir.path()), None);
+    }
+
+    #[test]
     fn a_secret_is_made_once_with_mode_0600_and_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let first = token(dir.path()).unwrap();
@@ -162,7 +199,7 @@ mod tests {
         let path = dir.path().join("token");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(token(dir.path()), Err(StateError::Unsafe { .. })));
-        std::os::unix::fs::symlink(&path, dir.path().join("cookie")).unwrap();
+        symlink(&path, dir.path().join("cookie")).unwrap();
         assert!(stack_cookie(dir.path()).is_err());
     }
 

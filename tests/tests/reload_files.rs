@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use e2e::{Setup, is_root};
+use e2e::{Setup, User, is_root};
 
 const ONE: &str = "[services.a]\ncommand = './puppet wait'\nenv.LEVEL = 'one'\n";
 
@@ -65,4 +65,19 @@ fn a_stack_whose_name_has_changed_is_found_and_not_started_twice() {
     assert!(stack.cli(&["start"]).succeeded().stderr.contains("already running"));
     stack.cli(&["stop"]).succeeded();
     stack.assert_nothing_left();
+}
+
+#[test]
+fn a_stack_is_found_from_a_session_with_another_runtime_directory_and_not_started_twice() {
+    let login = ["sh", "-c", "XDG_RUNTIME_DIR=$HOME exec \"$0\" \"$@\""];
+    let mut stack = Setup::of("").as_user(User::Ordinary).before(&login).prepare();
+    stack.save("[http]\nlisten = 'off'\n[services.a]\ncommand = './puppet wait'\n");
+    stack.cli(&["start"]).succeeded();
+    assert!(stack.path("supervisor").is_dir(), "it answers within the runtime directory of its session");
+    assert!(stack.cli(&["status"]).succeeded().stdout.contains("running"));
+    assert!(stack.cli(&["list"]).succeeded().stdout.contains(&stack.file().display().to_string()));
+    stack.cli(&["restart", "a"]).succeeded();
+    stack.cli(&["stop"]).succeeded();
+    stack.assert_nothing_left();
+    assert!(!stack.cli(&["list"]).succeeded().stdout.contains(&stack.file().display().to_string()));
 }

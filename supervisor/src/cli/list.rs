@@ -1,6 +1,7 @@
 //! Every stack of this user that runs.
-//! Not here: stacks whose `runtime_dir` was chosen by hand; nobody but their file knows where that is.
+//! Not here: stacks whose `runtime_dir` and `state_dir` were chosen by hand; nobody but their file knows where these are.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::failure::{Exit, Failure};
@@ -10,6 +11,7 @@ use super::terminal::Screen;
 use crate::api::StatusDocument;
 use crate::client::Client;
 use crate::config::Surroundings;
+use crate::state;
 
 /// A stack that answers.
 #[derive(Debug)]
@@ -20,15 +22,14 @@ pub(crate) struct Running {
 
 /// All that answer, by their directories.
 pub(crate) fn running(surroundings: &Surroundings) -> Vec<Running> {
-    let mut dirs: Vec<PathBuf> = surroundings
-        .runtime_bases
-        .iter()
-        .filter_map(|base| std::fs::read_dir(base).ok())
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|dir| dir.join("api.sock").exists())
-        .collect();
-    dirs.sort();
+    let within = |base: &PathBuf| {
+        let entries = std::fs::read_dir(base).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>()
+    };
+    // Those of other sessions are known by their state.
+    let noted = surroundings.state_base.iter().flat_map(within).filter_map(|dir| state::noted_runtime_dir(&dir));
+    let dirs = surroundings.runtime_bases.iter().flat_map(within).chain(noted);
+    let dirs: BTreeSet<PathBuf> = dirs.filter(|dir| dir.join("api.sock").exists()).collect();
     let answers = dirs.into_iter().filter_map(|runtime_dir| {
         let status = Client::prober(&runtime_dir).ok()?.status().ok()?;
         Some(Running { runtime_dir, status })

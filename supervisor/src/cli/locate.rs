@@ -13,6 +13,7 @@ use super::terminal::Screen;
 use crate::api::StatusDocument;
 use crate::client::Client;
 use crate::config::{self, Diagnostic, Diagnostics, Disk, Recorded, Recorder, Service, Stack, Surroundings};
+use crate::state;
 
 /// The file that `--config` or the current directory leads to, absolute.
 pub(crate) fn file(global: &Global) -> Result<PathBuf, Failure> {
@@ -87,11 +88,14 @@ pub(crate) fn place(global: &Global) -> Result<Place, Failure> {
     }
 }
 
-/// Where the supervisor of this file answers: another place than the file says now, if its name was changed since.
+/// Where the supervisor of this file answers: another place than the file says now, if its name was changed since, or
+/// if it was started in a session with another runtime directory.
 pub(crate) fn running_dir(stack: &Stack) -> PathBuf {
     let said = &stack.runtime_dir;
-    if said.join("api.sock").exists() {
-        return said.clone();
+    let noted = || state::noted_runtime_dir(&stack.state_dir);
+    let answering = |dir: &PathBuf| dir.join("api.sock").exists();
+    if let Some(dir) = Some(said.clone()).filter(answering).or_else(|| noted().filter(answering)) {
+        return dir;
     }
     let running = list::running(&Surroundings::of_process());
     let ours = running.into_iter().find(|one| one.status.supervisor.file == stack.file);

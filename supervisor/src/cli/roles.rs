@@ -147,6 +147,7 @@ fn begin(global: &Global, keeper: Keeper, read: Option<InForce>) -> Result<(Lock
     state::private_dir(&keeper.runtime_dir)?;
     state::private_dir(&keeper.state_dir)?;
     let lock = Lock::take(&keeper.state_dir)?;
+    state::note_runtime_dir(&keeper.state_dir, &keeper.runtime_dir);
     let shutdown_timeout = Duration::from_millis(keeper.shutdown_timeout_ms);
     let cookie = state::stack_cookie(&keeper.state_dir)?;
     match lock.before() {
