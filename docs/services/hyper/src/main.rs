@@ -122,7 +122,7 @@ fn listen() -> io::Result<TcpListener> {
     let listener = match inherited {
         Some(listener) => listener,
         None => {
-            let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8011);
+            let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8013);
             std::net::TcpListener::bind(("127.0.0.1", port))?
         }
     };
