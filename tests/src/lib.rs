@@ -24,7 +24,7 @@ pub use http::{Response, over_tcp, over_unix, raw_over_tcp, raw_over_unix};
 pub use nix::sys::signal::Signal;
 pub use procs::{Proc, alive, child_pids, cpu_ticks, inner_number, open_files, processes_of, resident, variable};
 pub use service::Service;
-pub use setup::{Setup, User, free_port};
+pub use setup::{Setup, User, address, free_port};
 pub use signal::{kill_together, send};
 pub use stack::{Done, Stack};
 pub use tracer::Tracer;

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -156,6 +156,12 @@ const PORTS: Range<u16> = 20_000..32_000;
 
 /// The same number in UDP, for as long as this process lives: no other test takes it.
 static CLAIMED: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+
+/// A port of this machine, as an address.
+#[must_use]
+pub fn address(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
 
 /// A port that is free, and that no other test gets.
 #[must_use]

@@ -5,7 +5,7 @@
 use std::fs;
 use std::process::Command;
 
-use e2e::{Setup, Signal, Stack, Tracer, eventually, is_root, send, skip};
+use e2e::{Setup, Signal, Stack, Tracer, cpu_ticks, eventually, is_root, send, skip};
 
 /// Lines of 100 bytes that begin with their numbers, from 1 on, one after the other, but for as many as each marker
 /// between them tells; returns the last number and how many were dropped. Of a line whose end was dropped, the beginning
@@ -104,13 +104,6 @@ fn a_slow_disk_slows_nobody_until_the_pipe_is_full_and_loses_nothing_then() {
     eventually("the last line", || (stack.log("t").len() == 950_000).then_some(()));
     assert_eq!(account_of(&stack, "t"), (9500, 0));
     assert_eq!((dropped(&stack, "t"), error(&stack, "t")), (0, None));
-}
-
-/// What a process has used, in hundredths of a second.
-fn cpu_ticks(pid: i32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
-    let fields = stat.rsplit(')').next().expect("a name").split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }
 
 #[test]

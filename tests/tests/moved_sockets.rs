@@ -4,11 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::Duration;
 
-use e2e::{DEADLINE, Setup, Signal, Stack, eventually, free_port, over_tcp, send};
+use e2e::{DEADLINE, Setup, Signal, Stack, address, eventually, free_port, over_tcp, send};
 use load::{Kind, Load};
 
 fn service(name: &str, port: u16, more: &str) -> String {
@@ -22,10 +22,6 @@ fn service(name: &str, port: u16, more: &str) -> String {
 /// Reloads happen when they are asked for.
 fn by_hand(services: &str) -> Setup {
     Setup::of(services).supervisor("auto_reload = false")
-}
-
-fn address(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 #[track_caller]

@@ -5,12 +5,12 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{DEADLINE, Done, Setup, Stack, User, eventually, exemplar, free_port, is_root, over_tcp};
+use e2e::{DEADLINE, Done, Setup, Stack, User, address, eventually, exemplar, free_port, is_root, over_tcp};
 use load::{Kind, Load};
 
 fn service(port: u16, more: &str) -> String {
@@ -19,10 +19,6 @@ fn service(port: u16, more: &str) -> String {
          stop = {{ timeout = '1s' }}\n\
          rollout = {{ handoff = 'socket', drain_signal = 'USR2', bake = '0s', drain = '5s' }}\n{more}"
     )
-}
-
-fn address(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 fn load(port: u16) -> Load {

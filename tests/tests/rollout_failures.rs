@@ -5,15 +5,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use e2e::{DEADLINE, Setup, Signal, Stack, alive, eventually, free_port, over_tcp, send};
+use e2e::{DEADLINE, Setup, Signal, Stack, address, alive, eventually, free_port, over_tcp, send};
 use load::{Crowd, Kind, Load};
-
-fn address(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
-}
 
 /// `first` is what generation 1 runs, `next` all others; both are words for `sh`.
 fn two(port: u16, first: &str, next: &str, more: &str) -> Setup {

@@ -6,10 +6,10 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use e2e::{DEADLINE, Setup, Signal, Stack, free_port, over_tcp, send};
+use e2e::{DEADLINE, Setup, Signal, Stack, address, free_port, over_tcp, send};
 use load::{Kind, Load};
 use serde_json::Value;
 
@@ -26,10 +26,6 @@ fn stack(port: u16) -> Stack {
 
 fn load(port: u16) -> Load {
     Load::of_threes(address(port), &[Kind::Fresh, Kind::KeepAlive, Kind::Http2], DEADLINE)
-}
-
-fn address(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 fn generation(port: u16) -> String {

@@ -3,10 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use e2e::{DEADLINE, Setup, Signal, Stack, User, eventually, free_port, send};
+use e2e::{DEADLINE, Setup, Signal, Stack, User, address, eventually, free_port, send};
 use load::{Crowd, Kind, Load};
 
 /// The exemplary service on a held port, with the rest of its table.
@@ -18,10 +17,6 @@ fn exemplar(port: u16, more: &str) -> String {
          [services.web.rollout]\nhandoff = \"socket\"\ndrain_signal = \"USR2\"\nbake = \"0s\"\ndrain = \"5s\"\n\
          long_lived = {{ close_after = \"200ms\", spread = \"200ms\" }}\n"
     )
-}
-
-fn address(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 /// A few clients of each kind, so that their sum is bearable for a small machine.
