@@ -10,6 +10,7 @@ use supervisor_core::{Event, Fleet, ServiceName, ServiceSpec};
 use supervisor_logs::{Filter, Line, Query, Search, Unfinished, last};
 
 use crate::api::origin;
+use crate::certificates::validity;
 use crate::config;
 use crate::control::signs::notify;
 
@@ -49,8 +50,14 @@ pub fn notification(text: &str) {
     }
 }
 
-/// The output of a service, as a terminal sees it.
+/// The output of a service, as a terminal sees it; after a NUL, the certificate that it shows.
 pub fn output(bytes: &[u8]) {
+    if let [0, certificate @ ..] = bytes {
+        let years = i64::from(i32::MIN)..253_402_300_800;
+        let shown = validity(certificate);
+        assert!(shown.is_none_or(|it| years.contains(&it.not_before) && years.contains(&it.not_after)), "{shown:?}");
+        return;
+    }
     let shown = crate::cli::output::sanitised(bytes);
     let mut rest = shown.as_str();
     while let Some(at) = rest.find(|c: char| c.is_control() && c != '\t') {
@@ -183,6 +190,7 @@ mod tests {
         for text in ["a \u{1b}[31mred\u{1b}[0m \u{1b}]0;t\u{7}", "\u{9b}31m", "\u{1b}["] {
             output(text.as_bytes());
         }
+        output(b"\0\x30\x29\x30\x27\x02\x01\x07\x30\0\x30\0\x30\x1e\x17\x0d260101000000Z\x17\x0d270101000000Z");
         let log = "a=b ERROR\n{\"level\":50}\n".repeat(100);
         for wanted in
             ["\0\u{ff}\0", "\u{1}\u{5}\0^a|b$\0", "\u{2}\u{5}\0a=b\0", "\u{3}\u{5}\u{6}warn\0", "\u{4}\0\u{1}\0"]

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod api;
+mod certificates;
 mod cli;
 mod client;
 mod config;

@@ -4,6 +4,7 @@
 mod binaries;
 mod canary;
 mod cell;
+mod certificate;
 mod ending;
 mod file;
 mod group;
@@ -19,6 +20,7 @@ mod wait;
 pub use binaries::{exemplar, program, puppet, supervisor};
 pub use canary::{CANARY, Secrets};
 pub use cell::{Cell, is_root, skip};
+pub use certificate::certificate;
 pub use group::Group;
 pub use http::{Response, over_tcp, over_unix, raw_over_tcp, raw_over_unix};
 pub use nix::sys::signal::Signal;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use supervisor_core::{ServiceName, State};
 
+use crate::certificates::{Certificate, Standing};
 use crate::config::Occasion;
 use crate::journal::{Ended, Kind, Note, PassedLimit};
 use crate::untrusted::deceives;
@@ -33,6 +34,8 @@ pub(crate) struct Message {
     pub(super) exit: Option<Ended>,
     #[serde(default)]
     pub(super) limit: Option<PassedLimit>,
+    #[serde(default)]
+    pub(super) certificate: Option<Certificate>,
     /// The last lines of its log, without control characters.
     pub(super) log: Vec<String>,
     /// So often the same happened again since it was told last.
@@ -60,6 +63,7 @@ impl Message {
             cause: note.cause.clone(),
             exit: note.exit.clone(),
             limit: note.limit,
+            certificate: note.certificate.clone(),
             log: Vec::new(),
             repeated: 0,
             left_out: 0,
@@ -103,9 +107,15 @@ impl Message {
             Occasion::RolledBack => format!("{service}: the new generation was rolled back"),
             Occasion::Limit => format!("{service} has passed a limit"),
             Occasion::Disk => format!("{service}: its log cannot be written"),
+            Occasion::Certificate if self.has_expired() => format!("{service}: its certificate has expired"),
+            Occasion::Certificate => format!("{service}: its certificate ends soon"),
             Occasion::Recovered => format!("{service} has recovered"),
             Occasion::Test => "a test".to_owned(),
         }
+    }
+
+    fn has_expired(&self) -> bool {
+        self.certificate.as_ref().is_some_and(|certificate| certificate.state == Standing::Expired)
     }
 
     /// How much is not told, if anything.
@@ -136,6 +146,7 @@ impl Message {
             "cause": self.cause,
             "exit": self.exit,
             "limit": self.limit,
+            "certificate": self.certificate,
             "log": self.log,
             "repeated": self.repeated,
             "left_out": self.left_out,
@@ -230,7 +241,7 @@ pub(super) mod tests {
             "alert": "ops", "stack": "shop", "host": "laptop",
             "occasion": "crash", "title": "web crashed", "at": "2026-11-23T00:21:01.000Z", "service": "web",
             "generation": 7, "state": null, "cause": "exited with code 1 after 1.5s",
-            "exit": message.exit, "limit": null,
+            "exit": message.exit, "limit": null, "certificate": null,
             "log": ["no database"], "repeated": 0, "left_out": 0,
         });
         assert_eq!(document, expected);

@@ -40,6 +40,7 @@ impl Scene<'_> {
             Kind::Rollout => (note.result == Some(RolloutResult::RolledBack)).then_some(Occasion::RolledBack),
             Kind::Disk => (note.passed == Some(false)).then_some(Occasion::Disk),
             Kind::Limit => (note.passed == Some(false)).then_some(Occasion::Limit),
+            Kind::Certificate => (note.passed == Some(false)).then_some(Occasion::Certificate),
             Kind::Probe
             | Kind::Request
             | Kind::Reload
@@ -59,6 +60,7 @@ pub(super) enum Area {
     Runs,
     Limits,
     Log,
+    Certificate,
     /// Nothing that could be over.
     Nothing,
 }
@@ -69,6 +71,7 @@ impl Area {
             Occasion::Crash | Occasion::CrashLoop | Occasion::Failed | Occasion::Unhealthy => Self::Runs,
             Occasion::Limit => Self::Limits,
             Occasion::Disk => Self::Log,
+            Occasion::Certificate => Self::Certificate,
             Occasion::RolledBack | Occasion::Recovered | Occasion::Test => Self::Nothing,
         }
     }

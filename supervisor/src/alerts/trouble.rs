@@ -41,7 +41,8 @@ impl Trouble {
             Area::Limits if ill.contains(&self.service) => return None,
             Area::Runs | Area::Limits => scene.good_ms(&self.service),
             Area::Log => LOG_GOOD_MS,
-            Area::Nothing => 0,
+            // Another one is good from when it is seen.
+            Area::Certificate | Area::Nothing => 0,
         };
         self.well_since_ms.map(|since| since.saturating_add(good))
     }

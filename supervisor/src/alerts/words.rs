@@ -63,9 +63,12 @@ pub(super) fn ntfy(message: &Message, sender: &Sender, topic: &str) -> Value {
     let log = newest(&message.log, NTFY.saturating_sub(facts.len() + 2), str::len);
     let text = if log.is_empty() { facts } else { format!("{facts}\n\n{log}") };
     let (priority, tag) = match message.occasion {
-        Occasion::Crash | Occasion::Unhealthy | Occasion::RolledBack | Occasion::Limit | Occasion::Disk => {
-            (4, "warning")
-        }
+        Occasion::Crash
+        | Occasion::Unhealthy
+        | Occasion::RolledBack
+        | Occasion::Limit
+        | Occasion::Disk
+        | Occasion::Certificate => (4, "warning"),
         Occasion::CrashLoop | Occasion::Failed => (5, "rotating_light"),
         Occasion::Recovered => (3, "white_check_mark"),
         Occasion::Test => (3, "wave"),
@@ -106,9 +109,12 @@ fn newest(lines: &[String], room: usize, length: impl Fn(&str) -> usize) -> Stri
 
 fn mark(occasion: Occasion) -> &'static str {
     match occasion {
-        Occasion::Crash | Occasion::Unhealthy | Occasion::RolledBack | Occasion::Limit | Occasion::Disk => {
-            "\u{26a0}\u{fe0f}"
-        }
+        Occasion::Crash
+        | Occasion::Unhealthy
+        | Occasion::RolledBack
+        | Occasion::Limit
+        | Occasion::Disk
+        | Occasion::Certificate => "\u{26a0}\u{fe0f}",
         Occasion::CrashLoop | Occasion::Failed => "\u{1f534}",
         Occasion::Recovered => "\u{2705}",
         Occasion::Test => "\u{1f44b}",

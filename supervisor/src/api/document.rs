@@ -13,6 +13,7 @@ use super::policy::{DependencyDocument, RestartDocument};
 use super::words::{
     HealthWord, KindWord, Name, OutOfMemoryWord, RoleWord, RolloutPhaseWord, RolloutResultWord, StateWord,
 };
+use crate::certificates::Certificate;
 use crate::config::Diagnostic;
 
 /// Grows when a field changes its meaning or goes away; new fields do not count.
@@ -126,6 +127,9 @@ pub(crate) struct ServiceDocument {
     pub(crate) log_dropped_lines: u64,
     /// What is wrong with the logs now.
     pub(crate) log_error: Option<String>,
+    /// That its checks over TLS saw last; of several, the one that ends first.
+    #[serde(default)]
+    pub(crate) certificate: Option<Certificate>,
     pub(crate) executable: Option<ExecutableDocument>,
     /// How many of it run side by side.
     pub(crate) instances: u32,

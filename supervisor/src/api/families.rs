@@ -16,6 +16,7 @@ use supervisor_logs::Stats;
 
 use super::render;
 use crate::alerts::AlertState;
+use crate::certificates::Validity;
 use crate::config::Limits;
 use crate::control::{Instruments, PROBE_BUCKETS_MS, ROLLOUT_BUCKETS_MS, START_BUCKETS_MS, Tally, View};
 use crate::resources::{Sample, Usage};
@@ -38,6 +39,7 @@ struct One<'a> {
     usage: Option<&'a Usage>,
     log: Option<&'a Stats>,
     limits: Option<&'a Limits>,
+    certificate: Option<Validity>,
 }
 
 enum Number {
@@ -133,6 +135,16 @@ const OF_A_SERVICE: &[Family<OfService>] = &[
     }),
     gauge("service_threads", "Threads of its processes", |one| one.usage.and_then(|usage| usage.threads).map(Whole)),
     gauge("service_processes", "Its processes", |one| one.usage.map(|usage| Whole(usage.processes))),
+    gauge(
+        "service_certificate_not_before_timestamp_seconds",
+        "When the certificate that it shows began to be good",
+        |one| one.certificate.map(|validity| Whole(u64::try_from(validity.not_before).unwrap_or(0))),
+    ),
+    gauge(
+        "service_certificate_not_after_timestamp_seconds",
+        "Until when the certificate that it shows is good",
+        |one| one.certificate.map(|validity| Whole(u64::try_from(validity.not_after).unwrap_or(0))),
+    ),
     counter("service_log_bytes", "Output that was written to its log", |one| one.log.map(|log| Whole(log.bytes))),
     counter("service_log_dropped_bytes", "Output that its log could not take", |one| {
         one.log.map(|log| Whole(log.dropped_bytes))
@@ -168,6 +180,7 @@ impl Scrape {
             usage: self.sample.as_ref().and_then(|sample| sample.services.get(&snapshot.name)),
             log: self.logs.get(&snapshot.name),
             limits: self.limits.get(&snapshot.name),
+            certificate: self.view.certificates.get(&snapshot.name).map(|(validity, _)| *validity),
         })
     }
 

@@ -113,6 +113,7 @@ pub(crate) fn service(view: &View, snapshot: &ServiceSnapshot) -> ServiceDocumen
         log_dropped_bytes: facts.map_or(0, |facts| facts.log_trouble.dropped_bytes),
         log_dropped_lines: facts.map_or(0, |facts| facts.log_trouble.dropped_lines),
         log_error: facts.and_then(|facts| facts.log_trouble.error.clone()),
+        certificate: view.certificates.get(&snapshot.name).map(|(_, certificate)| certificate.clone()),
         executable: facts.and_then(|facts| facts.executable.as_ref()).map(executable),
         instances: snapshot.instances,
         restart: said.map(|service| (&service.spec.restart).into()),
@@ -236,7 +237,12 @@ fn launch<'a>(view: &'a View, snapshot: &ServiceSnapshot) -> Option<&'a Launch> 
 fn address(launch: &Launch) -> Option<String> {
     let checked_by = |wanted: fn(&ProbeHow) -> bool| launch.probes.values().any(|probe| wanted(&probe.how));
     let any = checked_by(|how| matches!(how, ProbeHow::Tcp)) && !checked_by(|how| matches!(how, ProbeHow::Http { .. }));
-    let scheme = if any { "" } else { "http://" };
+    let encrypted = checked_by(ProbeHow::is_encrypted);
+    let scheme = match (any, encrypted) {
+        (true, _) => "",
+        (false, true) => "https://",
+        (false, false) => "http://",
+    };
     launch.port.map(|port| format!("{scheme}{}", reachable(SocketAddr::new(launch.bind, port))))
 }
 

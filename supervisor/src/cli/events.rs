@@ -225,6 +225,8 @@ fn headline(note: &Note) -> (&'static str, Tone) {
         Kind::Disk => ("disk bad", Tone::Bad),
         Kind::Limit if note.passed == Some(true) => ("limit ok", Tone::Good),
         Kind::Limit => ("limit", Tone::Bad),
+        Kind::Certificate if note.passed == Some(false) => ("cert bad", Tone::Bad),
+        Kind::Certificate => ("cert ok", Tone::Good),
         Kind::Request | Kind::Reload | Kind::Rollout | Kind::Supervisor | Kind::Control | Kind::Other => {
             (note.kind.as_str(), Tone::Plain)
         }

@@ -14,6 +14,7 @@ use super::table::{Cell, Tone, fitted};
 use super::terminal::Screen;
 use super::watch;
 use crate::api::{ExecutableDocument, ResourcesDocument, ServiceDocument, StatusDocument};
+use crate::certificates::{Certificate, Standing};
 use crate::control::{Executable, launch};
 use crate::timestamp;
 
@@ -107,6 +108,7 @@ pub(crate) fn why(service: &ServiceDocument) -> String {
         let now = service.log_error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
         parts.push(format!("its log dropped {} lines{now}", service.log_dropped_lines));
     }
+    parts.extend(bad_certificate(service).map(|certificate| certificate.in_words(timestamp::now_ms())));
     parts.extend(service.failing.first().map(|failing| format!("{}: {}", failing.check, failing.answer)));
     parts.extend(service.status_text.clone().filter(|_| service.state.is_well()));
     if !service.cause.is_empty() {
@@ -114,6 +116,11 @@ pub(crate) fn why(service: &ServiceDocument) -> String {
     }
     parts.dedup();
     clean(&parts.join("; "))
+}
+
+/// One that is to be renewed.
+pub(crate) fn bad_certificate(service: &ServiceDocument) -> Option<&Certificate> {
+    service.certificate.as_ref().filter(|certificate| certificate.state != Standing::Good)
 }
 
 /// The file at the path of the executable is not the one that was started. One that is gone does not count: a build

@@ -43,6 +43,8 @@ pub(crate) enum Occasion {
     Limit,
     /// Its log cannot be written.
     Disk,
+    /// Its certificate ends soon, or has ended.
+    Certificate,
     /// What was told before is over.
     Recovered,
     /// Somebody tries whether alerts arrive.
@@ -51,7 +53,7 @@ pub(crate) enum Occasion {
 
 impl Occasion {
     /// Those that the file may name.
-    pub(crate) const TOLD: [Self; 8] = [
+    pub(crate) const TOLD: [Self; 9] = [
         Self::Crash,
         Self::CrashLoop,
         Self::Failed,
@@ -59,6 +61,7 @@ impl Occasion {
         Self::RolledBack,
         Self::Limit,
         Self::Disk,
+        Self::Certificate,
         Self::Recovered,
     ];
 
@@ -71,6 +74,7 @@ impl Occasion {
             Self::RolledBack => "rolled-back",
             Self::Limit => "limit",
             Self::Disk => "disk",
+            Self::Certificate => "certificate",
             Self::Recovered => "recovered",
             Self::Test => "test",
         }

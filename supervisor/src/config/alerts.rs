@@ -102,11 +102,6 @@ fn on(section: &Section<'_>, reader: &mut Reader<'_>) -> Vec<Occasion> {
     };
     let mut on: Vec<Occasion> = Vec::new();
     for item in reader.items(node, "an array of strings") {
-        if item.value.as_text() == Some("certificate") {
-            let help = "leave it out; it comes with `[gateway]`, which will have certificates";
-            reader.problems.add_with_help(item.span, "there is no certificate yet that an alert could be about", help);
-            continue;
-        }
         on.extend(reader.choice_of(item, &words).filter(|occasion| !on.contains(occasion)));
     }
     if on.iter().all(|occasion| *occasion == Occasion::Recovered) && reader.problems.is_empty() {

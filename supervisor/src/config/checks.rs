@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use axum::http::uri::Authority;
 use supervisor_core::{Check, CheckId, Liveness, Readiness};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::model::{Handoff, Probe, ProbeHow};
 use super::reader::Reader;
@@ -102,7 +104,8 @@ impl Probes {
         if let Some((how, path)) = http(section, self.reach, reader) {
             // A query may hold a secret, and the title is shown to everyone.
             let shown = path.split(['?', '#']).next().unwrap_or_default().to_owned();
-            add(how, format!("http {shown}"));
+            let scheme = if how.is_encrypted() { "https" } else { "http" };
+            add(how, format!("{scheme} {shown}"));
         }
         if let Some(port) = tcp(section, self.reach, reader) {
             add(ProbeHow::Tcp, format!("tcp {port}"));
@@ -143,12 +146,10 @@ fn http(section: &Section<'_>, reach: Reach, reader: &mut Reader<'_>) -> Option<
         let help = "give the service a `port`, or let it inherit a probe socket with `rollout.handoff = \"socket\"`";
         reader.problems.add_with_help(node.span, "an http check has no port to ask", help);
     }
-    let how = ProbeHow::Http {
-        path: path.clone(),
-        status: status(&table, reader),
-        headers: headers(&table, reader),
-        host: host(&table, reader),
-    };
+    let host = host(&table, reader);
+    let tls = reader.flag(&table, "tls", false).then(|| asked_name(&table, host.as_deref(), reader)).flatten();
+    let (status, headers) = (status(&table, reader), headers(&table, reader));
+    let how = ProbeHow::Http { path: path.clone(), status, headers, host, tls };
     Some((how, path))
 }
 
@@ -185,6 +186,17 @@ fn host(http: &Section<'_>, reader: &mut Reader<'_>) -> Option<String> {
         reader.problems.add(node.span, "this is no name of a host");
     }
     Some(host)
+}
+
+/// The name that the handshake asks for: that of the host, which may have a port after it.
+fn asked_name(http: &Section<'_>, host: Option<&str>, reader: &mut Reader<'_>) -> Option<ServerName<'static>> {
+    let host = host.unwrap_or("localhost");
+    let name = host.parse::<Authority>().ok().map(|authority| authority.host().trim_matches(['[', ']']).to_owned());
+    let name = name.and_then(|name| ServerName::try_from(name).ok());
+    if let Some(node) = http.get("host").filter(|_| name.is_none()) {
+        reader.problems.add(node.span, "this is no name that TLS can ask for");
+    }
+    name
 }
 
 fn tcp(section: &Section<'_>, reach: Reach, reader: &mut Reader<'_>) -> Option<u16> {

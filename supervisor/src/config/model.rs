@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use supervisor_core::{CheckId, ServiceName, ServiceSpec, Settings};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::alert::Alert;
 use super::files::Mark;
@@ -201,7 +202,14 @@ pub(crate) struct Probe {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ProbeHow {
     /// On the generation's own port; with handoff `socket` on its private `supervisor-probe` listener.
-    Http { path: String, status: Vec<u16>, headers: BTreeMap<String, String>, host: Option<String> },
+    Http {
+        path: String,
+        status: Vec<u16>,
+        headers: BTreeMap<String, String>,
+        host: Option<String>,
+        /// Over TLS, asking for this name.
+        tls: Option<ServerName<'static>>,
+    },
     /// The generation's own port.
     Tcp,
     /// Exit code 0 passes.
@@ -230,6 +238,15 @@ pub(crate) struct Log {
 pub(crate) struct LogBudget {
     pub(crate) total: u64,
     pub(crate) min_free: u64,
+}
+
+impl ProbeHow {
+    pub(crate) fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Http { tls, .. } => tls.is_some(),
+            Self::Tcp | Self::Command(_) => false,
+        }
+    }
 }
 
 impl Limits {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::keeper::link::Purpose;
 use super::launch::prepare::{self, Order, Prepared, held_name, record_key};
 use super::launch::workshop::Turn;
-use super::probe::{self, Target};
+use super::probe::{self, Probed, Target};
 use super::run::{OUTPUTS, Run, stage_of};
 use super::run_loop::{Control, News};
 use super::threads;
@@ -272,11 +272,11 @@ impl Control {
             (ProbeHow::Command(_), _) => self.probe_by_command(run, check, &probe),
             (ProbeHow::Http { .. } | ProbeHow::Tcp, target) => {
                 self.tasks.spawn(async move {
-                    let outcome = match target {
+                    let (outcome, certificate) = match target {
                         Some(target) => probe::attempt(&probe.how, target, probe.timeout).await,
-                        None => supervisor_core::ProbeOutcome::Failed("the service has no port".to_owned()),
+                        None => (supervisor_core::ProbeOutcome::Failed("the service has no port".to_owned()), None),
                     };
-                    let _ = news.send(News::Probed { run, check, began, outcome }).await;
+                    let _ = news.send(News::Probed(Probed { run, check, began, outcome, certificate })).await;
                     Ok(())
                 });
             }

@@ -27,6 +27,7 @@ use super::launch::prepare::{Places, Prepared};
 use super::launch::programs::Programs;
 use super::launch::workshop::Workshop;
 use super::limits::{Finding, Renewed, Watch};
+use super::probe::Probed;
 use super::probe::command::Helper;
 use super::reload::catalogue::Catalogue;
 use super::reload::in_force::InForce;
@@ -34,6 +35,7 @@ use super::reload::{Loaded, ReloadAsk, Reloads};
 use super::run::Run;
 use super::signs::lines::Lines;
 use super::signs::notify::Told;
+use super::telling::certificates::Certificates;
 use super::telling::foreground::Foreground;
 use super::telling::history::History;
 use super::telling::instruments::Instruments;
@@ -63,12 +65,7 @@ pub(crate) enum News {
     Overdue {
         run: u64,
     },
-    Probed {
-        run: u64,
-        check: supervisor_core::CheckId,
-        began: Time,
-        outcome: ProbeOutcome,
-    },
+    Probed(Probed),
     HelperReady {
         id: u64,
         result: Result<Box<(supervisor_keeper::Spawn, OwnedFd)>, ProbeOutcome>,
@@ -139,6 +136,7 @@ pub(crate) struct Control {
     pub(crate) surveys: Surveys,
     pub(crate) watch: Watch,
     pub(crate) history: History,
+    pub(crate) certificates: Certificates,
     pub(crate) shutdown_timeout: Duration,
     /// Whoever started us gives us no more for it.
     pub(crate) longest_shutdown: Option<Duration>,
@@ -215,6 +213,7 @@ impl Control {
             surveys: Surveys::default(),
             watch: Watch::default(),
             history,
+            certificates: Certificates::recovered(&inventory.records),
             shutdown_timeout,
             longest_shutdown: super::startup::longest_shutdown(inventory),
             facts,
@@ -356,10 +355,7 @@ impl Control {
         match news {
             News::Prepared { run, result } => self.prepared(run, *result),
             News::Overdue { run } => self.overdue(run),
-            News::Probed { run, check, began, outcome } => {
-                self.note_probe(run, check, &outcome);
-                self.happen(Event::Probed { run, check, began, outcome });
-            }
+            News::Probed(probed) => self.probed(probed),
             News::HelperReady { id, result, output } => self.helper_ready(id, result, output),
             News::Sorted { by_run } => self.surveyed(&by_run),
             News::Drained { run } => self.drained(run),

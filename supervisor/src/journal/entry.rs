@@ -7,6 +7,7 @@ use supervisor_core::{OutOfMemory, RolloutResult, ServiceName, State};
 
 use super::CAUSE;
 use crate::api::{Name, OutOfMemoryWord, RolloutResultWord, StateWord};
+use crate::certificates::Certificate;
 use crate::untrusted::one_line;
 
 /// Of a list of processes, this many are told.
@@ -52,6 +53,8 @@ pub(crate) enum Kind {
     Disk,
     /// A limit was passed, or is kept again.
     Limit,
+    /// A service shows another certificate, or one that ends soon or has ended.
+    Certificate,
     /// The supervisor as a whole.
     Supervisor,
     /// The role that decides.
@@ -65,7 +68,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Those that can be asked for.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::State,
         Self::Exit,
         Self::Probe,
@@ -75,6 +78,7 @@ impl Kind {
         Self::Listener,
         Self::Disk,
         Self::Limit,
+        Self::Certificate,
         Self::Supervisor,
         Self::Control,
         Self::Gap,
@@ -91,6 +95,7 @@ impl Kind {
             Self::Listener => "listener",
             Self::Disk => "disk",
             Self::Limit => "limit",
+            Self::Certificate => "certificate",
             Self::Supervisor => "supervisor",
             Self::Control => "control",
             Self::Gap => "gap",
@@ -132,6 +137,8 @@ pub(crate) struct Note {
     pub(crate) result: Option<RolloutResult>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<PassedLimit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<Certificate>,
     /// How many events are missing, as far as that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lost: Option<u64>,
@@ -200,6 +207,7 @@ impl Note {
             exit: None,
             result: None,
             limit: None,
+            certificate: None,
             lost: None,
             cause: one_line(cause, CAUSE),
         }
@@ -230,6 +238,12 @@ impl Note {
 
     pub(crate) fn probed(mut self, check: &str, passed: bool) -> Self {
         (self.check, self.passed) = (Some(one_line(check, CHECK)), Some(passed));
+        self
+    }
+
+    pub(crate) fn shown(mut self, mut certificate: Certificate) -> Self {
+        certificate.host = certificate.host.map(|host| one_line(&host, CHECK));
+        self.certificate = Some(certificate);
         self
     }
 

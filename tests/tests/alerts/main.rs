@@ -2,6 +2,7 @@
 //! Not here: what is worth an alert (unit tests of `alerts`).
 
 mod authority;
+mod certificates;
 mod delivery;
 mod https;
 mod limits;

@@ -121,6 +121,8 @@ impl Ledger {
             Kind::State => (Area::Runs, note.to.is_some_and(State::is_well)),
             Kind::Disk => (Area::Log, true),
             Kind::Limit => (Area::Limits, true),
+            // One that is good, while another is not, ends nothing.
+            Kind::Certificate => (Area::Certificate, note.passed == Some(true)),
             Kind::Exit
             | Kind::Probe
             | Kind::Request

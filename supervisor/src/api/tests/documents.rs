@@ -40,7 +40,7 @@ fn alpha(stand: &Stand) -> Value {
         "status_text": "serving 3 clients",
         "failing": [{ "check": "http /health", "answer": "503" }],
         "logs": [stand.dir.path().join("logs/alpha.log")],
-        "log_dropped_bytes": 120, "log_dropped_lines": 3, "log_error": "disk full",
+        "log_dropped_bytes": 120, "log_dropped_lines": 3, "log_error": "disk full", "certificate": null,
         "executable": { "path": "/bin/alpha", "device": 1, "inode": 2, "modified_ns": 3, "size": 4 },
         "instances": 1, "rollout": null, "depends_on": [{ "name": "beta", "condition": "started" }],
         "restart": restart(),

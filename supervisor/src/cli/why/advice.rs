@@ -7,6 +7,8 @@ use supervisor_core::{OutOfMemory, State};
 
 use super::ports::{Holder, Port};
 use super::report::Report;
+use crate::certificates;
+use crate::cli::status::bad_certificate;
 use crate::journal::{Ended, LimitKey};
 
 /// One sentence, or none: a service that is well, or on its way, needs nobody.
@@ -22,6 +24,9 @@ pub(super) fn advice(report: &Report) -> Option<String> {
     match service.state {
         State::Running | State::Rolling | State::Completed if report.binary_changed => {
             Some(format!("`supervisor restart {name}` runs the new binary"))
+        }
+        State::Running | State::Rolling if bad_certificate(service).is_some() => {
+            Some(certificates::todo(name.as_str()))
         }
         State::Running | State::Rolling | State::Completed | State::Starting | State::Stopping | State::Unhealthy => {
             None

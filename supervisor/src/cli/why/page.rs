@@ -8,7 +8,7 @@ use super::report::{Dependency, Report};
 use crate::api::GenerationDocument;
 use crate::cli::ends::{details, short};
 use crate::cli::output::clean;
-use crate::cli::status::{span, tone, uses};
+use crate::cli::status::{bad_certificate, span, tone, uses};
 use crate::cli::table::{Tone, painted, wrapped};
 use crate::cli::terminal::Screen;
 use crate::config::Diagnostic;
@@ -70,6 +70,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts.extend(report.dependencies.iter().filter(|dependency| !dependency.holds).map(blocker));
     facts.extend(report.held_ports.iter().map(|port| ("port", holder(port))));
     facts.extend(service.status_text.iter().map(|status| ("it says", status.clone())));
+    facts.extend(bad_certificate(service).map(|certificate| ("certificate", certificate.in_words(report.now_ms))));
     if service.log_dropped_lines > 0 || service.log_error.is_some() {
         let now = service.log_error.as_ref().map(|error| format!("; now: {error}")).unwrap_or_default();
         facts.push(("log trouble", format!("{} lines were dropped{now}", service.log_dropped_lines)));

@@ -72,10 +72,6 @@ fn what_would_tell_nobody_or_nothing_is_refused() {
         ("slack = 'https://h/'\ndesktop = true", "exactly one of"),
         ("desktop = true\non = ['recovered']", "never tell anything"),
         ("desktop = true\non = ['limits']", "is not `crash`, `crash-loop`"),
-        (
-            "desktop = true\non = ['limit', 'certificate']",
-            "no certificate yet that an alert could be about (leave it out",
-        ),
         ("desktop = true\nservices = ['wep']", "there is no service `wep` (did you mean `web`?)"),
         ("desktop = true\nheaders = { A = 'b' }", "only a `webhook`"),
         ("webhook = 'https://h/'\nheaders = { Host = 'b' }", "cannot be set"),

@@ -106,10 +106,28 @@ fn checks_are_numbered_readiness_first() {
         status: vec![200, 204],
         headers: BTreeMap::from([("X-Probe".to_owned(), "1".to_owned())]),
         host: Some("h".to_owned()),
+        tls: None,
     };
     assert_eq!(probes[&CheckId(3)], Probe { how, timeout: Duration::from_secs(2) });
     assert!(service.launch.notify);
     assert_eq!(service.launch.watchdog, Some(Duration::from_secs(5)));
+}
+
+#[test]
+fn a_check_over_tls_asks_for_its_host_or_for_this_machine() {
+    for (more, asked) in [
+        ("", "localhost"),
+        (", host = 'a.test:8443'", "a.test"),
+        (", host = '127.0.0.2'", "127.0.0.2"),
+        (", host = '[::1]:1'", "::1"),
+    ] {
+        let service = service(&format!("port = 80\nready.http = {{ path = '/x', tls = true{more} }}"));
+        assert_eq!(service.spec.ready.checks[0].title, "https /x");
+        let ProbeHow::Http { tls, .. } = &service.launch.probes[&CheckId(0)].how else { panic!("not http") };
+        assert_eq!(tls.as_ref().map(|name| name.to_str().into_owned()).as_deref(), Some(asked));
+    }
+    let clear = service("port = 80\nready.http = { path = '/x', tls = false, host = 'a_b!' }");
+    assert_eq!(clear.spec.ready.checks[0].title, "http /x");
 }
 
 #[test]
@@ -164,6 +182,7 @@ fn checks_that_cannot_work_are_refused() {
             "a control character in a header",
         ),
         ("port = 80\nlive.http = { path = \"/\", host = \"a b\" }", "this is no name of a host"),
+        ("port = 80\nlive.http = { path = '/', tls = true, host = 'a!b' }", "this is no name that TLS can ask for"),
         ("port = 80\nlive.http = \"/${generation}\"", "`${generation}` can stand only in `env` and in commands"),
         ("live = { command = \"x\", failures = 0 }", "`0` is not an integer from 1 to 1000000"),
         ("live = { command = \"x\", interval = 0 }", "`0` is not a duration like `10s`: it must be at least `10ms`"),

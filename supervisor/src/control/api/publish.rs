@@ -38,6 +38,7 @@ impl View {
             stack: in_force.stack.clone(),
             config: Arc::default(),
             alerts: Arc::default(),
+            certificates: Arc::default(),
             services: fleet.snapshot(),
             facts: facts.clone(),
             operations: operations.shown(),
@@ -73,6 +74,7 @@ impl Control {
             && Arc::ptr_eq(&last.stack, &self.in_force.stack)
             && last.http == self.http
             && Arc::ptr_eq(&last.alerts, &self.alerts.shown)
+            && Arc::ptr_eq(&last.certificates, &self.certificates.shown)
             && same_rejection(last.config.rejected.as_ref(), self.rejected.as_ref())
             && Arc::ptr_eq(&last.services, &services);
         if same {
@@ -85,6 +87,7 @@ impl Control {
         next.version = version;
         next.config = Arc::new(self.config_view());
         next.alerts = Arc::clone(&self.alerts.shown);
+        next.certificates = Arc::clone(&self.certificates.shown);
         self.view.store(Arc::new(next));
         self.shown.send_replace(version);
     }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::alerts::AlertState;
 use crate::config::{Diagnostics, Stack};
 use crate::control::api::operations::Operation;
+use crate::control::telling::certificates::Shown;
 
 /// One moment of the whole, published by the loop after each batch of events. Reading it takes no lock.
 #[derive(Debug, Clone)]
@@ -26,6 +27,7 @@ pub(crate) struct View {
     /// In the order of the file.
     pub(crate) services: Arc<Vec<Arc<ServiceSnapshot>>>,
     pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
+    pub(crate) certificates: Arc<Shown>,
     /// The oldest first.
     pub(crate) operations: Arc<Vec<Arc<Operation>>>,
     /// Add to a monotonic `Time` to get milliseconds since 1970, by the clock as it was then.

@@ -18,7 +18,7 @@ use crate::config::{Launch, Probe, ProbeHow};
 use crate::control::effects::PREPARE_TIMEOUT;
 use crate::control::keeper::link::Purpose;
 use crate::control::launch;
-use crate::control::probe::is_shortage;
+use crate::control::probe::{Probed, is_shortage};
 use crate::control::run_loop::{Control, News};
 use crate::control::tree::COOKIE;
 use crate::platform::groups;
@@ -106,7 +106,7 @@ impl Control {
                 ProbeOutcome::Failed(how) => ProbeOutcome::Failed(told(&how, &output)),
                 other @ (ProbeOutcome::Passed | ProbeOutcome::Untried(_)) => other,
             };
-            let _ = news.send(News::Probed { run, check, began, outcome }).await;
+            let _ = news.send(News::Probed(Probed { run, check, began, outcome, certificate: None })).await;
             Ok(())
         });
         self.link.send(Purpose::Helper(id), &Request::Spawn(Box::new(spawn)), fds)
@@ -136,8 +136,7 @@ impl Control {
             }
             None => {
                 let Helper { run, check, began, .. } = helper;
-                self.note_probe(run, check, &outcome);
-                self.happen(supervisor_core::Event::Probed { run, check, began, outcome });
+                self.probed(Probed { run, check, began, outcome, certificate: None });
             }
         }
     }

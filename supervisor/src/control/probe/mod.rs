@@ -2,6 +2,7 @@
 //! Not here: when to try, what a failure means (the core); command probes (`command`).
 
 pub(crate) mod command;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,9 +16,12 @@ use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use nix::errno::Errno;
-use supervisor_core::ProbeOutcome;
+use supervisor_core::{CheckId, ProbeOutcome, Time};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::rustls::pki_types::ServerName;
 
+use crate::certificates::Validity;
 use crate::config::{Launch, ProbeHow};
 use crate::untrusted::one_line;
 
@@ -49,12 +53,33 @@ impl Target {
     }
 }
 
+/// A try that is over.
+#[derive(Debug)]
+pub(crate) struct Probed {
+    pub(crate) run: u64,
+    pub(crate) check: CheckId,
+    pub(crate) began: Time,
+    pub(crate) outcome: ProbeOutcome,
+    /// Of the certificate that the service has shown, whatever came after it.
+    pub(crate) certificate: Option<Validity>,
+}
+
+/// How far it has come with TLS.
+#[derive(Debug)]
+enum Tls {
+    /// There is none, or not yet.
+    None,
+    Handshake,
+    Encrypted(Option<Validity>),
+}
+
 /// Tries once.
-pub(crate) async fn attempt(how: &ProbeHow, target: Target, timeout: Duration) -> ProbeOutcome {
+pub(crate) async fn attempt(how: &ProbeHow, target: Target, timeout: Duration) -> (ProbeOutcome, Option<Validity>) {
+    let mut so_far = Tls::None;
     let outcome = match (how, target) {
-        (ProbeHow::Http { path, status, headers, host }, target) => {
-            let request = Ask { path, status, headers, host: host.as_deref() };
-            tokio::time::timeout(timeout, http(request, target)).await
+        (ProbeHow::Http { path, status, headers, host, tls }, target) => {
+            let request = Ask { path, status, headers, host: host.as_deref(), tls: tls.as_ref() };
+            tokio::time::timeout(timeout, http(request, target, &mut so_far)).await
         }
         (ProbeHow::Tcp, Target::Port(address)) => {
             let connect = async { TcpStream::connect(address).await.map(drop).map_err(|error| unreached(&error)) };
@@ -62,31 +87,52 @@ pub(crate) async fn attempt(how: &ProbeHow, target: Target, timeout: Duration) -
         }
         (ProbeHow::Tcp | ProbeHow::Command(_), _) => Ok(Err(failed("this check cannot be tried here"))),
     };
-    match outcome {
+    let (ms, certificate) = (timeout.as_millis(), if let Tls::Encrypted(shown) = so_far { shown } else { None });
+    let outcome = match outcome {
         Ok(Ok(())) => ProbeOutcome::Passed,
         Ok(Err(outcome)) => outcome,
-        Err(_) => ProbeOutcome::Failed(format!("no answer within {} ms", timeout.as_millis())),
-    }
+        Err(_) if matches!(so_far, Tls::Handshake) => {
+            ProbeOutcome::Failed(format!("no TLS handshake within {ms} ms; it may not speak TLS"))
+        }
+        Err(_) => ProbeOutcome::Failed(format!("no answer within {ms} ms")),
+    };
+    (outcome, certificate)
 }
 
+#[derive(Clone, Copy)]
 struct Ask<'a> {
     path: &'a str,
     status: &'a [u16],
     headers: &'a BTreeMap<String, String>,
     host: Option<&'a str>,
+    tls: Option<&'a ServerName<'static>>,
 }
 
-async fn http(ask: Ask<'_>, target: Target) -> Result<(), ProbeOutcome> {
+async fn http(ask: Ask<'_>, target: Target, so_far: &mut Tls) -> Result<(), ProbeOutcome> {
     match target {
         Target::Port(address) => {
             let stream = TcpStream::connect(address).await.map_err(|error| unreached(&error))?;
-            exchange(ask, TokioIo::new(stream), &address.to_string()).await.map_err(failed)
+            // Servers choose a site by this name, and over TLS it must be the one that the handshake asked for.
+            let authority =
+                if ask.tls.is_some() { format!("localhost:{}", address.port()) } else { address.to_string() };
+            ask_over(ask, stream, &authority, so_far).await
         }
         Target::Socket(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| unreached(&error))?;
-            exchange(ask, TokioIo::new(stream), "localhost").await.map_err(failed)
+            ask_over(ask, stream, "localhost", so_far).await
         }
     }
+}
+
+async fn ask_over<S>(ask: Ask<'_>, stream: S, authority: &str, so_far: &mut Tls) -> Result<(), ProbeOutcome>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Some(name) = ask.tls else { return exchange(ask, TokioIo::new(stream), authority).await.map_err(failed) };
+    *so_far = Tls::Handshake;
+    let stream = tls::encrypted(stream, name.clone()).await.map_err(failed)?;
+    *so_far = Tls::Encrypted(tls::shown(&stream));
+    exchange(ask, TokioIo::new(stream), authority).await.map_err(failed)
 }
 
 async fn exchange(ask: Ask<'_>, io: impl Read + Write + Unpin, authority: &str) -> Result<(), String> {

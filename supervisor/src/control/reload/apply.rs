@@ -149,6 +149,7 @@ impl Control {
         self.catalogue.put_in_force(&next.stack, self.in_force.revision);
         self.in_force = next;
         self.renew_facts();
+        self.forget_certificates();
         if let Some(foreground) = &self.foreground {
             foreground.follow(&self.in_force.stack);
         }

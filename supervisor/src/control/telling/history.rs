@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use supervisor_core::{CheckId, ExitReport, Memory, ProbeOutcome, RolloutSnapshot, ServiceName, Time, Transition};
 
+use crate::certificates::Certificate;
 use crate::config::Service;
 use crate::control::api::view::What;
 use crate::control::keeper::inventory::Inventory;
@@ -94,6 +95,25 @@ impl History {
     pub(crate) fn within_limits(&self, service: &ServiceName) {
         let note = Note::new(timestamp::now(), Kind::Limit, "keeps within its limits again").of(service, 0);
         self.journal.note(note.passed(true));
+    }
+
+    /// `passed`: whether the service shows none that is not good; `None` when this one alone is.
+    pub(crate) fn certificate(
+        &self,
+        service: &ServiceName,
+        generation: u64,
+        certificate: Certificate,
+        passed: Option<bool>,
+        cause: &str,
+    ) {
+        let note = Note::new(timestamp::now(), Kind::Certificate, cause).of(service, generation).shown(certificate);
+        self.journal.note(Note { passed, ..note });
+    }
+
+    /// The one that was told of is not looked at any more.
+    pub(crate) fn no_certificate(&self, service: &ServiceName) {
+        let cause = "its certificate is not looked at any more";
+        self.journal.note(Note::new(timestamp::now(), Kind::Certificate, cause).of(service, 0).passed(true));
     }
 
     pub(crate) fn listener(&self, service: &ServiceName, cause: &str) {

@@ -1,6 +1,7 @@
 //! What control tells of its doings: events, figures, reports of ends, its own log, the foreground.
 //! Not here: keeping and showing them.
 
+pub(crate) mod certificates;
 pub(crate) mod foreground;
 pub(crate) mod history;
 pub(crate) mod instruments;

@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::os::fd::{IntoRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub(crate) fn main(mut args: Args) -> io::Result<()> {
     }
     for listener in listeners {
         let health = health.clone();
-        thread::spawn(move || serve(listener, health.as_deref()));
+        each_client(listener, move |client| converse(client, listener, health.as_deref()));
     }
     ends::wait()
 }
@@ -60,7 +61,8 @@ fn by_grandchild(mut args: Args) -> io::Result<()> {
     }
 }
 
-fn listeners(args: &mut Args) -> io::Result<Vec<RawFd>> {
+/// Sockets that listen, inherited or bound.
+pub(crate) fn listeners(args: &mut Args) -> io::Result<Vec<RawFd>> {
     if args.flag("inherited") {
         let count: RawFd = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
         return Ok((3..3 + count).collect());
@@ -72,25 +74,29 @@ fn listeners(args: &mut Args) -> io::Result<Vec<RawFd>> {
     Ok(vec![TcpListener::bind(("127.0.0.1", port))?.into_raw_fd()])
 }
 
-fn serve(listener: RawFd, health: Option<&Path>) {
-    loop {
-        let client = match accept(listener) {
-            Ok(client) => client,
-            // An inherited listener is not blocking, and waiting for it properly would need `unsafe`; one that is shut
-            // may be opened again.
-            Err(Errno::EAGAIN | Errno::EINVAL) => {
-                thread::sleep(Duration::from_millis(2));
-                continue;
-            }
-            Err(_) => return,
-        };
-        let health = health.map(Path::to_owned);
-        thread::spawn(move || {
-            // A client that went away ends its own connection only.
-            let _gone = converse(client, listener, health.as_deref());
-            let _closed = close(client);
-        });
-    }
+/// On a thread: has each client served on one of its own.
+pub(crate) fn each_client(listener: RawFd, serve: impl Fn(RawFd) -> io::Result<()> + Send + Sync + 'static) {
+    let serve = Arc::new(serve);
+    thread::spawn(move || {
+        loop {
+            let client = match accept(listener) {
+                Ok(client) => client,
+                // An inherited listener is not blocking, and waiting for it properly would need `unsafe`; one that is shut
+                // may be opened again.
+                Err(Errno::EAGAIN | Errno::EINVAL) => {
+                    thread::sleep(Duration::from_millis(2));
+                    continue;
+                }
+                Err(_) => return,
+            };
+            let serve = Arc::clone(&serve);
+            thread::spawn(move || {
+                // A client that went away ends its own connection only.
+                let _gone = serve(client);
+                let _closed = close(client);
+            });
+        }
+    });
 }
 
 fn converse(client: RawFd, listener: RawFd, health: Option<&Path>) -> io::Result<()> {

@@ -7,6 +7,7 @@ mod inspect;
 mod listen;
 mod notify;
 mod output;
+mod tls;
 mod tree;
 
 use std::io;
@@ -40,6 +41,7 @@ fn main() -> io::Result<()> {
         "notify" => notify::notify(args),
         "watchdog" => notify::watchdog(args),
         "listen" => listen::main(args),
+        "tls" => tls::main(args),
         "sigdump" => inspect::sigdump(args),
         "ttyread" => inspect::ttyread(),
         "stamp" => inspect::stamp(args),

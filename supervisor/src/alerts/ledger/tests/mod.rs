@@ -2,6 +2,7 @@
 //! Not here: files, sending.
 
 mod addressees;
+mod certificates;
 mod clocks;
 
 use std::time::Duration;
@@ -120,6 +121,7 @@ fn each_occasion_is_told_and_nothing_else_is() {
         (note(Kind::Limit, "web").passed(false), Some("web limit")),
         (note(Kind::Limit, "web").passed(true), None),
         (note(Kind::Disk, "web").passed(false), Some("web disk")),
+        (note(Kind::Certificate, "web").passed(false), Some("web certificate")),
         (note(Kind::Probe, "web").probed("http /", false), None),
     ] {
         story.happens(note.clone());
