@@ -5,6 +5,7 @@ pub(crate) mod command;
 mod tls;
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -128,11 +129,28 @@ async fn ask_over<S>(ask: Ask<'_>, stream: S, authority: &str, so_far: &mut Tls)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Some(name) = ask.tls else { return exchange(ask, TokioIo::new(stream), authority).await.map_err(failed) };
+    let outcome = match ask.tls {
+        None => exchange(ask, TokioIo::new(stream), authority).await,
+        // On the heap: within it, every check would be as large.
+        Some(name) => Box::pin(exchange_encrypted(ask, name, stream, authority, so_far)).await,
+    };
+    outcome.map_err(failed)
+}
+
+async fn exchange_encrypted<S>(
+    ask: Ask<'_>,
+    name: &ServerName<'static>,
+    stream: S,
+    authority: &str,
+    so_far: &mut Tls,
+) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     *so_far = Tls::Handshake;
-    let stream = tls::encrypted(stream, name.clone()).await.map_err(failed)?;
+    let stream = tls::encrypted(stream, name.clone()).await?;
     *so_far = Tls::Encrypted(tls::shown(&stream));
-    exchange(ask, TokioIo::new(stream), authority).await.map_err(failed)
+    exchange(ask, TokioIo::new(stream), authority).await
 }
 
 async fn exchange(ask: Ask<'_>, io: impl Read + Write + Unpin, authority: &str) -> Result<(), String> {
@@ -150,7 +168,7 @@ async fn exchange(ask: Ask<'_>, io: impl Read + Write + Unpin, authority: &str) 
     }
     let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
     let answer = async {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let response = sender.send_request(request).await.map_err(|error| in_words(&error))?;
         let status = response.status();
         if ask.status.contains(&status.as_u16()) {
             return Ok(());
@@ -167,6 +185,11 @@ async fn exchange(ask: Ask<'_>, io: impl Read + Write + Unpin, authority: &str) 
         // It may end in the very poll that delivers the answer, so its end alone proves nothing.
         _ = connection => answer.await,
     }
+}
+
+/// With what it is about: a service that wants a certificate of ours says so only after the handshake.
+fn in_words(error: &hyper::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |why| format!("{error}: {why}"))
 }
 
 fn failed(seen: impl AsRef<str>) -> ProbeOutcome {
