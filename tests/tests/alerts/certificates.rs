@@ -78,9 +78,9 @@ fn a_certificate_that_ends_is_told_when_it_is_due_when_it_has_expired_and_when_i
     wait(&receiver, "web has recovered");
     wait_told(&stack, &["due", "expired", "good"]);
     assert!(!stack.cli(&["status"]).succeeded().stdout.contains("certificate"));
-    let titles =
+    let expected =
         ["web: its certificate ends soon", "web: its certificate has expired", "web has recovered"].map(str::to_owned);
-    assert_eq!(titles(&receiver), titles);
+    assert_eq!(titles(&receiver), expected);
     assert_eq!(stack.service("web").restarts(), 0, "a certificate that has expired is no failure of a check");
 }
 
