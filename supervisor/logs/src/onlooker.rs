@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use crate::copying::{PATIENCE, Pipe, Tools, Turn};
-use crate::worker::{Inbox, Order};
+use crate::copying::{PATIENCE, Tools, Turn};
+use crate::inbox::{Inbox, Order};
+use crate::pipe::Pipe;
 
 /// So much is shown although it is not the whole of a line.
 const LONG_LINE: usize = 8 << 10;

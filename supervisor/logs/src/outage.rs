@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::copying::{LONG_LINE, Pipe, Stop, Tools, Turn, peek};
+use crate::copying::{LONG_LINE, Stop, Tools, Turn, peek};
 use crate::log::Log;
+use crate::pipe::Pipe;
 use crate::settings::OnFull;
 
 /// So long an outage loses nothing, unless the pipe fills up.

@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::inbox::{Inbox, Order};
 use crate::ledger::Ledger;
 use crate::onlooker::Onlooker;
 use crate::registry::{Registry, Trouble, lock};
 use crate::settings::{Budget, Settings, Stats};
-use crate::worker::{self, House, Inbox, Order};
+use crate::worker::{self, House};
 
 /// Most threads for the logs of one file system; there are no more than processors.
 const LANES: usize = 4;

@@ -5,80 +5,25 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::compress::Compressor;
-use crate::copying::{self, PATIENCE, Pipe, Tools, Turn, VISIBLE, Way};
+use crate::copying::{self, PATIENCE, Tools, Turn, VISIBLE};
+use crate::inbox::{Inbox, Order};
 use crate::log::{Log, describe};
 use crate::onlooker::{Onlooker, Watched};
 use crate::pace::{Fullness, Pace};
-use crate::platform::{self, Peeker, Poller, Waker};
+use crate::pipe::Pipe;
+use crate::platform::{Peeker, Poller};
 use crate::registry::{Registry, Shared, Trouble, lock};
-use crate::stage::Stage;
 use crate::upkeep::Upkeep;
 
 /// How often an outage is looked at when nothing else happens.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
-
-pub(crate) type Done = Box<dyn FnOnce() + Send>;
-
-pub(crate) enum Order {
-    Attach {
-        id: u64,
-        pipe: OwnedFd,
-        stage: Option<OwnedFd>,
-        generation: u64,
-        log: Arc<Shared>,
-        onlooker: Option<Onlooker>,
-    },
-    /// So much of what is in the pipe may leave it.
-    Seen {
-        id: u64,
-        bytes: usize,
-        enough: bool,
-    },
-    Finish {
-        id: u64,
-        done: Done,
-    },
-    /// Settings or the budget have changed.
-    Look,
-    Stop,
-}
-
-/// Where a worker gets its orders.
-pub(crate) struct Inbox {
-    orders: Mutex<VecDeque<Order>>,
-    waker: Waker,
-    over: Mutex<bool>,
-    ended: Condvar,
-}
-
-impl Inbox {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            orders: Mutex::new(VecDeque::new()),
-            waker: Waker::new()?,
-            over: Mutex::new(false),
-            ended: Condvar::new(),
-        })
-    }
-
-    pub(crate) fn send(&self, order: Order) {
-        lock(&self.orders).push_back(order);
-        self.waker.wake();
-    }
-
-    /// Waits until the worker is gone; not for ever, as its disk may be dead.
-    pub(crate) fn wait_for_end(&self, timeout: Duration) {
-        let over = self.ended.wait_timeout_while(lock(&self.over), timeout, |over| !*over);
-        drop(over.unwrap_or_else(PoisonError::into_inner));
-    }
-}
 
 struct Worker {
     poller: Poller,
@@ -140,8 +85,7 @@ impl Worker {
         self.tools.house.compressor.stop();
         // The pipes are closed before anyone is told that this is over.
         drop(self);
-        *lock(&inbox.over) = true;
-        inbox.ended.notify_all();
+        inbox.close();
     }
 
     /// Waits, then does what there is to do. False: told to stop.
@@ -185,10 +129,7 @@ impl Worker {
 
     /// False: told to stop.
     fn take_orders(&mut self) -> bool {
-        // Cleared first: what comes after the taking wakes again.
-        self.inbox.waker.clear();
-        let orders = std::mem::take(&mut *lock(&self.inbox.orders));
-        for order in orders {
+        for order in self.inbox.take() {
             match order {
                 Order::Attach { id, pipe, stage, generation, log, onlooker } => {
                     self.attach(id, (pipe, stage), generation, log);
@@ -220,34 +161,16 @@ impl Worker {
         let unblocked = fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from);
         // What it holds already counts as written now: a log without a byte costs no file.
         let watched = unblocked.and_then(|_| self.poller.add(fd.as_fd(), id));
-        let capacity = platform::capacity(fd.as_fd());
         self.logs[log].pipes += 1;
-        let stage = stage.map(Stage::new);
-        // Nobody tells of what is in it already.
-        let staged = stage.as_ref().is_some_and(|stage| !stage.is_empty());
-        self.pipes.insert(
-            id,
-            Pipe {
-                fd,
-                stage,
-                flooded: false,
-                log,
-                capacity,
-                generation,
-                way: Way::Splice,
-                skip: false,
-                held: None,
-                finishing: false,
-                watched: None,
-                queued: false,
-            },
-        );
-        let unwatched = watched.is_err();
+        let pipe = Pipe::new(fd, stage, log, generation);
+        // Nobody tells of what is in its stage already.
+        let untold = pipe.is_staged() || watched.is_err();
+        self.pipes.insert(id, pipe);
         if let Err(error) = watched {
             let what = format!("watch the pipe: {}", describe(&error));
             self.logs[log].shared.counters.trouble(Trouble::Writing, what);
         }
-        if staged || unwatched {
+        if untold {
             queue(&mut self.pipes, &mut self.ready, id);
         }
         // An earlier process may have dropped what is not told of yet.
