@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
+/// So many deleted files may be open at once: where far fewer are kept than before, all go together.
+pub(crate) const MOST_OPEN: usize = 16;
+
 /// Where a log and its archives are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -165,7 +168,7 @@ impl Place {
 
     /// Frees number 1, from the oldest on, so that being killed in between leaves a gap and never replaces a file; a
     /// gap ends the shift, so the next rotation heals it. Deletes what `keep` (at least 1) has no room for, and gives
-    /// that back, still open: closing it frees its blocks, a millisecond for each ten MiB.
+    /// some of that back, still open: closing it frees its blocks, a millisecond for each ten MiB.
     pub(crate) fn shift(&self, keep: u32) -> io::Result<Vec<File>> {
         let archives = self.list()?;
         let used: BTreeSet<u32> = archives.iter().map(|archive| archive.number).collect();
@@ -175,7 +178,9 @@ impl Place {
             let (number, form) = (archive.number, archive.form);
             let path = self.archive(number, form);
             if number > keep || (number == keep && free.is_none()) {
-                deleted.extend(open_archive(&path));
+                if deleted.len() < MOST_OPEN {
+                    deleted.extend(open_archive(&path));
+                }
                 remove(&path)?;
             } else if free.is_none_or(|free| number < free) {
                 fs::rename(path, self.archive(number + 1, form))?;
@@ -215,5 +220,22 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_archives_go_at_once_few_of_them_are_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::of(&dir.path().join("a.log"));
+        for number in 1..=100 {
+            fs::write(place.archive(number, Form::Plain), "").unwrap();
+        }
+        assert_eq!(place.shift(5).unwrap().len(), MOST_OPEN);
+        let numbers: Vec<u32> = place.list().unwrap().iter().map(|archive| archive.number).collect();
+        assert_eq!(numbers, [2, 3, 4, 5]);
     }
 }

@@ -13,7 +13,7 @@ use flate2::read::MultiGzDecoder;
 use flate2::{Compression as Level, GzBuilder};
 use nix::fcntl::OFlag;
 
-use crate::archives::{Archive, Form, open_archive, remove};
+use crate::archives::{Archive, Form, MOST_OPEN, open_archive, remove};
 use crate::index::{self, Known};
 use crate::log::describe;
 use crate::registry::{Shared, Trouble, lock};
@@ -24,9 +24,6 @@ use crate::settings::Compression;
 const ORIGIN: &str = "supervisor inode ";
 /// Goes on there, and what came before the original in the log follows: once that is deleted, its inode is another's.
 const BASE: &str = " base ";
-/// So many deleted files may wait to be closed.
-const MAX_DELETED: usize = 16;
-
 /// A handle to the thread, which is started when there is something to do.
 #[derive(Clone, Default)]
 pub(crate) struct Compressor {
@@ -67,7 +64,7 @@ impl Compressor {
     /// Closes deleted files, which frees their blocks; beyond a few that wait, at once.
     pub(crate) fn close(&self, files: Vec<File>) {
         let mut queue = lock(&self.inner.queue);
-        if !files.is_empty() && queue.deleted.len() < MAX_DELETED {
+        if !files.is_empty() && queue.deleted.len() < MOST_OPEN {
             queue.deleted.extend(files);
             self.wake(&mut queue);
         }

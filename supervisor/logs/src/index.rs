@@ -14,7 +14,7 @@ pub(crate) const ENTRY: usize = 48;
 pub(crate) const MOST: usize = 256 << 10;
 /// So many entries are left then, at most: it has room to grow.
 const KEPT: usize = MOST / ENTRY / 8 * 7;
-/// In a row, and then the rest of the file is given up.
+/// No more of an index is read: it is thinned out long before it is as large.
 const MOST_READ: u64 = 2 * MOST as u64;
 
 /// One entry. Entries are in the order in which the bytes came.
