@@ -10,6 +10,7 @@ mod ending;
 mod event;
 mod excess;
 mod fleet;
+mod gates;
 mod graph;
 mod health;
 mod launch;
@@ -30,6 +31,7 @@ mod starting;
 mod time;
 mod verdict;
 mod view;
+mod vitals;
 mod words;
 
 pub use command::{Command, Transition};

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::checks::{Gates, Vitals};
 use crate::event::SeenOff;
+use crate::gates::Gates;
 use crate::snapshot::{ExitReport, State};
 use crate::spec::{ServiceSpec, Sign};
 use crate::time::{Millis, Time};
+use crate::vitals::Vitals;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
@@ -229,8 +230,8 @@ impl Run {
     /// What its checks saw last, of those that fail.
     pub(crate) fn failing(&self) -> Vec<(String, String)> {
         match &self.stage {
-            Stage::Starting { gates, .. } => gates.failing(),
-            Stage::Ready { vitals, .. } => vitals.failing(),
+            Stage::Starting { gates, .. } => gates.checks.failing(),
+            Stage::Ready { vitals, .. } => vitals.checks.failing(),
             Stage::Spawning { .. }
             | Stage::Draining { .. }
             | Stage::Stopping { .. }

@@ -4,14 +4,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::checks::{Gates, Vitals};
 use crate::command::Command;
 use crate::event::{Failure, ProbeOutcome, SeenOff};
+use crate::gates::Gates;
 use crate::run::{Again, Arrival, Ending, Life, Run, Stage};
 use crate::service::Turn;
 use crate::snapshot::{ExitReport, State};
 use crate::spec::{CheckId, ServiceSpec, Sign};
 use crate::time::Time;
+use crate::vitals::Vitals;
 use crate::words;
 
 impl Run {
@@ -68,7 +69,7 @@ impl Run {
             return;
         };
         if gates.open(turn.now) {
-            let (life, strays) = (life.clone(), gates.strays());
+            let (life, strays) = (life.clone(), gates.checks.strays.clone());
             let cause = format!("ready after {}", words::span(turn.now.since(life.started)));
             self.begin_watch(life, turn.now, strays, cause, turn);
             return;
@@ -123,8 +124,8 @@ impl Run {
     pub(crate) fn probed(&mut self, check: CheckId, began: Time, outcome: ProbeOutcome, turn: &Turn) {
         let from_stall = began < turn.resumed && matches!(outcome, ProbeOutcome::Failed(_));
         match &mut self.stage {
-            Stage::Starting { gates, .. } if from_stall => gates.try_again(check, turn.now),
-            Stage::Ready { vitals, .. } if from_stall => vitals.try_again(check, turn.now),
+            Stage::Starting { gates, .. } if from_stall => gates.checks.try_again(check, turn.now),
+            Stage::Ready { vitals, .. } if from_stall => vitals.checks.try_again(check, turn.now),
             Stage::Starting { gates, .. } => {
                 gates.probed(check, outcome, turn.now);
                 self.step_start(turn);
@@ -149,7 +150,7 @@ impl Run {
                     let reason = format!("not ready within {within} ({missing})");
                     self.end(Ending::Unready(reason.clone()), &reason, turn);
                 } else {
-                    let due = gates.take_due(turn.now);
+                    let due = gates.checks.take_due(turn.now);
                     self.probe(due, turn);
                 }
             }
@@ -157,7 +158,7 @@ impl Run {
                 if let Some(reason) = vitals.dead(turn.now) {
                     self.end(Ending::Unhealthy(reason.clone()), &reason, turn);
                 } else {
-                    let due = vitals.take_due(turn.now);
+                    let due = vitals.checks.take_due(turn.now);
                     self.probe(due, turn);
                 }
             }
