@@ -153,7 +153,7 @@ fn what_was_said_before_control_died_need_not_be_said_again() {
     let command = "sh -c \"echo up; echo >&3; exec ./puppet notify ready\"";
     let ready = "ready = { log = '^up$', fd = 3, notify = true, command = ['test', '-e', 'go'] }";
     let stack = service(command, ready).start_no_wait();
-    let only_the_check = |service: &e2e::Service| service.cause().starts_with("not ready yet: command: ");
+    let only_the_check = |service: &e2e::Service| service.cause().starts_with("not ready yet: command test: ");
     stack.wait_until("t", "everything is said", only_the_check);
     stack.kill_control();
     stack.wait_until("t", "nothing was forgotten", only_the_check);

@@ -2,13 +2,14 @@
 //! Not here: asking it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use axum::http::uri::Authority;
 use supervisor_core::{Check, CheckId, Liveness, Readiness};
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::model::{Handoff, Probe, ProbeHow};
+use super::model::{Handoff, Probe, ProbeHow, Template};
 use super::reader::Reader;
 use super::section::Section;
 use super::signs::{self, Signs};
@@ -112,10 +113,17 @@ impl Probes {
         }
         let command = section.get("command").map(|node| reader.command(node)).unwrap_or_default();
         if !command.is_empty() {
-            add(ProbeHow::Command(command), "command".to_owned());
+            let title = command_title(&command);
+            add(ProbeHow::Command(command), title);
         }
         checks
     }
+}
+
+/// Not to be mistaken for the command of the service. Arguments and directories may hold what is not for everyone.
+fn command_title(command: &[Template]) -> String {
+    let program = command.first().and_then(Template::as_text).map(Path::new).and_then(Path::file_name);
+    program.map_or_else(|| "command".to_owned(), |name| format!("command {}", name.to_string_lossy()))
 }
 
 fn http(section: &Section<'_>, reach: Reach, reader: &mut Reader<'_>) -> Option<(ProbeHow, String)> {

@@ -88,11 +88,11 @@ fn nothing_said_is_ready_at_once_and_never_checked() {
 #[test]
 fn checks_are_numbered_readiness_first() {
     let keys = "port = 80
-        ready = { notify = true, http = \"/r\", tcp = true, command = \"true x\", delay = \"1s\", interval = \"50ms\", timeout = \"3s\", deadline = 0 }
+        ready = { notify = true, http = \"/r\", tcp = true, command = \"/opt/true x\", delay = \"1s\", interval = \"50ms\", timeout = \"3s\", deadline = 0 }
         live = { http = { path = \"/l?x=1\", status = [200, 204], headers = { X-Probe = \"1\" }, host = \"h\" }, tcp = false, interval = \"1s\", failures = 2, watchdog = \"5s\" }";
     let service = service(keys);
     let check = |id, title: &str| Check { id: CheckId(id), title: title.to_owned() };
-    let checks = vec![check(0, "http /r"), check(1, "tcp 80"), check(2, "command")];
+    let checks = vec![check(0, "http /r"), check(1, "tcp 80"), check(2, "command true")];
     let signs = BTreeMap::from([(Sign::Notify, "no READY=1".to_owned())]);
     let ready = Readiness { signs, delay: Some(1000), checks, interval: 50, deadline: 0 };
     assert_eq!(service.spec.ready, ready);
