@@ -3,6 +3,7 @@
 
 pub(crate) mod controllers;
 mod desktop;
+mod environments;
 pub(crate) mod groups;
 mod hangup;
 mod memory;
@@ -16,12 +17,13 @@ mod usage;
 mod watches;
 
 pub(crate) use desktop::{desktop_session, notification};
+pub(crate) use environments::Environments;
 pub(crate) use hangup::{Hangups, listens};
 pub(crate) use memory::tree_memory;
 pub(crate) use oom::{KernelLog, OomKills, machine_oom_kills};
 pub(crate) use pipes::{output_pipe, pass_credentials, peek, take};
 pub(crate) use port_holder::{Holder, port_holder};
-pub(crate) use processes::{boot_id, environment_of, keep_to_ourselves, process, processes, slept_ms};
+pub(crate) use processes::{boot_id, keep_to_ourselves, process, processes, slept_ms};
 pub(crate) use raw::{control_channel, ends_with_us, readable, share_heaps, terminal_size};
 pub(crate) use title::{can_retitle, retitle};
 pub(crate) use usage::beside;

@@ -11,12 +11,6 @@ pub(crate) struct Process {
     pub(crate) started: u64,
 }
 
-/// The environment that a process was started with, entries separated by NUL.
-#[cfg(target_os = "linux")]
-pub(crate) fn environment_of(pid: i32) -> Option<Vec<u8>> {
-    std::fs::read(format!("/proc/{pid}/environ")).ok()
-}
-
 /// One process; `None` when it is gone, or only waits to be reaped.
 #[cfg(target_os = "linux")]
 pub(crate) fn process(pid: i32) -> Option<Process> {
@@ -71,17 +65,11 @@ pub(crate) fn slept_ms() -> u64 {
 
 /// Elsewhere nothing is known without further libraries: leftovers are not found there.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn environment_of(_pid: i32) -> Option<Vec<u8>> {
-    None
-}
-
-/// See `environment_of`.
-#[cfg(not(target_os = "linux"))]
 pub(crate) fn process(_pid: i32) -> Option<Process> {
     None
 }
 
-/// See `environment_of`.
+/// See `process`.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn processes() -> Vec<Process> {
     Vec::new()

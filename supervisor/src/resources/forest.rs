@@ -31,7 +31,7 @@ impl Roots {
     pub(super) fn owners(
         &self,
         parents: &HashMap<i32, i32>,
-        orphan: impl Fn(i32) -> Option<ServiceName>,
+        mut orphan: impl FnMut(i32) -> Option<ServiceName>,
     ) -> HashMap<i32, Owner> {
         let mut known: HashMap<i32, Option<Owner>> = HashMap::new();
         for &pid in parents.keys() {
@@ -41,7 +41,7 @@ impl Roots {
                 if let Some(known) = known.get(&at) {
                     break known.clone();
                 }
-                if let Some(owner) = self.root(at, parents, &orphan) {
+                if let Some(owner) = self.root(at, parents, &mut orphan) {
                     break owner;
                 }
                 match parents.get(&at) {
@@ -61,7 +61,7 @@ impl Roots {
         &self,
         pid: i32,
         parents: &HashMap<i32, i32>,
-        orphan: impl Fn(i32) -> Option<ServiceName>,
+        orphan: impl FnOnce(i32) -> Option<ServiceName>,
     ) -> Option<Option<Owner>> {
         if pid == self.keeper {
             return Some(Some(Owner::Keeper));

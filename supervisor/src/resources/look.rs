@@ -27,7 +27,7 @@ impl Seen {
 }
 
 /// Those of all processes that belong to us.
-pub(super) fn processes(roots: &Roots, orphan: impl Fn(i32) -> Option<ServiceName>) -> Option<Vec<Seen>> {
+pub(super) fn processes(roots: &Roots, orphan: impl FnMut(i32) -> Option<ServiceName>) -> Option<Vec<Seen>> {
     let mut system = System::new().ok()?;
     let kind = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);

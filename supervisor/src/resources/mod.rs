@@ -14,7 +14,7 @@ use supervisor_core::{RunSnapshot, ServiceName, Time};
 use tokio::sync::Semaphore;
 
 use crate::control::{self, View, tree};
-use crate::platform;
+use crate::platform::{self, Environments};
 use forest::{Owner, Roots};
 use look::{Seen, processes};
 use meter::Meter;
@@ -91,7 +91,8 @@ impl Sampler {
     }
 
     fn look(&self, view: &View) {
-        let Some(seen) = processes(&roots(view), |pid| self.orphan_of(view, pid)) else { return };
+        let mut environments = Environments::default();
+        let Some(seen) = processes(&roots(view), |pid| self.orphan_of(view, pid, &mut environments)) else { return };
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
         meter.advance(seen.iter().map(|seen| seen.reading.clone()).collect());
         let known = |name: &ServiceName| view.services.iter().any(|service| service.name == *name);
@@ -123,14 +124,14 @@ impl Sampler {
     }
 
     /// By its session, else by its cookie, as the rest of a tree is found when it is to be ended.
-    fn orphan_of(&self, view: &View, pid: i32) -> Option<ServiceName> {
+    fn orphan_of(&self, view: &View, pid: i32, environments: &mut Environments) -> Option<ServiceName> {
         let session = platform::process(pid)?.session;
         let of = |is: &dyn Fn(&RunSnapshot) -> bool| {
             view.services.iter().find(|one| one.generations.iter().any(|of| is(&of.run)))
         };
         let run = |number: u64| of(&|run| run.run == number);
         let by_session = || of(&|run| run.pid == Some(session));
-        let by_cookie = || run(tree::run_of_cookie(&tree::cookie_of(pid)?, &self.cookie)?);
+        let by_cookie = || run(tree::run_of_cookie(&tree::cookie_of(pid, environments)?, &self.cookie)?);
         by_session().or_else(by_cookie).map(|service| service.name.clone())
     }
 }

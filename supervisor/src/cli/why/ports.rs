@@ -72,7 +72,7 @@ fn holder(address: SocketAddr, service: &ServiceDocument, status: &StatusDocumen
 
 /// By what it was started with: our cookie, and the name of a service.
 fn service_of(pid: i32, cookie: Option<&str>) -> Option<String> {
-    let environment = platform::environment_of(pid)?;
+    let environment = platform::Environments::default().of(pid)?;
     let value = |name: &str| {
         let entries = environment.split(|byte| *byte == 0);
         let mut values = entries.filter_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));

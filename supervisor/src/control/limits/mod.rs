@@ -18,7 +18,7 @@ use super::run_loop::{Control, News};
 use super::tree;
 use crate::config::Limits;
 use crate::platform::controllers::{Confines, Controller, Group};
-use crate::platform::{self, groups, tree_memory};
+use crate::platform::{self, Environments, groups, tree_memory};
 
 pub(crate) use breaches::Watch;
 pub(crate) use keeping::Renewed;
@@ -190,6 +190,7 @@ fn trees(mains: &BTreeMap<i32, u64>, prefix: &str, keeper: i32) -> BTreeMap<u64,
     let parents: BTreeMap<i32, i32> = all.iter().map(|process| (process.pid, process.parent)).collect();
     let mut owners: BTreeMap<i32, Option<u64>> = BTreeMap::new();
     let mut trees: BTreeMap<u64, Vec<i32>> = BTreeMap::new();
+    let mut environments = Environments::default();
     for process in &all {
         let mut chain = Vec::new();
         let (mut at, mut session) = (process.pid, process.session);
@@ -204,7 +205,8 @@ fn trees(mains: &BTreeMap<i32, u64>, prefix: &str, keeper: i32) -> BTreeMap<u64,
             match parents.get(&at) {
                 // It lost its parent, and may be anybody's.
                 Some(parent) if *parent == keeper => {
-                    break tree::cookie_of(at).and_then(|cookie| tree::run_of_cookie(&cookie, prefix));
+                    break tree::cookie_of(at, &mut environments)
+                        .and_then(|cookie| tree::run_of_cookie(&cookie, prefix));
                 }
                 Some(parent) if chain.len() <= parents.len() => (at, session) = (*parent, 0),
                 Some(_) | None => break None,

@@ -17,6 +17,7 @@ use tokio::net::UnixDatagram;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::tree;
+use crate::platform::Environments;
 use crate::untrusted::one_line;
 
 /// A message is at most this long; a longer one is ignored.
@@ -149,7 +150,8 @@ fn trusts(sender: &Sender, credentials: &UnixCredentials) -> bool {
     let session = nix::unistd::getsid(Some(Pid::from_raw(pid))).ok();
     // Some programs overwrite their environment; their session still tells.
     let same_session = session.is_some_and(|session| session.as_raw() == sender.main.load(Ordering::Relaxed));
-    let same_cookie = || tree::cookie_of(pid).is_some_and(|cookie| cookie == sender.cookie);
+    let same_cookie =
+        || tree::cookie_of(pid, &mut Environments::default()).is_some_and(|cookie| cookie == sender.cookie);
     user && (same_session || same_cookie() || !tree::alive(pid))
 }
 

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::platform::{self, groups};
+use crate::platform::{self, Environments, groups};
 
 /// The variable that marks every process of a run.
 pub(crate) const COOKIE: &str = "SUPERVISOR_COOKIE";
@@ -20,8 +20,8 @@ pub(crate) const COOKIE: &str = "SUPERVISOR_COOKIE";
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The cookie in the environment that a process was started with.
-pub(crate) fn cookie_of(pid: i32) -> Option<String> {
-    let environ = platform::environment_of(pid)?;
+pub(crate) fn cookie_of(pid: i32, environments: &mut Environments) -> Option<String> {
+    let environ = environments.of(pid)?;
     environ.split(|byte| *byte == 0).find_map(|entry| {
         let value = entry.strip_prefix(COOKIE.as_bytes())?.strip_prefix(b"=")?;
         String::from_utf8(value.to_vec()).ok()
@@ -46,10 +46,11 @@ pub(crate) fn sort_by_run(
     prefix: &str,
 ) -> BTreeMap<u64, Vec<i32>> {
     let mut sorted: BTreeMap<u64, Vec<i32>> = BTreeMap::new();
+    let mut environments = Environments::default();
     for &(pid, session) in processes {
         let run = mains.get(&session).copied();
         let run = run.or_else(|| groups::run_of(pid, prefix));
-        let run = run.or_else(|| cookie_of(pid).and_then(|cookie| run_of_cookie(&cookie, prefix)));
+        let run = run.or_else(|| cookie_of(pid, &mut environments).and_then(|cookie| run_of_cookie(&cookie, prefix)));
         if let Some(run) = run {
             sorted.entry(run).or_default().push(pid);
         }
@@ -69,10 +70,15 @@ pub(crate) struct Leftover {
 /// everything in their sessions.
 pub(crate) fn leftovers(stack: &str) -> BTreeSet<Leftover> {
     let all = platform::processes();
+    let mut environments = Environments::default();
+    let mut bears_cookie = |pid| {
+        let cookie = cookie_of(pid, &mut environments);
+        cookie.is_some_and(|cookie| cookie.strip_prefix(stack).is_some_and(|rest| rest.starts_with('.')))
+    };
     let marked: Vec<i32> = all
         .iter()
         .map(|process| process.pid)
-        .filter(|pid| groups::is_of_stack(*pid, stack) || bears_cookie_of(*pid, stack))
+        .filter(|pid| groups::is_of_stack(*pid, stack) || bears_cookie(*pid))
         .collect();
     let leaders: BTreeSet<i32> =
         all.iter().filter(|p| marked.contains(&p.pid) && p.session == p.pid).map(|p| p.pid).collect();
@@ -80,10 +86,6 @@ pub(crate) fn leftovers(stack: &str) -> BTreeSet<Leftover> {
         .filter(|process| marked.contains(&process.pid) || leaders.contains(&process.session))
         .map(|process| Leftover { pid: process.pid, started: process.started })
         .collect()
-}
-
-fn bears_cookie_of(pid: i32, stack: &str) -> bool {
-    cookie_of(pid).is_some_and(|cookie| cookie.strip_prefix(stack).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// Ends what an earlier supervisor of this stack left behind: `SIGTERM` and `SIGCONT`, then `SIGKILL` after
