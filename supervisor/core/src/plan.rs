@@ -86,19 +86,21 @@ impl Fleet {
         self.start_added(&added, turn);
     }
 
-    /// New ones with `autostart`, and new ones that something wanted depends on.
+    /// New ones with `autostart`, new ones that something wanted depends on, and what these depend on.
     fn start_added(&mut self, added: &[ServiceName], turn: &mut Turn) {
+        let up = |service: &Service| service.wanted() && !added.contains(&service.spec.name);
+        let wanted_before: Vec<bool> = self.services.iter().map(up).collect();
         let named: Vec<_> = added.iter().filter(|name| self.spec(name).is_some_and(|spec| spec.autostart)).collect();
         self.start(&named.into_iter().cloned().collect::<Vec<_>>(), turn);
         let wanted: Vec<_> = (0..self.services.len()).filter(|&place| self.services[place].wanted()).collect();
-        for place in self.graph.below(&wanted) {
-            if added.contains(&self.services[place].spec.name) {
-                self.services[place].need(turn);
-            }
+        let mut needed = self.graph.below(&wanted);
+        needed.retain(|&place| added.contains(&self.services[place].spec.name));
+        for place in self.graph.below(&needed).into_iter().chain(needed) {
+            self.services[place].need(turn);
         }
         // Sockets of what is started are opened before the plan is in force, however long its start has to wait.
-        for service in self.services.iter_mut().filter(|service| added.contains(&service.spec.name)) {
-            service.open |= service.wanted();
+        for (service, was_wanted) in self.services.iter_mut().zip(wanted_before) {
+            service.open |= service.wanted() && !was_wanted;
         }
     }
 

@@ -8,6 +8,7 @@ use supervisor_core::{RolloutResult, ServiceName, State};
 use super::args::Wait;
 use super::failure::{Exit, Failure};
 use super::progress::{Ending, Verdict, Watch};
+use super::reload::tell_unchanged;
 use super::rollout::{Before, Phases, is_settled, outcomes};
 use super::start::{complain, verdict};
 use super::terminal::Screen;
@@ -20,10 +21,11 @@ pub(crate) fn join(client: &Client, screen: Screen, wait: &Wait) -> Result<Exit,
     let status = client.status()?;
     let joined = unsettled(&status);
     if joined.is_empty() || wait.no_wait {
+        tell_unchanged(screen, &status, "nothing was done");
         return Ok(Exit::Done);
     }
     let names = joined.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", ");
-    screen.tell(&format!("what it began is not over for: {names}\n"));
+    tell_unchanged(screen, &status, &format!("what that began is not over for: {names}"));
     let before = Before::joining(&status, &joined);
     let judge = |service: &ServiceDocument| (joined.contains(&service.name) && service.wanted).then(|| judge(service));
     let (limit, phases) = (wait.timeout.limit, Some(Phases::new(client, &before)));
@@ -46,16 +48,12 @@ fn unsettled(status: &StatusDocument) -> BTreeSet<ServiceName> {
     // The first configuration is that of a start, which has somebody who waits for it.
     let newest = Some(status.config.revision).filter(|revision| *revision > 1);
     let is_unsettled = |service: &&ServiceDocument| {
+        let has_begun_with = newest == service.wanted_revision;
         let comes_up = match service.state {
-            State::Starting | State::Stopping | State::Waiting => newest == service.wanted_revision,
-            State::Stopped
-            | State::Running
-            | State::Unhealthy
-            | State::Rolling
-            | State::Backoff
-            | State::Failed
-            | State::CrashLoop
-            | State::Completed => false,
+            // A further instance is started without another revision.
+            State::Starting => has_begun_with || service.generations.iter().any(|one| one.ready_since.is_some()),
+            State::Stopping | State::Waiting | State::Backoff | State::Failed | State::CrashLoop => has_begun_with,
+            State::Stopped | State::Running | State::Unhealthy | State::Rolling | State::Completed => false,
         };
         let differs = service.revision.is_some() && service.revision != service.wanted_revision;
         let rolls = service.rollout.as_ref().is_some_and(|rollout| !is_settled(service, rollout));

@@ -1,10 +1,10 @@
 //! Waiting for services, and showing how they get on.
 //! Not here: what is waited for; callers judge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use supervisor_core::{ServiceName, State};
+use supervisor_core::{Condition, Kind as ServiceKind, ServiceName, State};
 
 use super::failure::Failure;
 use super::output::clean;
@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Pending,
-    /// It waits for others; when none of them gets anywhere, neither will it.
+    /// It waits for others: `Pending`, or `Failed` where it does so in vain.
     Blocked,
     Reached,
     Failed,
@@ -62,8 +62,11 @@ impl Watch<'_> {
             let known = self.known();
             match self.client.status() {
                 Ok(status) => {
-                    let verdicts: Vec<(&ServiceDocument, Verdict)> =
-                        status.services.iter().filter_map(|service| Some((service, (self.judge)(service)?))).collect();
+                    let verdicts: Vec<(&ServiceDocument, Verdict)> = status
+                        .services
+                        .iter()
+                        .filter_map(|service| Some((service, settled((self.judge)(service)?, service, &status))))
+                        .collect();
                     let judged: Vec<&ServiceDocument> = verdicts.iter().map(|(service, _)| *service).collect();
                     if let Some(phases) = &mut self.phases {
                         display.say(&phases.news(&judged));
@@ -124,10 +127,47 @@ enum Known {
     Ended(Ending),
 }
 
+/// What waits may wait in vain.
+pub(super) fn settled(verdict: Verdict, service: &ServiceDocument, status: &StatusDocument) -> Verdict {
+    match verdict {
+        Verdict::Blocked if waits_in_vain(service, status) => Verdict::Failed,
+        Verdict::Blocked => Verdict::Pending,
+        Verdict::Pending | Verdict::Reached | Verdict::Failed => verdict,
+    }
+}
+
+/// Something that it depends on, at whatever distance, is down and not about to come up.
+fn waits_in_vain(service: &ServiceDocument, status: &StatusDocument) -> bool {
+    let (mut below, mut seen) = (vec![service], BTreeSet::new());
+    while let Some(service) = below.pop() {
+        for dependency in &service.depends_on {
+            let Some(on) = status.services.iter().find(|one| one.name == dependency.name) else { continue };
+            match on.state {
+                State::Failed | State::CrashLoop => return true,
+                State::Stopped if !on.wanted => return true,
+                State::Completed if dependency.condition == Condition::Ready && on.kind == ServiceKind::Service => {
+                    return true;
+                }
+                State::Waiting if seen.insert(&on.name) => below.push(on),
+                State::Stopped
+                | State::Waiting
+                | State::Starting
+                | State::Running
+                | State::Unhealthy
+                | State::Rolling
+                | State::Backoff
+                | State::Stopping
+                | State::Completed => {}
+            }
+        }
+    }
+    false
+}
+
 /// `None` while something may still happen.
 fn sum(verdicts: impl Iterator<Item = Verdict> + Clone) -> Option<Ending> {
     let any = |wanted: Verdict| verdicts.clone().any(|verdict| verdict == wanted);
-    if any(Verdict::Pending) || (any(Verdict::Blocked) && !any(Verdict::Failed)) {
+    if any(Verdict::Pending) {
         return None;
     }
     Some(if any(Verdict::Failed) { Ending::Failed } else { Ending::Reached })
@@ -221,16 +261,13 @@ mod tests {
 
     #[test]
     fn waiting_ends_when_nothing_more_can_happen() {
-        use Verdict::{Blocked, Failed, Pending, Reached};
+        use Verdict::{Failed, Pending, Reached};
         for (verdicts, ending) in [
             (vec![], Some(Ending::Reached)),
             (vec![Reached, Reached], Some(Ending::Reached)),
             (vec![Reached, Pending], None),
             (vec![Failed, Pending], None),
             (vec![Failed, Reached], Some(Ending::Failed)),
-            (vec![Blocked, Reached], None),
-            (vec![Blocked, Failed], Some(Ending::Failed)),
-            (vec![Blocked, Failed, Pending], None),
         ] {
             assert_eq!(sum(verdicts.iter().copied()), ending, "{verdicts:?}");
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use supervisor_core::ServiceName;
+use supervisor_core::{ServiceName, State};
 
 use super::args::{Global, Reload};
 use super::failure::{Exit, Failure};
@@ -41,9 +41,11 @@ pub(crate) fn reload(global: &Global, screen: Screen, reload: &Reload) -> Result
         }
         ReloadResult::Unchanged => {
             show(screen, &document, None);
-            let since = &status.config.loaded_at;
-            screen.tell(&format!("the files say what is in force since {since}; nothing was done\n"));
-            return if reload.dry_run { Ok(Exit::Done) } else { join(&place.client, screen, &reload.wait) };
+            if reload.dry_run {
+                tell_unchanged(screen, &status, "nothing would be done");
+                return Ok(Exit::Done);
+            }
+            return join(&place.client, screen, &reload.wait);
         }
         ReloadResult::Applied => {
             let revision = document.revision.unwrap_or_default();
@@ -77,6 +79,10 @@ pub(crate) fn reload(global: &Global, screen: Screen, reload: &Reload) -> Result
     }
 }
 
+pub(super) fn tell_unchanged(screen: Screen, status: &StatusDocument, so: &str) {
+    screen.tell(&format!("the files say what is in force since {}; {so}\n", status.config.loaded_at));
+}
+
 /// With its lines, if the file is as broken for us; else as the supervisor tells it.
 fn rejected(place: &Place, errors: &[crate::config::Diagnostic], detail: String) -> Failure {
     let told: String = match &place.stack {
@@ -94,8 +100,26 @@ fn judge(deed: Deed, service: &ServiceDocument, before: &Before) -> Option<Verdi
         Deed::Restart => Some(judge_new_run(service, before)),
         // It is still there, so it is still on its way out.
         Deed::Remove => Some(Verdict::Pending),
-        Deed::Add | Deed::Update => None,
+        Deed::Update => judge_update(service, before),
+        Deed::Add => None,
     }
+}
+
+/// What runs goes on; what is waited for is a further instance, and what was given up and is tried again.
+fn judge_update(service: &ServiceDocument, before: &Before) -> Option<Verdict> {
+    let comes_up = match service.state {
+        State::Starting | State::Waiting => true,
+        State::Stopped
+        | State::Running
+        | State::Unhealthy
+        | State::Rolling
+        | State::Backoff
+        | State::CrashLoop
+        | State::Stopping
+        | State::Completed
+        | State::Failed => service.generation > before.generation(service),
+    };
+    (service.wanted && comes_up).then(|| verdict(service))
 }
 
 fn show(screen: Screen, document: &ReloadDocument, status: Option<&StatusDocument>) {

@@ -166,6 +166,7 @@ fn outcome(service: &ServiceDocument, before: &Before) -> Option<[Cell; 9]> {
         Some(Some(RolloutResult::Superseded)) => ("superseded", Tone::Busy),
         Some(Some(RolloutResult::Abandoned)) => ("given up", Tone::Bad),
         Some(None) => ("rolling", Tone::Busy),
+        None if service.state.is_well() && old == 0 => ("started", Tone::Good),
         None if service.state.is_well() => ("restarted", Tone::Good),
         None => (service.state.as_str(), Tone::Bad),
     };
@@ -181,6 +182,7 @@ fn outcome(service: &ServiceDocument, before: &Before) -> Option<[Cell; 9]> {
     let generation = match rolled {
         Some(rollout) if rollout.to > 0 => format!("{} -> {}", rollout.from, rollout.to),
         Some(_) => String::new(),
+        None if old == 0 => service.generation.to_string(),
         None => format!("{old} -> {}", service.generation),
     };
     let [ready, serves, gone] = spans.map(|span| Cell::plain(span.map(seconds).unwrap_or_default()));

@@ -12,7 +12,7 @@ use supervisor_core::State;
 use super::args::{Global, Start};
 use super::failure::{Exit, Failure};
 use super::output::sanitised;
-use super::progress::{Ending, Verdict, Watch};
+use super::progress::{Ending, Verdict, Watch, settled};
 use super::roles::First;
 use super::status::{chosen, footer, table, why};
 use super::terminal::Screen;
@@ -36,7 +36,7 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
     }
     let stack = locate::trusted_stack(global)?;
     let client = locate::client(&locate::running_dir(&stack))?;
-    let mut boot = match settled(&client) {
+    let mut boot = match answered(&client) {
         Ok(status) => {
             chosen(&status, &start.services)?;
             screen.tell(&format!("already running (pid {})\n", status.supervisor.keeper_pid));
@@ -87,7 +87,7 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
 }
 
 /// A supervisor that is just ending may take a connection and drop it; a moment later it is plain that none runs.
-fn settled(client: &Client) -> Result<StatusDocument, ClientError> {
+fn answered(client: &Client) -> Result<StatusDocument, ClientError> {
     let began = Instant::now();
     loop {
         match client.status() {
@@ -120,15 +120,27 @@ pub(crate) fn report(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument) -
     complain(status, judge, screen);
 }
 
-/// What failed and why; when nothing did, what waits for others that get nowhere.
+/// What failed, or waits in vain, and why.
 pub(crate) fn complain(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument) -> Option<Verdict>, screen: Screen) {
-    let of = |verdict: Verdict| status.services.iter().filter(move |service| judge(service) == Some(verdict));
-    for service in of(Verdict::Failed) {
-        let name = &service.name;
-        screen.complain(&format!("error: {name}: {}; `supervisor logs {name}` shows its last words", why(service)));
-    }
-    for service in of(Verdict::Blocked).filter(|_| of(Verdict::Failed).next().is_none()) {
-        screen.complain(&format!("error: {}: {}", service.name, why(service)));
+    let has_failed = |service: &&ServiceDocument| {
+        judge(service).is_some_and(|verdict| settled(verdict, service, status) == Verdict::Failed)
+    };
+    for service in status.services.iter().filter(has_failed) {
+        let (name, why) = (&service.name, why(service));
+        let next = match service.state {
+            State::Waiting => format!("`supervisor why {name}` says more"),
+            State::Stopped
+            | State::Starting
+            | State::Running
+            | State::Unhealthy
+            | State::Rolling
+            | State::Backoff
+            | State::CrashLoop
+            | State::Stopping
+            | State::Completed
+            | State::Failed => format!("`supervisor logs {name}` shows its last words"),
+        };
+        screen.complain(&format!("error: {name}: {why}; {next}"));
     }
 }
 

@@ -332,3 +332,15 @@ fn what_is_stopped_before_it_could_start_closes_what_was_opened_for_it() {
     assert_eq!(desk.stop(&["web"]), ["close web"]);
     assert!(desk.fleet.revisions(&name("web")).is_empty());
 }
+
+#[test]
+fn what_something_new_needs_is_started_with_it_at_whatever_distance() {
+    let waits = |name: &str| without_autostart(service(name));
+    let mut desk = desk(vec![service("web"), waits("db")]);
+    desk.start(&["web"]);
+    desk.spawned("web");
+    // `web` is wanted: so is what it needs from now on, and what that needs, which was there before.
+    let specs = vec![on(service("web"), &["pool"]), on(waits("pool"), &["db"]), waits("db")];
+    assert_eq!(desk.replan(specs, &[("web", Change::Update)]), ["spawn db"]);
+    assert_eq!(desk.spawned("db"), ["spawn pool"]);
+}

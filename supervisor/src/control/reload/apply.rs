@@ -9,7 +9,7 @@ use supervisor_core::{Event, Fleet, ServiceName};
 use supervisor_keeper::{MAX_RECORD, Request};
 
 use super::opening::{self, Bound};
-use super::plan::{Changes, Plan};
+use super::plan::{Changes, Newcomers, Plan};
 use super::{MAX_APPLIED, Mode, Reloaded, UnderWay, WITHIN, answer};
 use crate::alerts::Beginning;
 use crate::config::{self, Diagnostic, Diagnostics, Recorded, Stack};
@@ -29,9 +29,7 @@ impl Control {
     ) {
         let UnderWay { askers, began } = under_way;
         let wanted: BTreeSet<ServiceName> = self.wanted().into_iter().collect();
-        let plan = Plan::new(&self.in_force.said, &stack, changes, &wanted);
-        // `run NAME` is about one service, and what it depends on.
-        let plan = Arc::new(if self.args.mirror { plan.without_starts() } else { plan });
+        let plan = Arc::new(Plan::new(&self.in_force.said, &stack, changes, &wanted, self.newcomers()));
         let unasked = askers.is_empty();
         let (dry, waiting): (Vec<_>, Vec<_>) = askers.into_iter().partition(|ask| ask.mode == Mode::DryRun);
         if !unasked && waiting.is_empty() {
@@ -61,10 +59,16 @@ impl Control {
                 let (revision, took) = (self.in_force.revision, began.elapsed());
                 tracing::info!(revision, "reloaded: {plan}");
                 self.history.reload(&format!("revision {revision} is in force: {plan}"));
+                // Whoever is told looks next at what has become of it.
+                self.publish();
                 answer(waiting, &Reloaded::Applied { revision, took, plan });
             }
             Err(diagnostics) => self.reject(recorded, diagnostics, waiting),
         }
+    }
+
+    pub(super) fn newcomers(&self) -> Newcomers {
+        if self.args.mirror { Newcomers::None } else { Newcomers::Autostarted }
     }
 
     fn planned(&self, plan: &Arc<Plan>) -> Reloaded {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use supervisor_core::ServiceName;
 
 use super::opening::{Bound, Ground};
-use super::plan::{Changes, Plan, asks_for_restart};
+use super::plan::{Changes, Newcomers, Plan, asks_for_restart};
 use crate::config::{
     self, Changed, Diagnostic, Diagnostics, Disk, Effect, Launch, Recorded, Recorder, Service, Stack, Surroundings,
     service_changes,
@@ -29,8 +29,7 @@ pub(crate) struct Errand {
     pub(crate) running: Vec<(ServiceName, Executable)>,
     /// Those that should run now.
     pub(crate) wanted: BTreeSet<ServiceName>,
-    /// It is about one service: new ones are not started.
-    pub(crate) mirror: bool,
+    pub(crate) newcomers: Newcomers,
     pub(crate) ground: Ground,
     pub(crate) reason: Reason,
 }
@@ -81,8 +80,7 @@ impl Errand {
     }
 
     fn bind(&self, stack: &Stack, changes: &Changes) -> Result<Vec<Bound>, Diagnostics> {
-        let plan = Plan::new(&self.said, stack, changes.clone(), &self.wanted);
-        let plan = if self.mirror { plan.without_starts() } else { plan };
+        let plan = Plan::new(&self.said, stack, changes.clone(), &self.wanted, self.newcomers);
         self.ground.bind(&self.said, stack, &plan)
     }
 

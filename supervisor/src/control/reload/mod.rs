@@ -198,7 +198,7 @@ impl Control {
             last: Arc::clone(self.reloads.last.as_ref().unwrap_or(&self.in_force.recorded)),
             running: running.collect(),
             wanted,
-            mirror: self.args.mirror,
+            newcomers: self.newcomers(),
             ground: Ground { held: self.listeners.clone(), http: self.http },
             reason,
         }

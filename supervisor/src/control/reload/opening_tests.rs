@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use super::*;
 use crate::config::{Disk, Surroundings, load};
 use crate::control::reload::load::changes_of;
+use crate::control::reload::plan::Newcomers;
 
 fn stack(services: &[(&str, String)]) -> Stack {
     let dir = tempfile::tempdir().unwrap();
@@ -45,7 +46,7 @@ fn ground(held: &[(&str, &TcpListener)]) -> Ground {
 /// What is bound when all of `old` is wanted: of which service, on which port.
 fn bound(ground: &Ground, old: &Stack, new: &Stack) -> Result<Vec<(String, u16)>, String> {
     let wanted: BTreeSet<ServiceName> = old.services.iter().map(|service| service.spec.name.clone()).collect();
-    let plan = Plan::new(old, new, changes_of(old, new), &wanted);
+    let plan = Plan::new(old, new, changes_of(old, new), &wanted, Newcomers::Autostarted);
     let bound = ground
         .bind(old, new, &plan)
         .map_err(|all| all.list.iter().map(|one| one.message.clone()).collect::<Vec<_>>().join("; "))?;

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use supervisor_core::{Change, ServiceName};
 
-use crate::config::{Changed, Effect, Stack, supervisor_changes};
+use crate::config::{Changed, Effect, Service, Stack, supervisor_changes};
 
 /// The keys of each service that has any other ones than before.
 pub(crate) type Changes = BTreeMap<ServiceName, Vec<Changed>>;
@@ -36,7 +36,7 @@ pub(crate) struct Planned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Deed {
-    /// It is new, and started.
+    /// It is started: it is new, or what is new depends on it.
     Start,
     /// It is new, and waits to be asked for.
     Add,
@@ -47,15 +47,30 @@ pub(crate) enum Deed {
     Remove,
 }
 
+/// Which new services are started besides those that something depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Newcomers {
+    Autostarted,
+    /// `run NAME` is about one service.
+    None,
+}
+
 impl Plan {
     /// `wanted` are those that should run now.
-    pub(crate) fn new(old: &Stack, new: &Stack, mut changes: Changes, wanted: &BTreeSet<ServiceName>) -> Self {
+    pub(crate) fn new(
+        old: &Stack,
+        new: &Stack,
+        mut changes: Changes,
+        wanted: &BTreeSet<ServiceName>,
+        newcomers: Newcomers,
+    ) -> Self {
         let known: BTreeSet<&ServiceName> = old.services.iter().map(|service| &service.spec.name).collect();
+        let started = started(new, &known, wanted, newcomers);
         let mut plan = Self { supervisor: supervisor_changes(old, new), ..Self::default() };
         for service in &new.services {
             let name = &service.spec.name;
             let (deed, keys) = match changes.remove(name) {
-                _ if !known.contains(name) && service.spec.autostart => (Deed::Start, Vec::new()),
+                keys if started.contains(name) => (Deed::Start, keys.unwrap_or_default()),
                 _ if !known.contains(name) => (Deed::Add, Vec::new()),
                 Some(keys) if asks_for_restart(&keys) && wanted.contains(name) => (Deed::Restart, keys),
                 Some(keys) => (Deed::Update, keys),
@@ -72,14 +87,6 @@ impl Plan {
         plan
     }
 
-    /// What is new waits to be asked for.
-    pub(crate) fn without_starts(mut self) -> Self {
-        for planned in self.services.iter_mut().filter(|planned| planned.deed == Deed::Start) {
-            planned.deed = Deed::Add;
-        }
-        self
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.services.is_empty() && self.supervisor.is_empty()
     }
@@ -92,14 +99,42 @@ impl Plan {
 
     /// For the core.
     pub(crate) fn changes(&self) -> BTreeMap<ServiceName, Change> {
-        let of = |planned: &Planned| match planned.deed {
-            Deed::Restart => Some(Change::Replace),
-            Deed::Update if asks_for_restart(&planned.keys) => Some(Change::Replace),
-            Deed::Update => Some(Change::Update),
-            Deed::Start | Deed::Add | Deed::Remove => None,
-        };
-        self.services.iter().filter_map(|planned| Some((planned.name.clone(), of(planned)?))).collect()
+        let changed = self.services.iter().filter(|planned| !planned.keys.is_empty());
+        let change = |keys| if asks_for_restart(keys) { Change::Replace } else { Change::Update };
+        changed.map(|planned| (planned.name.clone(), change(&planned.keys))).collect()
     }
+}
+
+/// Those that are to be started, and should not run yet: as the core does it.
+fn started<'a>(
+    stack: &'a Stack,
+    known: &BTreeSet<&ServiceName>,
+    wanted: &'a BTreeSet<ServiceName>,
+    newcomers: Newcomers,
+) -> BTreeSet<&'a ServiceName> {
+    let services: Services<'a> = stack.services.iter().map(|service| (&service.spec.name, service)).collect();
+    let is_new = |name: &&ServiceName| !known.contains(name);
+    let asked = services.keys().copied().filter(is_new).filter(|name| match newcomers {
+        Newcomers::Autostarted => services[name].spec.autostart,
+        Newcomers::None => false,
+    });
+    let needed = with_dependencies(&services, wanted.iter().collect()).into_iter().filter(is_new);
+    let mut started = with_dependencies(&services, asked.chain(needed).collect());
+    started.retain(|name| !wanted.contains(*name));
+    started
+}
+
+type Services<'a> = BTreeMap<&'a ServiceName, &'a Service>;
+
+/// These, and all that they depend on, at whatever distance.
+fn with_dependencies<'a>(services: &Services<'a>, mut open: Vec<&'a ServiceName>) -> BTreeSet<&'a ServiceName> {
+    let mut found = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        if let Some(service) = services.get(name).filter(|_| found.insert(name)) {
+            open.extend(service.spec.depends_on.iter().map(|dependency| &dependency.on));
+        }
+    }
+    found
 }
 
 pub(crate) fn asks_for_restart(keys: &[Changed]) -> bool {
