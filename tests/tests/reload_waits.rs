@@ -63,8 +63,10 @@ fn a_reload_ends_when_what_it_adds_fails_or_waits_in_vain() {
     let stack = by_hand("[services.a]\ncommand = './puppet wait'\n").start();
     add(
         &stack,
-        "[services.bad]\ncommand = './puppet exit-code 3'\nrestart = { delay = '10ms', crash_loop = 2 }\n\
-         [services.behind]\ncommand = './puppet wait'\ndepends_on = ['bad']\n",
+        &format!(
+            "[services.bad]\ncommand = './puppet exit-code 3'\nrestart = {{ delay = '10ms', crash_loop = 2 }}\n{READY}\
+             [services.behind]\ncommand = './puppet wait'\ndepends_on = ['bad']\n"
+        ),
     );
     let done = stack.cli(&["reload"]).ended_with(1);
     assert!(done.stderr.contains("error: bad: exited with code 3"), "{}", done.stderr);

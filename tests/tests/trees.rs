@@ -1,6 +1,7 @@
 //! Control groups: a process that hides from everything else is found and ended; without them all goes on as before.
 //! Not here: trees that sessions and cookies tell (`processes`).
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use e2e::{Setup, Signal, Stack, User, alive, eventually, is_root, send, skip};
@@ -14,6 +15,36 @@ fn groups_can_be_made(test: &str) -> bool {
         return false;
     }
     true
+}
+
+/// As a supervisor leaves it that was killed a while ago.
+fn left_behind(home: &Path, name: &str) -> PathBuf {
+    let group = home.join(name);
+    std::fs::create_dir_all(group.join("cafe.1")).expect("root may make groups");
+    let old = std::time::SystemTime::now() - Duration::from_secs(600);
+    std::fs::File::open(&group).and_then(|dir| dir.set_modified(old)).expect("its time can be set");
+    group
+}
+
+#[test]
+fn empty_groups_of_supervisors_that_were_killed_are_removed_by_the_next_start_of_any_stack() {
+    if !groups_can_be_made("empty_groups_of_supervisors_that_were_killed_are_removed_by_the_next_start_of_any_stack") {
+        return;
+    }
+    let mut idle = Setup::of("[services.t]\ncommand = './puppet wait'\nautostart = false").start_no_wait();
+    let is_of_version_2 = |dir: &PathBuf| dir.join("cgroup.events").exists();
+    let own = idle.groups().into_iter().find(is_of_version_2).expect("a stack has a group of its own");
+    let home = own.parent().expect("it is below another one").to_owned();
+    let (pid, own_name) = (std::process::id(), own.file_name().expect("it has a name").to_string_lossy().into_owned());
+    let dead = left_behind(&home, &format!("supervisor-dead{pid}"));
+    left_behind(&home, &own_name);
+    let mut other = Setup::of("[services.t]\ncommand = './puppet escape'").start();
+    eventually("what nobody holds to be gone", || (!dead.exists()).then_some(()));
+    assert!(own.exists(), "a supervisor that runs nothing keeps its group");
+    idle.cli(&["start", "t"]).succeeded();
+    assert!(idle.groups_of_runs().len() > 1, "and uses it: {:?}", idle.groups());
+    idle.stop();
+    other.stop();
 }
 
 /// The process that `puppet escape` left.

@@ -244,8 +244,7 @@ impl Control {
     /// The first wish of a supervisor that has never wished anything.
     pub(crate) fn begin_first(&mut self) {
         self.warn_of_open_files();
-        let wish = super::startup::first_wish(&self.args, &self.in_force.stack);
-        self.happen(wish);
+        self.happen(super::startup::first_wish(&self.args, &self.in_force.stack));
     }
 
     /// Until the supervisor is to end. An error ends control; the keeper starts another one.
@@ -257,6 +256,7 @@ impl Control {
         self.watch_files();
         self.publish();
         self.begin_alerts(Beginning::Start);
+        self.remove_abandoned_groups();
         while !self.down {
             self.wait().await?;
             for _ in 0..BATCH {

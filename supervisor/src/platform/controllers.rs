@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::abandoned::{Hold, stack_below};
 use super::groups;
 
 /// What a kernel can keep a run within.
@@ -81,13 +82,16 @@ impl Controller {
 }
 
 /// Where groups with controllers are made: the stack's own group of each.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Controllers(BTreeMap<Controller, Group>);
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Controllers {
+    groups: BTreeMap<Controller, Group>,
+    _holds: Vec<Hold>,
+}
 
 impl Controllers {
     /// Those that can be had. `two` is the stack's group of version 2, `roles` the processes of the supervisor itself.
     pub(crate) fn found(two: Option<&Path>, roles: &[i32], stack: &str) -> Self {
-        let mut found = BTreeMap::new();
+        let (mut found, mut holds) = (BTreeMap::new(), Vec::new());
         for controller in two.map(|dir| enable(dir, roles)).unwrap_or_default() {
             let dir = two.map(Path::to_owned).unwrap_or_default();
             found.insert(controller, Group { dir, version: Version::Two });
@@ -95,12 +99,13 @@ impl Controllers {
         for controller in Controller::ALL {
             if !found.contains_key(&controller)
                 && let Ok(home) = groups::home_of(controller.as_str())
-                && let Ok(dir) = groups::stack_below(&home, stack)
+                && let Ok((dir, hold)) = stack_below(&home, stack)
             {
+                holds.push(hold);
                 found.insert(controller, Group { dir, version: Version::One });
             }
         }
-        Self(found)
+        Self { groups: found, _holds: holds }
     }
 
     /// Those that a supervisor could have here. Makes nothing, so it may hope for too much: whether a kernel hands a
@@ -116,13 +121,14 @@ impl Controllers {
             let dir = groups::usable_home_of(controller.as_str()).ok()?;
             Some((controller, Group { dir, version: Version::One }))
         };
-        Self(Controller::ALL.into_iter().filter_map(|controller| two(controller).or_else(|| one(controller))).collect())
+        let found = Controller::ALL.into_iter().filter_map(|controller| two(controller).or_else(|| one(controller)));
+        Self { groups: found.collect(), _holds: Vec::new() }
     }
 
     /// By what each limit is kept, in words.
     pub(crate) fn in_words(&self) -> String {
         let words = Controller::ALL.map(|controller| {
-            let how = self.0.get(&controller).map_or(controller.otherwise(), |group| match group.version {
+            let how = self.groups.get(&controller).map_or(controller.otherwise(), |group| match group.version {
                 Version::One => "control groups of version 1",
                 Version::Two => "control groups of version 2",
             });
@@ -138,7 +144,7 @@ impl Controllers {
     /// A group cannot be made, or does not take its limit. Nothing is left then.
     pub(crate) fn confine(&self, name: &str, most: &Most) -> io::Result<(Confines, Vec<OwnedFd>)> {
         let (mut confines, mut join) = (Confines::new(), Vec::new());
-        for (controller, home) in self.0.iter().filter(|(controller, _)| controller.is_limited(most)) {
+        for (controller, home) in self.groups.iter().filter(|(controller, _)| controller.is_limited(most)) {
             let group = Group { dir: home.dir.join(name), version: home.version };
             if group.version == Version::Two {
                 // The run's own group, which is made last; see `set`.

@@ -119,8 +119,8 @@ fn the_supervisor_steps_aside_only_where_it_is_alone() {
 fn a_run_is_confined_in_version_1_before_it_begins_and_only_as_far_as_it_is_limited() {
     let (_dir, home) = group_of(&[], Version::One);
     let mut controllers = Controllers::default();
-    controllers.0.insert(Controller::Pids, home.clone());
-    controllers.0.insert(Controller::Memory, Group { version: Version::Two, ..home.clone() });
+    controllers.groups.insert(Controller::Pids, home.clone());
+    controllers.groups.insert(Controller::Memory, Group { version: Version::Two, ..home.clone() });
     let (confines, join) = controllers.confine("k.7", &Most::default()).unwrap();
     assert!(confines.is_empty() && join.is_empty(), "no limit, no group");
     // A directory that is no control group has no such file: whatever was made is gone again.

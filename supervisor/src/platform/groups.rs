@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use super::abandoned::{Hold, stack_below};
 use super::controllers::Controller;
 
 /// Where the groups of one stack are.
@@ -12,6 +13,7 @@ use super::controllers::Controller;
 pub(crate) struct Groups {
     dir: PathBuf,
     keeper: String,
+    _hold: Hold,
 }
 
 impl Groups {
@@ -22,7 +24,8 @@ impl Groups {
     /// No group can be made here: there is no hierarchy, it is read-only, or it is not ours (as in a login session).
     pub(crate) fn below_ours(cookie: &str) -> io::Result<Self> {
         let (stack, keeper) = cookie.split_once('.').unwrap_or((cookie, ""));
-        Ok(Self { dir: stack_below(&home()?, stack)?, keeper: keeper.to_owned() })
+        let (dir, hold) = stack_below(&home()?, stack)?;
+        Ok(Self { dir, keeper: keeper.to_owned(), _hold: hold })
     }
 
     /// The place of a run's group.
@@ -39,15 +42,6 @@ impl Groups {
 /// The name of a run's group. `keeper` is the second part of every cookie.
 pub(crate) fn name_of_run(keeper: &str, run: u64) -> String {
     format!("{keeper}.{run}")
-}
-
-/// Makes the group of a stack, in whatever hierarchy `home` is.
-pub(crate) fn stack_below(home: &Path, stack: &str) -> io::Result<PathBuf> {
-    let dir = home.join(group_of_stack(stack));
-    match std::fs::create_dir(&dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        Ok(()) | Err(_) => Ok(dir),
-    }
 }
 
 /// Everything that lives in a group and below it; at most 100,000.
@@ -88,10 +82,10 @@ pub(crate) fn step_aside(home: &Path, stack: &Path, roles: &[i32]) -> io::Result
 
 /// The end of the name of the group that the supervisor's own processes step aside to.
 const ROLES: &str = "-roles";
-const PREFIX: &str = "supervisor-";
+pub(super) const PREFIX: &str = "supervisor-";
 
 /// The name of a stack's own group.
-fn group_of_stack(stack: &str) -> String {
+pub(super) fn group_of_stack(stack: &str) -> String {
     format!("{PREFIX}{stack}")
 }
 
@@ -159,14 +153,19 @@ pub(crate) fn remove(group: &Path) {
     let _ = std::fs::remove_dir(group);
 }
 
-/// Removes all empty groups of a stack, in every hierarchy.
+/// Removes all empty groups of a stack, in every hierarchy. Only for its supervisor, or who holds its place.
 pub(crate) fn remove_all(stack: &str) {
+    homes().for_each(|home| remove_stack(&home, &group_of_stack(stack)));
+}
+
+pub(super) fn remove_stack(home: &Path, group: &str) {
+    remove(&home.join(format!("{group}{ROLES}")));
+    remove(&home.join(group));
+}
+
+pub(super) fn homes() -> impl Iterator<Item = PathBuf> {
     let homes = Controller::ALL.into_iter().map(|controller| home_of(controller.as_str()));
-    for home in homes.chain([home()]).flatten() {
-        let group = group_of_stack(stack);
-        remove(&home.join(format!("{group}{ROLES}")));
-        remove(&home.join(group));
-    }
+    homes.chain([home()]).flatten()
 }
 
 /// Where groups could be made, if they can.
@@ -211,7 +210,7 @@ pub(crate) fn home_of(controller: &str) -> io::Result<PathBuf> {
     found.ok_or_else(|| io::Error::other(format!("control groups with {controller} are not mounted")))
 }
 
-fn is_aside(name: &str) -> bool {
+pub(super) fn is_aside(name: &str) -> bool {
     name.starts_with(PREFIX) && name.ends_with(ROLES)
 }
 

@@ -1,6 +1,7 @@
 //! What differs between kernels, each with an honest fallback.
 //! Not here: decisions; callers say what to do when nothing is known.
 
+mod abandoned;
 pub(crate) mod controllers;
 mod desktop;
 mod environments;
@@ -16,6 +17,7 @@ mod title;
 mod usage;
 mod watches;
 
+pub(crate) use abandoned::remove_abandoned;
 pub(crate) use desktop::{desktop_session, notification};
 pub(crate) use environments::Environments;
 pub(crate) use hangup::{Hangups, listens};

@@ -10,7 +10,7 @@ use supervisor_keeper::Request;
 use crate::control::keeper::link::Purpose;
 use crate::control::run_loop::{Control, News};
 use crate::control::tree;
-use crate::platform::groups;
+use crate::platform::{self, groups};
 
 const SIGKILL: i32 = 9;
 
@@ -62,6 +62,14 @@ impl Control {
         if let Some(group) = self.runs.get(&run).and_then(|run| run.record.group.as_deref()) {
             groups::kill(group);
         }
+    }
+
+    /// Those of supervisors that were killed, whatever their stack. The kernel takes a while for each.
+    pub(crate) fn remove_abandoned_groups(&mut self) {
+        self.tasks.spawn_blocking(|| {
+            platform::remove_abandoned();
+            Ok(())
+        });
     }
 
     /// Reading the environment of a stranger may block, so it is done elsewhere.
