@@ -24,6 +24,8 @@ const PAGE: usize = 1000;
 /// A stream that ends is asked for again, so often in a row without anything new.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
+/// A terminal with fewer columns shows each day once, so that more is left for what happened.
+const WIDE: usize = 100;
 
 pub(crate) fn events(global: &Global, screen: Screen, events: &Events) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
@@ -159,37 +161,54 @@ fn since(text: Option<&str>) -> Result<Since, Failure> {
 }
 
 /// One line for each event.
-struct Printer {
+pub(super) struct Printer {
     screen: Screen,
     width: usize,
+    /// The one that was shown last.
+    day: String,
 }
 
 impl Printer {
-    fn new(place: &Place, filter: &Filter, screen: Screen) -> Self {
+    pub(super) fn new(place: &Place, filter: &Filter, screen: Screen) -> Self {
         let all = place.stack.iter().flat_map(|stack| &stack.services).map(|service| &service.spec.name);
         let shown = all.filter(|name| filter.services.is_empty() || filter.services.contains(name));
         let width = shown.map(|name| name.as_str().len()).max().unwrap_or(0).max("supervisor".len());
-        Self { screen, width }
+        Self { screen, width, day: String::new() }
     }
 
-    fn print(&mut self, events: &[Entry]) {
+    pub(super) fn print(&mut self, events: &[Entry]) {
         for entry in events {
             self.width = self.width.max(entry.note.service.as_ref().map_or(0, |name| name.as_str().len()));
             if self.screen.json {
                 let json = serde_json::to_string(entry).unwrap_or_default();
                 self.screen.data(&format!("{json}\n"));
             } else {
+                self.begin_day(&entry.note);
                 self.screen
                     .data(&format!("{}\n", line(&entry.note, self.width, self.screen.width, self.screen.colour)));
             }
         }
     }
+
+    fn begin_day(&mut self, note: &Note) {
+        let Some((day, _)) =
+            note.at.split_once('T').filter(|(day, _)| is_narrow(self.screen.width) && *day != self.day)
+        else {
+            return;
+        };
+        day.clone_into(&mut self.day);
+        self.screen.data(&format!("{}\n", painted(&clean(day), Tone::Faint, self.screen.colour)));
+    }
 }
 
 /// Aligned, and harmless: a service's own words may be in it.
-/// `room`: the columns of the terminal.
-pub(crate) fn line(note: &Note, width: usize, room: Option<usize>, colour: bool) -> String {
-    let at = painted(&clean(&note.at), Tone::Faint, colour);
+/// `room`: the columns of the terminal; where they are few, the day is not told.
+fn line(note: &Note, width: usize, room: Option<usize>, colour: bool) -> String {
+    let at = clean(&note.at);
+    let at = if is_narrow(room) { at.split_once('T').map_or(at.as_str(), |(_, time)| time) } else { &at };
+    // State, gaps and perhaps the date; a column of a few letters would be no help.
+    let indent = width + at.len() + 16;
+    let at = painted(at, Tone::Faint, colour);
     let who = note.service.as_ref().map_or("supervisor", |name| name.as_str());
     let (what, mood) = headline(note);
     let what = painted(&format!("{what:<10}"), mood, colour);
@@ -201,12 +220,14 @@ pub(crate) fn line(note: &Note, width: usize, room: Option<usize>, colour: bool)
         cause = format!("{cause} ({})", details(exit));
     }
     let generation = note.generation.map(|generation| format!("[{generation}]")).unwrap_or_default();
-    // Time, state and gaps take 40 columns; a column of a few letters would be no help.
-    let indent = width + 40;
     let room = room.filter(|room| indent + 20 <= *room);
     let text = wrapped(format!("{cause} {generation}").trim_end(), room, indent);
     let text = text.strip_suffix(&generation).unwrap_or(&text);
     format!("{at}  {who:<width$}  {what}  {text}{}", painted(&generation, Tone::Faint, colour))
+}
+
+fn is_narrow(room: Option<usize>) -> bool {
+    room.is_some_and(|room| room < WIDE)
 }
 
 fn headline(note: &Note) -> (&'static str, Tone) {
@@ -268,10 +289,10 @@ mod tests {
     fn on_a_terminal_long_causes_go_on_below_their_beginning() {
         let web = ServiceName::new("web").unwrap();
         let long = note(Kind::Probe, "connection refused again").of(&web, 3).probed("tcp 80", false);
-        let shown = line(&long, 3, Some(64), false);
-        let below = format!("\n{:43}refused again [3]", "");
-        assert!(shown.ends_with(&below), "{shown}");
-        assert!(!line(&long, 3, Some(50), false).contains('\n'), "there is no room for that");
+        let shown = line(&long, 3, Some(53), false);
+        assert_eq!(shown, format!("00:21:01.042Z  web  probe bad   tcp 80: connection\n{:32}refused again [3]", ""));
+        assert!(!line(&long, 3, Some(40), false).contains('\n'), "there is no room for that");
+        assert!(line(&long, 3, Some(WIDE), false).starts_with(&long.at), "there is room for the day");
     }
 
     #[test]

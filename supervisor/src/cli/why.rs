@@ -9,6 +9,7 @@ mod ports;
 mod report;
 
 use super::args::Global;
+use super::events::Printer;
 use super::failure::{Exit, Failure};
 use super::locate;
 use super::terminal::Screen;
@@ -49,9 +50,7 @@ fn past(place: &locate::Place, screen: Screen, name: &str, failure: Failure) -> 
     }
     if !page.events.is_empty() {
         screen.data(&format!("what happened to {name} last\n"));
-        for entry in &page.events {
-            screen.data(&format!("  {}\n", super::events::line(&entry.note, name.len(), screen.width, screen.colour)));
-        }
+        Printer::new(place, &filter, screen).print(&page.events);
     }
     if let Some(report) = exit::reports(place, name)?.first() {
         screen.data(&format!("\n{}", exit::page(report, screen.colour)));
