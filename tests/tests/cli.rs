@@ -268,7 +268,7 @@ fn two_starts_at_once_make_one_stack() {
 }
 
 #[test]
-fn help_names_every_command_and_the_version_is_told() {
+fn help_names_commands_and_the_version_is_told() {
     let stack = Setup::of("[services.t]\ncommand = './puppet wait'").prepare();
     assert!(stack.cli(&["--version"]).succeeded().stdout.starts_with("supervisor "));
     let help = stack.cli(&["--help"]).succeeded().stdout;

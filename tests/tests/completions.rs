@@ -32,6 +32,7 @@ fn bash_completes_commands_flags_and_the_services_of_the_file() {
     assert_eq!(bash(&stack, "supervisor status al"), ["alpha", "alpine"]);
     assert_eq!(bash(&stack, "supervisor stop beta alp"), ["alpha", "alpine"]);
     assert_eq!(bash(&stack, "supervisor logs -f sup"), ["supervisor"]);
+    assert_eq!(bash(&stack, "supervisor events -f al"), ["alpha", "alpine"]);
     assert_eq!(bash(&stack, "supervisor signal alpha US"), ["USR1", "USR2"]);
     assert_eq!(bash(&stack, "supervisor status --wat"), ["--watch"]);
     assert!(!bash(&stack, "supervisor ''").contains(&"keeper".to_owned()), "roles are nobody's business");

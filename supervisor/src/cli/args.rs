@@ -123,6 +123,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Stop {
+    /// Services; without one everything, and the supervisor
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) services: Vec<String>,
     /// Kill at once
@@ -134,6 +135,7 @@ pub(crate) struct Stop {
 
 #[derive(Debug, Args)]
 pub(crate) struct Restart {
+    /// Services; without one all that should run
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) services: Vec<String>,
     /// Stop them all, sockets too, before any is started
@@ -154,6 +156,7 @@ pub(crate) struct Reload {
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
+    /// Services; without one all
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) services: Vec<String>,
     /// Go on, and show what changes; `q` or ^C ends it
@@ -163,6 +166,7 @@ pub(crate) struct Status {
 
 #[derive(Debug, Args)]
 pub(crate) struct Why {
+    /// A service
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) service: String,
     /// One of its last 20 ends, whole, with its last output; the numbers stand at the ends that `why` tells
@@ -207,7 +211,7 @@ pub(crate) struct Logs {
 #[derive(Debug, Args)]
 pub(crate) struct Events {
     /// Of these services only
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) services: Vec<String>,
     /// Go on as things happen
     #[arg(long, short)]
@@ -241,6 +245,7 @@ pub(crate) enum AlertDeed {
 
 #[derive(Debug, Args)]
 pub(crate) struct Signal {
+    /// A service
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) service: String,
     /// HUP, SIGHUP or a number
@@ -250,14 +255,17 @@ pub(crate) struct Signal {
 
 #[derive(Debug, Args)]
 pub(crate) struct Exec {
+    /// A service
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(complete::services))]
     pub(crate) service: String,
+    /// A program and its arguments
     #[arg(value_name = "COMMAND", required = true, last = true)]
     pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
+    /// Which one
     pub(crate) shell: Shell,
 }
 
@@ -317,6 +325,16 @@ mod tests {
     fn what_there_is_fits_a_terminal() {
         for line in Line::command().render_help().to_string().lines() {
             assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_and_each_of_its_words_is_explained() {
+        for command in Line::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for word in command.get_arguments() {
+                assert!(word.get_help().is_some(), "{} {}", command.get_name(), word.get_id());
+            }
         }
     }
 
