@@ -115,11 +115,15 @@ pub(crate) const UNFINISHED: &str = "new";
 /// Whole or not at all: what a full disk or a kill leaves half written could not be used.
 pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let new = path.with_extension(UNFINISHED);
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = ours().write(true).create_new(true).open(&new)?;
+    let make = || ours().write(true).create_new(true).open(&new);
+    let mut file = match make() {
+        // Of one who was killed.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(&new)?;
+            make()
+        }
+        made => made,
+    }?;
     let written = write(&mut file).and_then(|()| std::fs::rename(&new, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&new);

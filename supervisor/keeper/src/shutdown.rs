@@ -135,7 +135,9 @@ impl Keeper {
             }
             Stage::Asked { .. } => self.start_control(now),
             Stage::Stopping { .. } => self.stop_highest_rank(now),
-            Stage::Sweeping(_) => {}
+            // Control says that nothing needs them; to close many takes a while, and it is ending meanwhile.
+            Stage::Sweeping(Sweep { code: Some(_), .. }) => self.table.held.clear(),
+            Stage::Sweeping(Sweep { code: None, .. }) => {}
         }
         self.sweep_on(now)
     }

@@ -19,6 +19,7 @@ use super::run::{OUTPUTS, Run, stage_of};
 use super::run_loop::{Control, News};
 use super::threads;
 use crate::config::{Handoff, ProbeHow, Service};
+use crate::platform::groups;
 
 /// Making ready for a start, or a check, may take this long: a dead disk or name service is a failed one, no hanging one.
 pub(crate) const PREPARE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -175,7 +176,10 @@ impl Control {
 
     pub(crate) fn prepared(&mut self, run: u64, result: Result<Prepared, Failure>) {
         match result {
-            Ok(late) if self.workshop.is_overdue(run) => late.record.remove_places(),
+            Ok(late) if self.workshop.is_overdue(run) => {
+                late.record.remove_sockets();
+                self.emptied.extend(late.record.groups());
+            }
             Err(_) if self.workshop.is_overdue(run) => {}
             result => self.hand_over(run, result),
         }
@@ -288,7 +292,8 @@ impl Control {
         self.history.forget(number);
         let Some(run) = self.runs.get_mut(&number) else { return };
         run.listening.drain(..).for_each(|listening| listening.abort());
-        run.record.remove_places();
+        run.record.remove_sockets();
+        self.emptied.extend(run.record.groups());
         for index in 0..run.undrained {
             // The pump may say so on any thread, even on this one, which must not wait for itself.
             let (done, drained) = oneshot::channel();
@@ -308,6 +313,17 @@ impl Control {
         }
         if run.undrained == 0 {
             self.forget(number);
+        }
+    }
+
+    /// Removes the groups of runs that are over. Not here: the kernel takes longer for it than we for an event.
+    pub(crate) fn remove_groups(&mut self) {
+        let emptied = std::mem::take(&mut self.emptied);
+        if !emptied.is_empty() {
+            self.tasks.spawn_blocking(move || {
+                emptied.iter().for_each(|group| groups::remove(group));
+                Ok(())
+            });
         }
     }
 
@@ -345,11 +361,11 @@ impl Control {
     fn forget(&mut self, number: u64) {
         self.runs.remove(&number);
         self.history.reports.file(number);
-        self.prune_catalogue();
         if self.fleet.shutting_down() {
             // The keeper lets go of everything when it ends.
             return;
         }
+        self.prune_catalogue();
         let stages = OUTPUTS.map(stage_of);
         let names = stages.iter().map(String::as_str).chain(OUTPUTS).chain(["notify", "newline"]);
         let names = names.map(|what| held_name(number, what)).collect();

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,6 +128,8 @@ pub(crate) struct Control {
     pub(crate) instruments: Instruments,
     pub(crate) places: Places,
     pub(crate) runs: BTreeMap<u64, Run>,
+    /// Groups of runs that are over.
+    pub(crate) emptied: Vec<PathBuf>,
     pub(crate) listeners: BTreeMap<ServiceName, Vec<Arc<Listener>>>,
     pub(crate) programs: Programs,
     pub(crate) helpers: BTreeMap<u64, Helper>,
@@ -149,8 +152,6 @@ pub(crate) struct Control {
     pub(crate) token: String,
     pub(crate) sockets: Option<Sockets>,
     pub(crate) http: Option<std::net::SocketAddr>,
-    /// Tells when the API's socket is removed.
-    pub(crate) watcher: Option<::notify::RecommendedWatcher>,
     /// Dropped, it ends the service over TCP.
     pub(crate) serving_tcp: Option<oneshot::Sender<()>>,
     /// Dropped, it ends the service on a socket that was made again.
@@ -204,6 +205,7 @@ impl Control {
             pump,
             places,
             runs: BTreeMap::new(),
+            emptied: Vec::new(),
             listeners: BTreeMap::new(),
             programs: Programs::default(),
             helpers: BTreeMap::new(),
@@ -224,7 +226,6 @@ impl Control {
             token,
             http: sockets.address,
             sockets: Some(sockets),
-            watcher: None,
             serving_tcp: None,
             reopened: None,
             asks: mpsc::channel(ASKS),
@@ -251,7 +252,6 @@ impl Control {
     pub(crate) async fn run(mut self) -> io::Result<()> {
         self.hand_over_first().await?;
         self.serve_api()?;
-        self.watch_socket();
         self.watch_logs();
         self.watch_files();
         self.publish();
@@ -267,10 +267,10 @@ impl Control {
             self.mirror();
             self.review_operations();
             self.link.flush();
+            self.remove_groups();
             self.publish();
             if self.fleet.shutting_down() {
-                // The kernel takes a while to let go of a watch; meanwhile the services stop.
-                self.watcher.take();
+                // The kernel may take a while to let go of watches; meanwhile the services stop.
                 self.watch_files();
             }
         }

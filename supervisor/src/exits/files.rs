@@ -48,9 +48,13 @@ impl Files {
         numbers
     }
 
-    /// Whole or not at all.
+    /// Makes the directory, or sees to it that nobody else may write it.
+    pub(super) fn make_dir(&self) -> io::Result<()> {
+        state::private_dir(&self.dir).map_err(io::Error::other)
+    }
+
+    /// Whole or not at all. The directory is there.
     pub(super) fn write(&self, kept: &Kept) -> io::Result<()> {
-        state::private_dir(&self.dir).map_err(io::Error::other)?;
         let path = self.path(kept.report.facts.service.as_str(), kept.report.number);
         let text = serde_json::to_vec(kept)?;
         state::write_whole(&path, |file| file.write_all(&text))

@@ -59,6 +59,8 @@ struct Shelf {
     files: Files,
     boot: String,
     numbers: BTreeMap<String, Vec<u64>>,
+    /// The directory was there, and ours alone, when one was written last.
+    has_dir: bool,
     /// That it could not be written was told already.
     in_trouble: bool,
 }
@@ -72,7 +74,7 @@ impl Shelf {
             old.iter().filter(|_| !keep).for_each(|number| files.remove(name, *number));
             keep
         });
-        Self { files, boot, numbers, in_trouble: false }
+        Self { files, boot, numbers, has_dir: false, in_trouble: false }
     }
 
     fn run(mut self, items: &Receiver<Item>) {
@@ -95,7 +97,11 @@ impl Shelf {
         }
         let report = draft.finish(numbers.last().map_or(1, |last| last + 1));
         let number = report.number;
-        match self.files.write(&Kept { report, end }) {
+        let kept = Kept { report, end };
+        let anew = || self.files.make_dir().and_then(|()| self.files.write(&kept));
+        let written = if self.has_dir { self.files.write(&kept).or_else(|_| anew()) } else { anew() };
+        self.has_dir = written.is_ok();
+        match written {
             Ok(()) => {
                 numbers.push(number);
                 let many = numbers.len().saturating_sub(KEPT);
@@ -149,6 +155,21 @@ mod tests {
         second.take(draft(26));
         assert_eq!(numbers(dir.path()), (7..=26).rev().collect::<Vec<_>>());
         assert_eq!(std::fs::read_dir(dir.path().join("exits")).unwrap().count(), KEPT);
+    }
+
+    #[test]
+    fn a_directory_that_someone_removed_is_made_again_and_one_that_others_may_write_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let exits = dir.path().join("exits");
+        let mut shelf = shelf(dir.path(), &["web"]);
+        shelf.take(draft(1));
+        std::fs::remove_dir_all(&exits).unwrap();
+        shelf.take(draft(2));
+        assert_eq!(numbers(dir.path()), [2]);
+        std::fs::set_permissions(&exits, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let mut next = Shelf::tidied(Files::new(dir.path()), "one".to_owned(), &[draft(1).facts.service]);
+        next.take(draft(3));
+        assert_eq!(numbers(dir.path()), [2]);
     }
 
     #[test]

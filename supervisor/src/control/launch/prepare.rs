@@ -123,13 +123,16 @@ pub(crate) fn log_paths(launch: &Launch) -> Vec<PathBuf> {
 }
 
 impl RunRecord {
-    /// What the run has in the file system besides its logs.
-    pub(crate) fn remove_places(&self) {
+    /// Its sockets in the file system.
+    pub(crate) fn remove_sockets(&self) {
         for path in self.notify.iter().chain(&self.probe) {
             let _ = std::fs::remove_file(path);
         }
-        self.group.iter().for_each(|group| groups::remove(group));
-        self.confines.values().for_each(Group::remove);
+    }
+
+    /// Its groups, in every hierarchy.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.group.iter().chain(self.confines.values().map(|group| &group.dir)).cloned()
     }
 }
 

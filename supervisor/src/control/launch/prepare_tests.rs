@@ -37,7 +37,7 @@ fn a_preparation_that_fails_leaves_nothing_behind() {
     let there = |kind: &str| runtime_dir.join(kind).join("7").exists();
     let prepared = prepare(&order, &places).unwrap();
     assert!(there("probe") && there("notify"));
-    prepared.record.remove_places();
+    prepared.record.remove_sockets();
     assert!(!there("probe") && !there("notify"));
     drop(prepared);
     // The last of its sockets cannot be made.
