@@ -203,13 +203,17 @@ impl<T: Wire> Wire for Vec<T> {
 
 impl Wire for String {
     fn put(&self, out: &mut Vec<u8>) {
-        u32::try_from(self.len()).unwrap_or(u32::MAX).put(out);
-        out.extend_from_slice(self.as_bytes());
+        put_bytes(self.as_bytes(), out);
     }
 
     fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
         Self::from_utf8(Vec::take(input)?).map_err(|_| Malformed::Value)
     }
+}
+
+fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX).put(out);
+    out.extend_from_slice(bytes);
 }
 
 fn take_bytes<'b>(input: &mut &'b [u8]) -> Result<&'b [u8], Malformed> {
@@ -223,18 +227,13 @@ fn take_bytes<'b>(input: &mut &'b [u8]) -> Result<&'b [u8], Malformed> {
 impl Wire for Strings {
     fn put(&self, out: &mut Vec<u8>) {
         u32::try_from(self.iter().len()).unwrap_or(u32::MAX).put(out);
-        for string in self.iter() {
-            u32::try_from(string.len()).unwrap_or(u32::MAX).put(out);
-            out.extend_from_slice(string);
-        }
+        self.iter().for_each(|string| put_bytes(string, out));
     }
 
     fn take(input: &mut &[u8]) -> Result<Self, Malformed> {
-        let count = u32::take(input)?;
-        let mut ahead = *input;
-        let lengths = (0..count).map(|_| take_bytes(&mut ahead).map(<[u8]>::len));
-        let bytes = lengths.sum::<Result<usize, _>>()?;
-        let mut strings = Self::with_room(bytes, usize::try_from(count).unwrap_or(0));
+        let count = usize::try_from(u32::take(input)?).unwrap_or(usize::MAX);
+        // No more can follow: each brings its length.
+        let mut strings = Self::with_room(input.len(), count.min(input.len() / size_of::<u32>()));
         for _ in 0..count {
             strings.push(take_bytes(input)?);
         }

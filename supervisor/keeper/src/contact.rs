@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use crate::channel::Filled;
 use crate::child::{Progress, Reached};
-use crate::control::{MAX_UNSENT, State};
+use crate::control::State;
 use crate::keeper::{Keeper, Urgency};
 use crate::message::{Notice, Reply, VERSION};
 use crate::say;
@@ -88,23 +88,13 @@ impl Keeper {
     /// Says what control has not heard yet, as long as the channel has room.
     pub(crate) fn tell(&mut self, now: u64) {
         for run in self.table.runs.values_mut() {
-            let Some(session) = self.control.session() else {
-                return;
-            };
-            if session.channel.queued() > MAX_UNSENT {
-                break;
-            }
-            match &mut run.phase {
-                Phase::Gone { exited, notice } if notice.is_none() => {
-                    *notice = self.control.notify(&Notice::Exited(exited.clone()), now);
-                }
-                Phase::Launching { .. } | Phase::Running | Phase::Gone { .. } => {}
+            if let Phase::Gone { exited, notice: notice @ None } = &mut run.phase
+                && self.control.has_room()
+            {
+                *notice = self.control.notify(&Notice::Exited(exited.clone()), now);
             }
         }
-        let Some(session) = self.control.session() else {
-            return;
-        };
-        if session.channel.queued() <= MAX_UNSENT {
+        if self.control.has_room() {
             let news = std::mem::take(&mut self.news);
             self.news.orphans_awaited = news.orphans_awaited;
             let notices = [
@@ -140,7 +130,7 @@ impl Keeper {
     /// Answers the control that asked, if it is still the same: requests end with their epoch.
     pub(crate) fn reply(&mut self, request: u64, reply: &Reply, fds: Vec<OwnedFd>) {
         if let Some(session) = self.control.session() {
-            session.reply(request, reply, fds);
+            session.queue(reply, request, fds);
         }
     }
 }

@@ -11,7 +11,7 @@ use nix::libc;
 use crate::channel::{Channel, Filled, Frame};
 use crate::child::{self, Becomes, Failure, Groups, Progress};
 use crate::codec::Message;
-use crate::message::{Notice, Reply, Spawn};
+use crate::message::{Notice, Spawn, Step};
 use crate::{CONTROL_FD, ControlCommand, FirstControl, process, say};
 
 /// Control says nothing about a notice for that long: it hangs.
@@ -94,10 +94,7 @@ impl Control {
     pub(crate) fn start(&mut self, now: u64) -> Result<i32, Failure> {
         self.epoch += 1;
         self.since = now;
-        let fork = |error: io::Error| {
-            let errno = error.raw_os_error().unwrap_or(libc::EIO);
-            (crate::message::Step::Fork, nix::errno::Errno::from_raw(errno))
-        };
+        let fork = |error| (Step::Fork, child::errno_of(&error));
         let (ours, theirs) = UnixStream::pair().map_err(fork)?;
         let channel = Channel::new(ours.into()).map_err(fork)?;
         let fds = [self.stdio[0].as_fd(), self.stdio[1].as_fd(), theirs.as_fd()];
@@ -169,6 +166,11 @@ impl Control {
         }
     }
 
+    /// A control is up, and reads what it is told.
+    pub(crate) fn has_room(&self) -> bool {
+        matches!(&self.state, State::Up(session) if session.channel.queued() <= MAX_UNSENT)
+    }
+
     /// Queues a notice for the control that is up, and says under which number.
     pub(crate) fn notify(&mut self, notice: &Notice, now: u64) -> Option<u64> {
         let State::Up(session) = &mut self.state else {
@@ -192,11 +194,7 @@ impl Control {
 }
 
 impl Session {
-    pub(crate) fn reply(&mut self, id: u64, reply: &Reply, fds: Vec<OwnedFd>) {
-        self.queue(reply, id, fds);
-    }
-
-    fn queue<M: Message>(&mut self, message: &M, id: u64, fds: Vec<OwnedFd>) {
+    pub(crate) fn queue<M: Message>(&mut self, message: &M, id: u64, fds: Vec<OwnedFd>) {
         if let Err(error) = self.channel.queue(message.operation(), id, &message.encode(), fds) {
             say(&format!("a message to control is lost: {error}"));
         }

@@ -72,11 +72,7 @@ impl Keeper {
         reserve.fill();
         let mask = umask(Mode::empty());
         umask(mask);
-        let own = || Ok::<_, io::Error>([clone(io::stdout())?, clone(io::stderr())?]);
-        let stdio = match setup.stderr {
-            Some(fd) if !setup.foreground => [fd.try_clone()?, fd],
-            Some(_) | None => own()?,
-        };
+        let stdio = [clone(io::stdout())?, clone(io::stderr())?];
         let hard = origin.nofile.1;
         let mut keeper = Self {
             origin,
@@ -86,7 +82,7 @@ impl Keeper {
             signals,
             children: Children::open(),
             reserve,
-            table: Table::holding(setup.hold),
+            table: Table::default(),
             control: Control::new(setup.control, stdio, mask.bits(), hard),
             stage: Stage::Serving,
             news: News::default(),

@@ -23,7 +23,7 @@ mod table;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, RawFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -57,14 +57,9 @@ pub struct ControlCommand {
 /// What the keeper needs to know.
 pub struct Setup {
     pub control: ControlCommand,
-    /// Held from the start, under these names.
-    pub hold: Vec<(String, OwnedFd)>,
     /// Until control says otherwise.
     pub shutdown_timeout: Duration,
-    /// Control's standard output and error; `None`: the keeper's own.
-    pub stderr: Option<OwnedFd>,
-    /// Attached to whoever started it: control's standard output and error are the keeper's own, and when the
-    /// terminal closes, everything ends.
+    /// Attached to whoever started it: when the terminal closes, everything ends.
     pub foreground: bool,
 }
 

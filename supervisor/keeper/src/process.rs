@@ -9,21 +9,12 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::time::{TimeVal, TimeValLike};
 
+use crate::message::Exited;
 use crate::platform::MAX_RSS_UNIT;
 
-/// The end of a child.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Death {
-    pub(crate) pid: i32,
-    pub(crate) code: Option<i32>,
-    pub(crate) signal: Option<i32>,
-    pub(crate) core_dumped: bool,
-    pub(crate) cpu_us: u64,
-    pub(crate) max_rss: u64,
-}
-
 pub(crate) enum Waited {
-    Dead(Death),
+    /// Whose end it was is for the caller to say, and when.
+    Dead(Exited),
     /// All children live.
     NoneReady,
     NoChildren,
@@ -40,13 +31,16 @@ pub(crate) fn wait_any() -> Waited {
     match pid {
         0 => Waited::NoneReady,
         ..0 => Waited::NoChildren,
-        1.. => Waited::Dead(Death {
+        1.. => Waited::Dead(Exited {
+            run: 0,
             pid,
             code: libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)),
             signal: libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status)),
             core_dumped: libc::WIFSIGNALED(status) && libc::WCOREDUMP(status),
+            at_ms: 0,
             cpu_us: micros(usage.ru_utime) + micros(usage.ru_stime),
             max_rss: u64::try_from(usage.ru_maxrss).unwrap_or(0) * MAX_RSS_UNIT,
+            alone: false,
         }),
     }
 }

@@ -7,7 +7,7 @@ use nix::libc;
 use crate::child::Reached;
 use crate::keeper::Keeper;
 use crate::message::{Exited, Reply, Step};
-use crate::process::{self, Death, Waited};
+use crate::process::{self, Waited};
 use crate::say;
 use crate::shutdown::Stage;
 use crate::table::{Owner, Phase};
@@ -18,7 +18,7 @@ const EX_CONFIG: i32 = 78;
 impl Keeper {
     /// Reaps all that is dead.
     pub(crate) fn reap(&mut self, now: u64) {
-        let mut ended = Vec::new();
+        let mut ended: Vec<Exited> = Vec::new();
         self.childless = loop {
             match process::wait_any() {
                 Waited::Dead(death) => ended.extend(self.died(death, now)),
@@ -29,27 +29,25 @@ impl Keeper {
         if ended.is_empty() {
             return;
         }
-        let groups: Vec<i32> = ended.iter().map(|(_, death)| death.pid).collect();
+        let groups: Vec<i32> = ended.iter().map(|exited| exited.pid).collect();
         let known = |pid: i32| self.table.owners.contains_key(&pid);
         let alone = self.children.none_but(known, &groups);
-        for (run, death) in ended {
-            let Death { pid, code, signal, core_dumped, cpu_us, max_rss } = death;
-            let exited = Exited { run, pid, code, signal, core_dumped, at_ms: now, cpu_us, max_rss, alone };
-            if let Some(run) = self.table.runs.get_mut(&run) {
-                run.phase = Phase::Gone { exited, notice: None };
+        for exited in ended {
+            if let Some(run) = self.table.runs.get_mut(&exited.run) {
+                run.phase = Phase::Gone { exited: Exited { alone, ..exited }, notice: None };
             }
         }
     }
 
     /// Whose death was it? That of a run is told when all that is dead is reaped.
-    fn died(&mut self, death: Death, now: u64) -> Option<(u64, Death)> {
+    fn died(&mut self, death: Exited, now: u64) -> Option<Exited> {
         if let Some(Owner::Run(run)) = self.table.owners.get(&death.pid) {
             self.settle(*run);
         }
         self.stage.forget(death.pid);
         match self.table.owners.remove(&death.pid) {
-            Some(Owner::Run(run)) => return Some((run, death)),
-            Some(Owner::Control) => self.control_died(death, now),
+            Some(Owner::Run(run)) => return Some(Exited { run, at_ms: now, ..death }),
+            Some(Owner::Control) => self.control_died(&death, now),
             Some(Owner::Nobody) => {}
             None => {
                 self.news.orphan_reaped |= std::mem::take(&mut self.news.orphans_awaited);
@@ -58,7 +56,7 @@ impl Keeper {
         None
     }
 
-    fn control_died(&mut self, death: Death, now: u64) {
+    fn control_died(&mut self, death: &Exited, now: u64) {
         if self.control.pid() != Some(death.pid) {
             return; // One that lingered; its successor is up.
         }

@@ -66,8 +66,8 @@ impl Keeper {
                 return;
             }
             Request::Signal { run, signal, and_continue, group } => {
-                let target = if group { Target::Group } else { Target::Process };
-                self.signal_run(run, target, signal, and_continue)
+                let send = if group { process::signal_group } else { process::signal };
+                self.signal_run(run, send, signal, and_continue)
             }
             Request::SignalOrphan { pid, signal, and_continue } => self.signal_orphan(pid, signal, and_continue),
             Request::Hold { names } => self.hold(names, fds),
@@ -160,14 +160,8 @@ impl Keeper {
         self.reply(id, &Reply::Orphans { processes }, Vec::new());
     }
 
-    fn signal_run(&mut self, run: u64, target: Target, signal: i32, and_continue: bool) -> Result<(), Refused> {
-        let Some(run) = self.table.runs.get(&run).filter(|run| run.lives()) else {
-            return Err(libc::ESRCH);
-        };
-        let send = match target {
-            Target::Process => process::signal,
-            Target::Group => process::signal_group,
-        };
+    fn signal_run(&self, run: u64, send: Kill, signal: i32, and_continue: bool) -> Result<(), Refused> {
+        let run = self.table.runs.get(&run).filter(|run| run.lives()).ok_or(libc::ESRCH)?;
         send_both(send, run.pid, signal, and_continue)
     }
 
@@ -185,17 +179,10 @@ fn joins(spawn: &Spawn) -> usize {
     usize::try_from(spawn.join).unwrap_or(usize::MAX / 2)
 }
 
-enum Target {
-    Process,
-    Group,
-}
+/// `kill(2)`, for a process or for its group.
+type Kill = fn(i32, i32) -> Result<(), Errno>;
 
-fn send_both(
-    send: fn(i32, i32) -> Result<(), Errno>,
-    pid: i32,
-    signal: i32,
-    and_continue: bool,
-) -> Result<(), Refused> {
+fn send_both(send: Kill, pid: i32, signal: i32, and_continue: bool) -> Result<(), Refused> {
     send(pid, signal).map_err(|errno| errno as i32)?;
     if and_continue {
         send(pid, libc::SIGCONT).map_err(|errno| errno as i32)?;

@@ -12,7 +12,7 @@ pub struct Strings {
 
 impl Strings {
     pub(crate) fn with_room(bytes: usize, count: usize) -> Self {
-        Self { text: Vec::with_capacity(bytes + count), begins: Vec::with_capacity(count) }
+        Self { text: Vec::with_capacity(bytes), begins: Vec::with_capacity(count) }
     }
 
     /// Adds one. A null inside is found when it comes to `exec`.

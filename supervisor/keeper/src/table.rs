@@ -89,10 +89,6 @@ impl Run {
 }
 
 impl Table {
-    pub(crate) fn holding(held: Vec<(String, OwnedFd)>) -> Self {
-        Self { held: held.into_iter().collect(), ..Self::default() }
-    }
-
     pub(crate) fn put_record(&mut self, key: String, value: Vec<u8>) -> Result<(), i32> {
         let before = self.records.get(&key).map_or(0, |value| key.len() + value.len());
         let after = self.record_bytes - before + key.len() + value.len();

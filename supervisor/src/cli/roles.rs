@@ -166,7 +166,7 @@ fn begin(global: &Global, keeper: Keeper, read: Option<InForce>) -> Result<(Lock
     let foreground = keeper.first.foreground;
     let first = first_control(global, keeper.first, argv.clone(), read);
     let control = ControlCommand { program, argv, env: std::env::vars_os().collect(), first };
-    Ok((lock, Setup { control, hold: Vec::new(), shutdown_timeout, stderr: None, foreground }, cookie))
+    Ok((lock, Setup { control, shutdown_timeout, foreground }, cookie))
 }
 
 fn end_leftovers(cookie: &str, timeout: Duration) {

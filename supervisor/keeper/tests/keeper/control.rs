@@ -24,8 +24,7 @@ fn a_new_control_is_told_all_that_the_keeper_keeps() {
     let rig = Rig::start();
     let mut control = rig.control();
     let welcome = |epoch| Notice::Welcome { version: VERSION, epoch, keeper_pid: rig.pid(), pid_one: false };
-    let setup = Notice::Held { name: "from setup".to_owned() };
-    assert_eq!(control.inventory(), [welcome(1), setup.clone(), Notice::Ready]);
+    assert_eq!(control.inventory(), [welcome(1), Notice::Ready]);
 
     control.acknowledging = false;
     let mut spawn = rig.script(5, "exec sleep 60");
@@ -51,7 +50,7 @@ fn a_new_control_is_told_all_that_the_keeper_keeps() {
     inventory.retain(|notice| !matches!(notice, Notice::Run { .. }));
     let record = |key: &str, value: &str| Notice::Record { key: key.to_owned(), value: value.into() };
     let held = Notice::Held { name: "held".to_owned() };
-    let kept = [record("a", "3"), record("run 5", "five"), setup, held];
+    let kept = [record("a", "3"), record("run 5", "five"), held];
     assert_eq!(inventory, [[welcome(2)].as_slice(), &kept, &[Notice::Ready]].concat());
     assert_eq!(control.exit_of(6).code, Some(3), "an exit that nobody acknowledged is told again");
     assert_eq!(control.ask(&Request::Configure { shutdown_timeout_ms: 1 }), Reply::Done);

@@ -16,12 +16,12 @@ fn what_is_held_is_given_back_as_duplicates_and_closed_on_drop() {
     let rig = Rig::start();
     let mut control = rig.control();
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let hold = Request::Hold { names: vec!["a".to_owned()] };
-    assert_eq!(control.ask_with(&hold, &[theirs.as_fd()]).0, Reply::Done);
+    let hold = Request::Hold { names: vec!["a".to_owned(), "c".to_owned()] };
+    assert_eq!(control.ask_with(&hold, &[theirs.as_fd(), ours.as_fd()]).0, Reply::Done);
     drop(theirs);
-    let names = ["a".to_owned(), "unknown".to_owned(), "from setup".to_owned()].to_vec();
+    let names = ["a".to_owned(), "unknown".to_owned(), "c".to_owned()].to_vec();
     let (reply, fds) = control.ask_with(&Request::Fetch { names }, &[]);
-    assert_eq!(reply, Reply::Fds { names: vec!["a".to_owned(), "from setup".to_owned()] });
+    assert_eq!(reply, Reply::Fds { names: vec!["a".to_owned(), "c".to_owned()] });
     assert_eq!(fds.len(), 2);
     assert_eq!(control.ask(&Request::Drop { names: vec!["a".to_owned(), "b".to_owned()] }), Reply::Done);
     let mut fds = fds.into_iter();

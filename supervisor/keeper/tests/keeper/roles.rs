@@ -61,12 +61,9 @@ fn be_keeper() -> i32 {
         "panic" => Some(Box::new(|| panic!("as the test wants"))),
         _ => None,
     };
-    let held = UnixStream::pair().unwrap().0.into();
     run(Setup {
         control: ControlCommand { program, argv, env, first },
-        hold: vec![("from setup".to_owned(), held)],
         shutdown_timeout: Duration::from_millis(timeout),
-        stderr: None,
         foreground: !variable("KEEPER_TEST_FOREGROUND").is_empty(),
     })
     .into()
