@@ -19,6 +19,7 @@ use super::run::{OUTPUTS, Run, stage_of};
 use super::run_loop::{Control, News};
 use super::threads;
 use crate::config::{Handoff, ProbeHow, Service};
+use crate::exits::Filing;
 use crate::platform::groups;
 
 /// Making ready for a start, or a check, may take this long: a dead disk or name service is a failed one, no hanging one.
@@ -360,11 +361,11 @@ impl Control {
 
     fn forget(&mut self, number: u64) {
         self.runs.remove(&number);
-        self.history.reports.file(number);
         if self.fleet.shutting_down() {
             // The keeper lets go of everything when it ends.
-            return;
+            return self.history.reports.file(number, Filing::Together);
         }
+        self.history.reports.file(number, Filing::Alone);
         self.prune_catalogue();
         let stages = OUTPUTS.map(stage_of);
         let names = stages.iter().map(String::as_str).chain(OUTPUTS).chain(["notify", "newline"]);

@@ -1,5 +1,5 @@
 //! Reports as files: `exits/NAME.NUMBER.json` in the state directory, private. A name says which are the newest.
-//! Not here: who writes them (`writer`).
+//! Not here: who writes them (`writer`), and those of which many are in one file (`together`).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 
 use supervisor_core::ServiceName;
 
-use super::{BYTES, KEPT, Kept, Report};
+use super::{BYTES, KEPT, Kept, Report, together};
 use crate::state::{self, UNFINISHED, ours};
 
 /// A report is never longer: its output doubles at most when each byte of it is escaped or replaced, and all the rest is
 /// small. What is longer is not ours.
-const LONGEST: u64 = 8 * BYTES as u64;
+pub(super) const LONGEST: u64 = 8 * BYTES as u64;
 
 /// Where they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
 }
 
 impl Files {
@@ -31,10 +31,14 @@ impl Files {
     pub(crate) fn reports(&self, service: &ServiceName) -> Vec<Report> {
         let numbers = self.numbers().remove(service.as_str()).unwrap_or_default();
         let newest = numbers.into_iter().rev().take(KEPT);
-        newest.filter_map(|number| Some(self.read(service.as_str(), number)?.report)).collect()
+        let alone = newest.filter_map(|number| self.read(service.as_str(), number));
+        let files = together::numbers(&self.dir);
+        let together = files.into_iter().flat_map(|file| together::read(&self.dir, file, Some(service)));
+        let all: BTreeMap<u64, Report> = alone.chain(together).map(|kept| (kept.report.number, kept.report)).collect();
+        all.into_values().rev().take(KEPT).collect()
     }
 
-    /// The numbers that each service has, in order.
+    /// The numbers of the files that each service has, in order.
     pub(super) fn numbers(&self) -> BTreeMap<String, Vec<u64>> {
         let mut numbers: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {

@@ -1,8 +1,9 @@
 //! Reports of ends: how a run of a service ended, what it used, and the last that it said. The newest 20 of each service are
-//! kept, each in a file of its own, across deaths of control and of the supervisor.
+//! kept across deaths of control and of the supervisor: each in a file of its own, but those of a stop of everything in one.
 //! Not here: what an end is (the core), the journal, which tells ends among everything else.
 
 mod files;
+mod together;
 mod writer;
 
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use supervisor_core::ServiceName;
 
 pub(crate) use files::Files;
-pub(crate) use writer::Writer;
+pub(crate) use writer::{Filing, Writer};
 
 use crate::api::Name;
 use crate::journal::Ended;

@@ -164,7 +164,7 @@ fn a_control_that_does_not_answer_for_ten_seconds_is_replaced() {
     control.wait_for_the_cut();
     assert!(began.elapsed() > Duration::from_secs(9));
     let mut next = rig.control();
-    assert!(next.inventory().len() > 3);
+    assert!(next.inventory().iter().any(|notice| matches!(notice, Notice::Run { run: 1, .. })));
     assert!(lives(pid));
 }
 

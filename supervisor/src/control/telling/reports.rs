@@ -10,7 +10,7 @@ use crate::control::launch::prepare::{RunRecord, log_paths};
 use crate::control::run_loop::Control;
 use crate::control::startup::MEMORY;
 use crate::control::telling::history;
-use crate::exits::{Draft, Facts, Output, Writer};
+use crate::exits::{Draft, Facts, Filing, Output, Writer};
 
 /// What waits for its output.
 #[derive(Debug)]
@@ -26,9 +26,9 @@ impl Reports {
     }
 
     /// All of its output is in the log.
-    pub(crate) fn file(&mut self, run: u64) {
+    pub(crate) fn file(&mut self, run: u64, filing: Filing) {
         if let Some(draft) = self.drafts.remove(&run) {
-            self.writer.submit(draft);
+            self.writer.submit(draft, filing);
         }
     }
 
@@ -70,7 +70,7 @@ impl Control {
                     let logs = self.catalogue.current(&service).map(|known| log_paths(&known.launch));
                     let draft =
                         self.draft(&service, exit, &cause, Output { logs: logs.unwrap_or_default(), since: None });
-                    self.history.reports.writer.submit(draft);
+                    self.history.reports.writer.submit(draft, Filing::Alone);
                 }
             }
         }
