@@ -317,14 +317,17 @@ impl Control {
         }
     }
 
-    /// Removes the groups of runs that are over. Not here: the kernel takes longer for it than we for an event.
+    /// Removes the groups of runs that are over. Those of a stop of everything elsewhere: the kernel takes longer for one than
+    /// we for an event.
     pub(crate) fn remove_groups(&mut self) {
         let emptied = std::mem::take(&mut self.emptied);
-        if !emptied.is_empty() {
+        if self.fleet.shutting_down() && !emptied.is_empty() {
             self.tasks.spawn_blocking(move || {
                 emptied.iter().for_each(|group| groups::remove(group));
                 Ok(())
             });
+        } else {
+            emptied.iter().for_each(|group| groups::remove(group));
         }
     }
 
