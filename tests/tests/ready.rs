@@ -115,7 +115,7 @@ fn every_sign_and_every_check_must_pass_within_the_deadline() {
     let stack = service("sh -c \"echo up; exec ./puppet wait\"", &more).start_no_wait();
     let service = stack.wait_for("t", "failed");
     let reason = service.last_exit()["reason"].as_str().unwrap_or_default().to_owned();
-    assert!(reason.starts_with("not ready within 2s (no newline on descriptor 4; command: "), "{reason}");
+    assert!(reason.starts_with("not ready within 2s (no newline on descriptor 4; command test: "), "{reason}");
 }
 
 #[test]
