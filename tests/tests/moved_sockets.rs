@@ -237,3 +237,23 @@ fn a_new_service_on_a_port_that_is_taken_is_refused_and_one_that_comes_back_find
     stack.wait_for("new", "running");
     assert!(generation(other).is_some());
 }
+
+#[test]
+fn a_way_back_to_a_port_that_was_taken_meanwhile_is_told_and_gone_once_the_port_is_free() {
+    let (one, other) = (free_port(), free_port());
+    let stack = by_hand(&service("t", one, "")).start();
+    move_port(&stack, one, other);
+    stack.cli(&["reload"]).succeeded();
+    is_closed(one);
+    let stranger = TcpListener::bind(address(one)).unwrap();
+    send(stack.pid("t"), Signal::SIGKILL);
+    let told = stack.wait_for("t", "failed");
+    let why = format!("rolled back, and port {one} is held by pid {}", std::process::id());
+    assert!(told.cause().starts_with(&why), "{}", told.cause());
+    let page = stack.cli(&["why", "t"]).stdout;
+    assert!(page.contains("end what holds it, or `supervisor restart t` tries what"), "{page}");
+    drop(stranger);
+    let back = stack.wait_for("t", "running");
+    assert!(generation(one).is_some(), "it answers where it was before");
+    assert_eq!((back.0["port"].as_u64(), back.0["revision"].as_u64()), (Some(u64::from(one)), Some(1)), "{:#}", back.0);
+}

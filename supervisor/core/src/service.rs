@@ -253,11 +253,15 @@ impl Service {
             return;
         };
         let old = Arc::clone(&run.spec);
-        let Some((exit, ending)) = self.record(place, *run) else {
+        let Some((mut exit, ending)) = self.record(place, *run) else {
             return;
         };
         self.touch();
         let want = self.want_of(place);
+        if ending == Ending::Busy && self.fallback.is_some() {
+            // The port is not the one that the files name.
+            exit.reason = exit.reason.map(|reason| format!("rolled back, and {reason}"));
+        }
         if want == Want::Up && self.falls_back(place, &exit, &ending, turn) {
             return;
         }

@@ -229,8 +229,12 @@ fn said<'a>(view: &'a View, snapshot: &ServiceSnapshot) -> Option<&'a Service> {
     view.stack.services.iter().find(|service| service.spec.name == snapshot.name)
 }
 
+/// Of what runs, where it is known; else of what would be started.
 fn launch<'a>(view: &'a View, snapshot: &ServiceSnapshot) -> Option<&'a Launch> {
-    said(view, snapshot).map(|service| &*service.launch)
+    let (said, runs) = (said(view, snapshot)?, shown_revision(snapshot));
+    let facts = view.facts.get(&snapshot.name).filter(|facts| facts.revision == runs);
+    let older = facts.filter(|_| runs.is_some_and(|runs| runs != said.spec.revision));
+    Some(older.and_then(|facts| facts.launch.as_deref()).unwrap_or(&said.launch))
 }
 
 /// A service whose port is only seen to accept may speak anything.

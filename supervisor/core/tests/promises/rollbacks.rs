@@ -348,3 +348,18 @@ fn where_the_new_spec_must_not_run_beside_the_old_one_that_is_stopped_first() {
     let mut desk = ready(vec![rolled("web")]);
     assert_eq!(desk.replan(vec![newer(notifying("web"))], &[("web", Change::Replace)]), ["stop web with 15"]);
 }
+
+#[test]
+fn a_way_back_to_a_port_that_somebody_has_taken_says_so_and_is_tried_until_it_is_free() {
+    let mut desk = switched(rolled("web"));
+    desk.name("old", "web", 1);
+    desk.exited("old", code(0));
+    desk.exited("web", code(1));
+    desk.spawn_failed("web", Failure::PortBusy { message: "port 80 is held by pid 7 (nc)".to_owned() });
+    assert_eq!(
+        (desk.state("web"), &*desk.cause("web")),
+        (State::Failed, "rolled back, and port 80 is held by pid 7 (nc)")
+    );
+    assert_eq!(desk.pass(5_000), ["spawn web"]);
+    assert_eq!(desk.see("web").generations[0].revision, 1);
+}

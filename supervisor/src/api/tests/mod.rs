@@ -320,6 +320,7 @@ fn facts(dir: &std::path::Path) -> BTreeMap<ServiceName, Arc<Facts>> {
             Arc::new(Facts {
                 executable: Some(executable),
                 revision: Some(1),
+                launch: None,
                 logs: vec![log("alpha.log")],
                 log_trouble,
             }),

@@ -55,6 +55,7 @@ impl Facts {
         let facts = |service: &crate::config::Service| Self {
             executable: None,
             revision: None,
+            launch: None,
             logs: log_paths(&service.launch),
             log_trouble: LogTrouble::default(),
         };
@@ -110,8 +111,10 @@ impl Control {
         let changed = known.is_none_or(|facts| {
             facts.executable != *executable || facts.revision != Some(*revision) || facts.logs != *logs
         });
+        let launch = self.catalogue.of(service, *revision).map(|known| Arc::clone(&known.launch));
         if changed && let Some(facts) = Arc::make_mut(&mut self.facts).get_mut(service) {
             let facts = Arc::make_mut(facts);
+            facts.launch = launch;
             facts.executable.clone_from(executable);
             facts.revision = Some(*revision);
             facts.logs.clone_from(logs);

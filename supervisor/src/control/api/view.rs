@@ -11,7 +11,7 @@ use supervisor_core::{ServiceName, ServiceSnapshot};
 use tokio::sync::oneshot;
 
 use crate::alerts::AlertState;
-use crate::config::{Diagnostics, Stack};
+use crate::config::{Diagnostics, Launch, Stack};
 use crate::control::api::operations::Operation;
 use crate::control::telling::certificates::Shown;
 
@@ -65,6 +65,8 @@ pub(crate) struct Facts {
     pub(crate) executable: Option<Executable>,
     /// The configuration that its newest generation was started with.
     pub(crate) revision: Option<u64>,
+    /// How that was: after a rollback not as the files say.
+    pub(crate) launch: Option<Arc<Launch>>,
     /// Its log files (one, or two when split).
     pub(crate) logs: Vec<PathBuf>,
     /// What went wrong with them.
