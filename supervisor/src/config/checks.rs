@@ -25,6 +25,8 @@ const LEAST_WATCHDOG: Duration = Duration::from_millis(100);
 pub(super) struct Reach {
     pub(super) handoff: Handoff,
     pub(super) port: Option<u16>,
+    /// Whatever it says: a port that is no number is told once.
+    pub(super) names_port: bool,
     /// How many further ones it has.
     pub(super) ports: u32,
 }
@@ -150,7 +152,7 @@ fn http(section: &Section<'_>, reach: Reach, reader: &mut Reader<'_>) -> Option<
     if !path.starts_with('/') || !graphic {
         reader.problems.add(path_node.span, "a path begins with `/` and has no blanks");
     }
-    if reach.port.is_none() && reach.handoff == Handoff::Own {
+    if !reach.names_port && reach.handoff == Handoff::Own {
         let help = "give the service a `port`, or let it inherit a probe socket with `rollout.handoff = \"socket\"`";
         reader.problems.add_with_help(node.span, "an http check has no port to ask", help);
     }
@@ -218,7 +220,7 @@ fn tcp(section: &Section<'_>, reach: Reach, reader: &mut Reader<'_>) -> Option<u
         reader.problems.add_with_help(node.span, message, help);
         return None;
     }
-    if reach.port.is_none() {
+    if !reach.names_port {
         reader.problems.add_with_help(node.span, "a tcp check has no port to ask", "give the service a `port`");
     }
     reach.port

@@ -92,7 +92,11 @@ fn with_port(
     };
     let ports = ports(service, reader);
     let further = u32::try_from(ports.len()).unwrap_or(u32::MAX);
-    let checks = checks::checks(&checked, Reach { handoff, port, ports: further }, reader);
+    let checks = checks::checks(
+        &checked,
+        Reach { handoff, port, names_port: service.get("port").is_some(), ports: further },
+        reader,
+    );
     let dependencies = dependencies(service, reader);
     let spec = ServiceSpec {
         name: declared.name.clone(),

@@ -169,6 +169,7 @@ fn checks_that_cannot_work_are_refused() {
     for (keys, problem) in [
         ("live.http = \"/\"", no_port),
         ("ready.tcp = true", "a tcp check has no port to ask (give the service a `port`)"),
+        ("port = 70000\nready.tcp = true\nlive.http = \"/\"", "`70000` is not an integer from 1 to 65535"),
         ("port = 80\nrollout.handoff = \"socket\"\nlive.tcp = true", held),
         ("port = 80\nlive.http = \"health\"", "a path begins with `/` and has no blanks"),
         ("port = 80\nlive.http = \"/a b\"", "a path begins with `/` and has no blanks"),
