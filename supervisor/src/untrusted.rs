@@ -14,10 +14,13 @@ pub(crate) fn deceives(c: char) -> bool {
     commands(c) || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// As one line of at most `max` bytes, with spaces for what commands.
+/// As one line of at most `max` bytes, with a space for what commands, and for many: a page of HTML is full of them.
 pub(crate) fn one_line(text: &str, max: usize) -> String {
     let mut line = String::new();
     for c in text.trim().chars().map(|c| if commands(c) { ' ' } else { c }) {
+        if c == ' ' && line.ends_with(' ') {
+            continue;
+        }
         if line.len() + c.len_utf8() > max {
             break;
         }
@@ -33,6 +36,6 @@ mod tests {
     #[test]
     fn a_line_is_cut_at_a_character_boundary() {
         assert_eq!(one_line("é".repeat(200).as_str(), 255).len(), 254);
-        assert_eq!(one_line("ab\ncd\u{202e}", 256), "ab cd ");
+        assert_eq!(one_line("ab\n\t  cd\u{202e}", 256), "ab cd ");
     }
 }

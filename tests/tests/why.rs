@@ -206,6 +206,11 @@ fn each_kind_of_end_leads_to_what_can_be_done_about_it() {
         ("locked", "command = './locked'", "→ it may not be run: `chmod +x "),
         ("script", "command = './script'", "the program that its first line names"),
         ("late", "command = './puppet wait'\nready = { notify = true, deadline = '300ms' }", "`ready.deadline` in "),
+        (
+            "sick",
+            "command = './puppet wait'\nlive = { command = 'false', interval = '50ms' }",
+            "→ it lived, but its check",
+        ),
         ("shot", "command = ['sh', '-c', 'kill -9 $$$$']", "→ neither the supervisor nor a want of memory"),
         ("code", "command = './puppet exit-code 7'", "→ `supervisor logs code` shows all that it said"),
     ];

@@ -279,7 +279,7 @@ mod tests {
             [
                 "2026-11-23T00:21:01.042Z  mail        running     ready after 12ms [3]",
                 "2026-11-23T00:21:01.042Z  mail        exit        exited with code 1 after 5s (pid 42, cpu 40ms, 2K) [3]",
-                "2026-11-23T00:21:01.042Z  mail        probe bad   http /health: status 503:  2J [3]",
+                "2026-11-23T00:21:01.042Z  mail        probe bad   http /health: status 503: 2J [3]",
                 "2026-11-23T00:21:01.042Z  supervisor  control     took over, pid 7",
             ]
         );

@@ -261,7 +261,7 @@ mod tests {
     fn a_cause_stays_one_line_whatever_a_service_puts_into_it() {
         let forged = "status 500: x\n{\"seq\":9,\"kind\":\"state\"}\r\u{2028}\u{1b}[2J\u{202e}";
         let note = Note::new(String::new(), Kind::Probe, forged).probed("http\n/health", false);
-        assert_eq!(note.cause, "status 500: x {\"seq\":9,\"kind\":\"state\"}   [2J ");
+        assert_eq!(note.cause, "status 500: x {\"seq\":9,\"kind\":\"state\"} [2J ");
         assert_eq!(note.check.as_deref(), Some("http /health"));
         assert!(!serde_json::to_string(&note).unwrap().contains('\n'));
     }

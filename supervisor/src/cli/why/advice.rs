@@ -44,7 +44,15 @@ pub(super) fn advice(report: &Report) -> Option<String> {
             let held = held_by_others(&report.held_ports);
             let held =
                 held.map(|Held { port, by }| format!("end {by}, or give `port` another number than {port} in {file}"));
-            let known = held.or_else(|| of_start(report)).or_else(|| of_limits(report)).or_else(|| of_end(report));
+            let back = cause
+                .starts_with("rolled back, and ")
+                .then(|| format!("end what holds it, or `supervisor restart {name}` tries what {file} says once more"));
+            let known = back
+                .or(held)
+                .or_else(|| of_start(report))
+                .or_else(|| of_check(report))
+                .or_else(|| of_limits(report))
+                .or_else(|| of_end(report));
             Some(known.unwrap_or_else(|| match service.next_attempt {
                 None => format!(
                     "it is not tried again; mend what `supervisor logs {name}` shows, and `supervisor start {name}` tries it"
@@ -81,6 +89,18 @@ fn of_start(report: &Report) -> Option<String> {
     }
     why.contains("ENOENT")
         .then(|| format!("there is no such program: mend `command` of `{name}` in {file}, or build it"))
+}
+
+/// It was ended for what a check has seen.
+fn of_check(report: &Report) -> Option<String> {
+    let (name, file) = (&report.service.name, report.file.display());
+    let check = report.last_failed_check.as_ref()?.note.check.as_deref()?;
+    report.service.cause.starts_with(&format!("{check} failed ")).then(|| {
+        format!(
+            "it lived, but its check failed: mend what that found, or `live` of `{name}` in {file}; `supervisor logs {name}` \
+             shows what it said meanwhile"
+        )
+    })
 }
 
 /// It came up against what it, or the machine, has.
