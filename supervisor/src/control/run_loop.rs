@@ -152,6 +152,8 @@ pub(crate) struct Control {
     pub(crate) token: String,
     pub(crate) sockets: Option<Sockets>,
     pub(crate) http: Option<std::net::SocketAddr>,
+    /// Tells when the API's socket is removed.
+    pub(crate) watcher: Option<::notify::RecommendedWatcher>,
     /// Dropped, it ends the service over TCP.
     pub(crate) serving_tcp: Option<oneshot::Sender<()>>,
     /// Dropped, it ends the service on a socket that was made again.
@@ -226,6 +228,7 @@ impl Control {
             token,
             http: sockets.address,
             sockets: Some(sockets),
+            watcher: None,
             serving_tcp: None,
             reopened: None,
             asks: mpsc::channel(ASKS),
@@ -252,6 +255,7 @@ impl Control {
     pub(crate) async fn run(mut self) -> io::Result<()> {
         self.hand_over_first().await?;
         self.serve_api()?;
+        self.watch_socket();
         self.watch_logs();
         self.watch_files();
         self.publish();
@@ -270,7 +274,8 @@ impl Control {
             self.remove_groups();
             self.publish();
             if self.fleet.shutting_down() {
-                // The kernel may take a while to let go of watches; meanwhile the services stop.
+                // The kernel takes a while to let go of watches; meanwhile the services stop.
+                self.watcher.take();
                 self.watch_files();
             }
         }

@@ -66,14 +66,32 @@ impl Control {
         });
     }
 
-    /// Makes the socket again if it is gone: a cleaner of temporary files perhaps removed it. The services go on whatever
-    /// becomes of it, so that it fails ends nothing.
+    /// Without a watcher a removed socket stays removed until control is replaced; TCP answers all the same.
+    pub(crate) fn watch_socket(&mut self) {
+        let news = self.news.0.clone();
+        let removed = move || {
+            let _ = news.blocking_send(News::SocketRemoved);
+        };
+        let watcher = sockets::watch(&self.in_force.stack.runtime_dir, removed);
+        self.watcher =
+            watcher.inspect_err(|error| tracing::warn!(%error, "the runtime directory cannot be watched")).ok();
+        if !sockets::api_socket(&self.in_force.stack.runtime_dir).exists() {
+            // Gone before it was watched. A full queue holds news that lead here again, or the next control looks.
+            let _ = self.news.0.try_send(News::SocketRemoved);
+        }
+    }
+
+    /// The services go on whatever becomes of it, so that it fails ends nothing.
     pub(crate) fn reopen_socket(&mut self) {
         if self.fleet.shutting_down() || sockets::api_socket(&self.in_force.stack.runtime_dir).exists() {
             return;
         }
         match self.try_reopen() {
-            Ok(()) => tracing::warn!("the API's socket was removed; it was made again"),
+            Ok(()) => {
+                tracing::warn!("the API's socket was removed; it was made again");
+                // The directory may be another one now.
+                self.watch_socket();
+            }
             Err(error) => {
                 tracing::warn!(%error, "the API's socket was removed and cannot be made again yet");
                 let news = self.news.0.clone();

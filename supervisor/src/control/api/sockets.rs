@@ -56,13 +56,29 @@ pub(crate) fn open(stack: &Stack, link: &mut Link, inventory: &mut Inventory) ->
     // After what may fail, so that a start that is refused leaves no socket behind.
     let path = api_socket(&stack.runtime_dir);
     let unix = match inventory.held.remove(UNIX) {
-        // Should it have been removed under us, whoever watches it makes it again.
+        // Should it have been removed under us, the one that watches it makes it again.
         Some(fd) => UnixListener::from(fd),
         None => bind_unix(&path)?,
     };
     hold(link, &unix).and_then(|()| hold_tcp(link, tcp.as_ref())).map_err(SocketError::Keeper)?;
     let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
     Ok(Sockets { unix, tcp, address })
+}
+
+/// Tells when the socket file is removed, by a cleaner of temporary files perhaps. Keep what is returned.
+pub(crate) fn watch(
+    runtime_dir: &Path,
+    removed: impl Fn() + Send + 'static,
+) -> notify::Result<notify::RecommendedWatcher> {
+    let socket = api_socket(runtime_dir);
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let ours = event.is_ok_and(|event| event.kind.is_remove() && event.paths.contains(&socket));
+        if ours && !socket.exists() {
+            removed();
+        }
+    })?;
+    notify::Watcher::watch(&mut watcher, runtime_dir, notify::RecursiveMode::NonRecursive)?;
+    Ok(watcher)
 }
 
 /// Makes the unix socket anew and hands it to the keeper.

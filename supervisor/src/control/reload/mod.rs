@@ -21,7 +21,6 @@ use tokio::task::AbortHandle;
 use self::load::{Errand, Reason};
 use self::opening::Ground;
 use crate::config::{Diagnostics, Recorded};
-use crate::control::api::sockets::api_socket;
 use crate::control::api::view::{Refusal, Rejected};
 use crate::control::reload::in_force::now_ms;
 use crate::control::reload::watching::{Targets, keep_watch};
@@ -120,8 +119,7 @@ impl Control {
     }
 
     pub(crate) fn files_touched(&mut self) {
-        self.reopen_socket();
-        self.reloads.touched |= self.in_force.said.auto_reload;
+        self.reloads.touched = true;
         self.consider_reload();
     }
 
@@ -130,19 +128,17 @@ impl Control {
         self.consider_reload();
     }
 
-    /// Tells the watch what it is to watch: the API's socket, and the files, if the configuration says so. One watch for
-    /// both, as the kernel takes its time to let go of a second one.
+    /// Begins or ends to watch the files, as the configuration says; tells the watch which they are.
     pub(crate) fn watch_files(&mut self) {
-        if self.fleet.shutting_down() {
+        if !self.in_force.said.auto_reload || self.fleet.shutting_down() {
             self.reloads.targets = None;
             return;
         }
-        let mut targets = Targets { files: vec![api_socket(&self.in_force.stack.runtime_dir)], patterns: Vec::new() };
-        if self.in_force.said.auto_reload {
-            let recorded = self.reloads.last.as_ref().unwrap_or(&self.in_force.recorded);
-            targets.files.extend(recorded.asked().map(ToOwned::to_owned));
-            targets.patterns.extend(recorded.patterns().map(ToOwned::to_owned));
-        }
+        let recorded = self.reloads.last.as_ref().unwrap_or(&self.in_force.recorded);
+        let targets = Targets {
+            files: recorded.asked().map(ToOwned::to_owned).collect(),
+            patterns: recorded.patterns().map(ToOwned::to_owned).collect(),
+        };
         match &self.reloads.targets {
             Some(sender) => {
                 sender.send_if_modified(|known| {

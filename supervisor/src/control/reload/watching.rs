@@ -1,4 +1,4 @@
-//! Notices that a file may have changed, however it was saved: one of the configuration, or the API's socket.
+//! Notices that a file of the configuration may have changed, however it was saved.
 //! Not here: whether it has (`reload`), where to look (`spots`).
 
 use std::io;
