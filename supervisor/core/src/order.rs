@@ -98,6 +98,12 @@ impl Fleet {
     fn start_next(&mut self, turn: &mut Turn) {
         let mut free = Free::of(&self.settings);
         self.taken().filter(|(at, _)| *at > turn.now).for_each(|(_, spec)| free.take(spec));
+        // Nobody starts upon what is stopped now, to be replaced.
+        for place in 0..self.services.len() {
+            if self.services[place].next_to_roll().is_some_and(|slot| !self.services[place].may_overlap(slot)) {
+                self.roll_next(place, &mut free, turn);
+            }
+        }
         for place in 0..self.services.len() {
             for slot in 0..self.services[place].slots.len() {
                 self.start_slot(place, slot, &mut free, turn);

@@ -329,6 +329,20 @@ fn a_rollout_is_not_over_before_the_one_that_was_stopped_first_is_there_again() 
 }
 
 #[test]
+fn nobody_starts_upon_what_is_stopped_at_that_moment_to_be_replaced() {
+    let db = with(service("db"), |spec| (spec.instances, spec.rollout.overlap) = (2, false));
+    let mut desk = desk(vec![on(service("web"), &["db"]), db]);
+    desk.start(&["db"]);
+    for generation in 1..=2 {
+        desk.name("one", "db", generation);
+        desk.spawned("one");
+    }
+    assert_eq!(desk.state("db"), State::Running);
+    assert_eq!(desk.restart(&["web", "db"]), ["stop db#1 with 15"]);
+    assert_eq!(desk.cause("web"), "waiting for db to be ready (db is stopping)");
+}
+
+#[test]
 fn instances_that_must_not_overlap_are_stopped_and_started_one_at_a_time() {
     let exclusive = |mut spec: ServiceSpec| {
         spec.rollout = RolloutPolicy { overlap: false, ..spec.rollout };

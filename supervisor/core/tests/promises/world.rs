@@ -197,7 +197,8 @@ impl World {
         self.wanted = self.wanted.iter().filter(|name| self.is_planned(name)).cloned().collect();
         self.want(&added.iter().filter(|spec| spec.autostart).map(|spec| spec.name.clone()).collect::<Vec<_>>());
         let needed = self.with_all_below(&self.wanted.iter().cloned().collect::<Vec<_>>());
-        self.wanted.extend(needed.into_iter().filter(|name| added.iter().any(|spec| spec.name == *name)));
+        let is_added = |name: &ServiceName| added.iter().any(|spec| spec.name == *name);
+        self.want(&needed.into_iter().filter(is_added).collect::<Vec<_>>());
     }
 
     fn want(&mut self, names: &[ServiceName]) {
