@@ -107,19 +107,8 @@ fn judge(deed: Deed, service: &ServiceDocument, before: &Before) -> Option<Verdi
 
 /// What runs goes on; what is waited for is a further instance, and what was given up and is tried again.
 fn judge_update(service: &ServiceDocument, before: &Before) -> Option<Verdict> {
-    let comes_up = match service.state {
-        State::Starting | State::Waiting => true,
-        State::Stopped
-        | State::Running
-        | State::Unhealthy
-        | State::Rolling
-        | State::Backoff
-        | State::CrashLoop
-        | State::Stopping
-        | State::Completed
-        | State::Failed => service.generation > before.generation(service),
-    };
-    (service.wanted && comes_up).then(|| verdict(service))
+    let comes_up = matches!(service.state, State::Starting | State::Waiting);
+    (service.wanted && (comes_up || service.generation > before.generation(service))).then(|| verdict(service))
 }
 
 fn show(screen: Screen, document: &ReloadDocument, status: Option<&StatusDocument>) {

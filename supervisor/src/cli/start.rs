@@ -127,18 +127,11 @@ pub(crate) fn complain(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument)
     };
     for service in status.services.iter().filter(has_failed) {
         let (name, why) = (&service.name, why(service));
-        let next = match service.state {
-            State::Waiting => format!("`supervisor why {name}` says more"),
-            State::Stopped
-            | State::Starting
-            | State::Running
-            | State::Unhealthy
-            | State::Rolling
-            | State::Backoff
-            | State::CrashLoop
-            | State::Stopping
-            | State::Completed
-            | State::Failed => format!("`supervisor logs {name}` shows its last words"),
+        // What waits has said nothing yet.
+        let next = if service.state == State::Waiting {
+            format!("`supervisor why {name}` says more")
+        } else {
+            format!("`supervisor logs {name}` shows its last words")
         };
         screen.complain(&format!("error: {name}: {why}; {next}"));
     }

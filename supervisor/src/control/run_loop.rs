@@ -1,6 +1,5 @@
 //! The one loop that owns the fleet: wait for the first thing to happen, deal with all that has happened, publish.
-//! Not here: what is decided (`supervisor-core`), how an effect is carried out (`effects`), what the keeper says
-//! (`keeper::words`).
+//! Not here: what is decided (`supervisor-core`), how an effect is carried out (`effects`), `keeper::words`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
