@@ -15,10 +15,8 @@ use crate::time::{Millis, Time};
 
 impl Fleet {
     pub(crate) fn overran(&mut self, number: u64, excess: &Excess, turn: &mut Turn) {
-        let Some(service) = self.services.iter_mut().find_map(|one| one.run_mut(number).is_some().then_some(one))
-        else {
-            return;
-        };
+        let Some(place) = self.services.place_of_run(number) else { return };
+        let service = &mut self.services[place];
         match excess {
             Excess::Soft(reason) => service.recycle(number, reason, turn),
             Excess::Hard(reason) => {

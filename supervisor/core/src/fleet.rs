@@ -11,6 +11,7 @@ use crate::graph::Graph;
 use crate::memory::Memory;
 use crate::recover::left_behind;
 use crate::restart::Random;
+use crate::roster::{Roster, Trait};
 use crate::run::Run;
 use crate::service::{Service, Turn};
 use crate::slot::Slot;
@@ -49,7 +50,7 @@ pub struct Fleet {
     pub(crate) settings: Settings,
     pub(crate) graph: Graph,
     /// In the order of the specs.
-    pub(crate) services: Vec<Service>,
+    pub(crate) services: Roster,
     pub(crate) next_run: u64,
     random: Random,
     resumed: Time,
@@ -83,7 +84,7 @@ impl Fleet {
         Ok(Self {
             settings,
             graph,
-            services: specs.into_iter().map(|spec| Service::new(Arc::new(spec))).collect(),
+            services: Roster::new(specs.into_iter().map(|spec| Service::new(Arc::new(spec))).collect()),
             next_run: 1,
             random,
             resumed: Time::default(),
@@ -111,14 +112,16 @@ impl Fleet {
         let seen = recovered.values().filter_map(runs).max();
         fleet.next_run = next_run.max(seen.unwrap_or(0).saturating_add(1));
         let mut turn = fleet.turn(now);
-        for service in &mut fleet.services {
+        let mut services = std::mem::take(&mut fleet.services).into_services();
+        for service in &mut services {
             service.recover(recovered.remove(&service.spec.name).unwrap_or_default(), &mut turn);
         }
         for (name, left) in recovered {
             let mut service = left_behind(name, &left.memory);
             service.recover(left, &mut turn);
-            fleet.services.push(service);
+            services.push(service);
         }
+        fleet.services = Roster::new(services);
         fleet.rewire();
         let commands = fleet.proceed(turn);
         Ok((fleet, commands))
@@ -144,9 +147,16 @@ impl Fleet {
     /// Every service as the world may see it, in the order of the specs. What has not changed since the last call is
     /// the same allocation as then, one by one and as a whole.
     pub fn snapshot(&mut self) -> Arc<Vec<Arc<ServiceSnapshot>>> {
-        let same = |(service, seen): (&Service, _)| service.view.as_ref().is_some_and(|view| Arc::ptr_eq(view, seen));
-        if self.seen.len() != self.services.len() || !self.services.iter().zip(&*self.seen).all(same) {
-            self.seen = Arc::new(self.services.iter_mut().map(Service::snapshot).collect());
+        if self.seen.len() == self.services.len() {
+            self.services.show(|place, shown| {
+                if !Arc::ptr_eq(&self.seen[place], &shown) {
+                    Arc::make_mut(&mut self.seen)[place] = shown;
+                }
+            });
+        } else {
+            let mut all = Vec::with_capacity(self.services.len());
+            self.services.show(|_, shown| all.push(shown));
+            self.seen = Arc::new(all);
         }
         Arc::clone(&self.seen)
     }
@@ -183,7 +193,8 @@ impl Fleet {
     /// The start of this run waits for this sign.
     #[must_use]
     pub fn awaits(&self, run: u64, sign: Sign) -> bool {
-        let mut runs = self.services.iter().flat_map(|service| &service.slots).flat_map(Slot::runs);
+        let Some(place) = self.services.place_of_run(run) else { return false };
+        let mut runs = self.services[place].slots.iter().flat_map(Slot::runs);
         runs.any(|live| live.number == run && live.awaits(sign))
     }
 
@@ -199,7 +210,7 @@ impl Fleet {
         let gap = now.since(missed);
         let least = now.after(STALL);
         self.resumed = now;
-        for service in &mut self.services {
+        for service in self.services.iter_mut() {
             for slot in &mut service.slots {
                 slot.shift(gap, now, least);
             }
@@ -244,7 +255,7 @@ impl Fleet {
             Event::NotifiedDrained { run, seen_off } => self.with(run, |run| run.notified_drained(seen_off)),
             Event::NotifiedWatchdog { run } => {
                 // Nobody sees it, so nothing has changed.
-                if let Some(run) = self.services.iter_mut().find_map(|service| service.run_mut(run)) {
+                if let Some((_, run)) = self.run_mut(run) {
                     run.notified_watchdog(now);
                 }
             }
@@ -255,20 +266,23 @@ impl Fleet {
 
     /// Everything that follows from time and from what was just taken in.
     fn proceed(&mut self, mut turn: Turn) -> Vec<Command> {
-        for service in &mut self.services {
-            service.due(&mut turn);
+        for place in self.services.concerned(turn.now) {
+            self.services[place].due(&mut turn);
         }
         if let Course::Ending { kill_at } = self.course
             && kill_at <= turn.now
         {
             self.kill_all(&mut turn);
         }
+        self.services.look();
         self.settle(&mut turn);
-        for service in &mut self.services {
-            service.flush(&mut turn);
+        for place in self.services.touched() {
+            self.services[place].flush(&mut turn);
         }
+        self.services.look();
         self.forget_gone(&mut turn);
         self.finish(&mut turn);
+        self.services.end_turn();
         self.random = turn.random;
         self.deadline = self.first_deadline(turn.now);
         turn.out
@@ -278,7 +292,7 @@ impl Fleet {
         if let Course::Finished = self.course {
             return None;
         }
-        let due = self.services.iter().filter_map(Service::deadline);
+        let due = self.services.first_deadline().into_iter();
         due.chain(self.slot_deadline(now)).chain(self.course.deadline()).min()
     }
 
@@ -303,7 +317,7 @@ impl Fleet {
             Course::Ending { kill_at } => *kill_at = wished.min(*kill_at),
             Course::Killing { .. } | Course::Finished => {}
         }
-        for service in &mut self.services {
+        for service in self.services.iter_mut() {
             service.stop(turn);
         }
     }
@@ -315,7 +329,7 @@ impl Fleet {
             }
             Course::Killing { .. } | Course::Finished => {}
         }
-        for service in &mut self.services {
+        for service in self.services.iter_mut() {
             service.kill(turn);
         }
     }
@@ -326,7 +340,7 @@ impl Fleet {
             Course::Ending { .. } => false,
             Course::Killing { finish_by } => finish_by <= turn.now,
         };
-        if out_of_time || self.services.iter().all(Service::down) {
+        if out_of_time || !self.services.any(Trait::Lives) {
             self.course = Course::Finished;
             turn.out.push(Command::FinishShutdown);
         }
@@ -343,13 +357,15 @@ impl Fleet {
 
     /// News of a run that is over concerns nobody.
     fn with(&mut self, number: u64, act: impl FnOnce(&mut Run)) {
-        for service in &mut self.services {
-            if let Some(run) = service.run_mut(number) {
-                act(run);
-                service.touch();
-                return;
-            }
+        if let Some((place, run)) = self.run_mut(number) {
+            act(run);
+            self.services[place].touch();
         }
+    }
+
+    fn run_mut(&mut self, number: u64) -> Option<(usize, &mut Run)> {
+        let place = self.services.place_of_run(number)?;
+        Some((place, self.services[place].run_mut(number)?))
     }
 }
 

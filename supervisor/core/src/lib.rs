@@ -22,6 +22,7 @@ mod recover;
 mod restart;
 mod rollback;
 mod rollout;
+mod roster;
 mod run;
 mod service;
 mod slot;

@@ -3,7 +3,7 @@
 
 use crate::fleet::{Fleet, Settings};
 use crate::phase::{Blocker, Phase};
-use crate::run::Run;
+use crate::roster::Trait;
 use crate::service::{Service, Turn};
 use crate::slot::Slot;
 use crate::snapshot::State;
@@ -52,7 +52,8 @@ impl Fleet {
         let held = |service: &Service| {
             service.rollout.as_ref().is_some_and(|rollout| rollout.blocker == Some(Blocker::NoSlot))
         };
-        if !self.services.iter().any(|service| service.slots.iter().any(starved) || held(service)) {
+        let mut waiting = self.services.with(Trait::ToStart).map(|place| &self.services[place]);
+        if !waiting.any(|service| service.slots.iter().any(starved) || held(service)) {
             return None;
         }
         self.taken().map(|(at, _)| at).filter(|&at| at > now).min()
@@ -60,15 +61,14 @@ impl Fleet {
 
     /// When each start slot that is taken is free again.
     fn taken(&self) -> impl Iterator<Item = (Time, &ServiceSpec)> {
-        let runs = self.services.iter().flat_map(|service| &service.slots).flat_map(Slot::runs);
+        let starting = self.services.with(Trait::Starts).map(|place| &self.services[place]);
+        let runs = starting.flat_map(|service| &service.slots).flat_map(Slot::runs);
         runs.filter_map(|run| Some((run.slot_until(SLOT_SPAN)?, &*run.spec)))
     }
 
     /// A service that lives and is wanted down is asked to end once nothing above it, that goes down too, is left.
     fn stop_next(&mut self, turn: &mut Turn) {
-        let waits =
-            |service: &Service| !service.wanted() && service.slots.iter().flat_map(Slot::runs).any(Run::unasked);
-        if !self.services.iter().any(waits) {
+        if !self.services.any(Trait::ToEnd) {
             return;
         }
         let mut above: Vec<Option<usize>> = vec![None; self.services.len()];
@@ -78,7 +78,7 @@ impl Fleet {
                 let goes_down = !service.wanted() && !service.down() && !service.undying();
                 if goes_down { Some(dependent) } else { above[dependent] }
             });
-            if !waits(&self.services[place]) {
+            if !self.services[place].ends_next() {
                 continue;
             }
             let first = above[place].map(|first| format!("waiting for {} to stop", self.services[first].spec.name));
@@ -96,15 +96,19 @@ impl Fleet {
 
     /// In the order of the specs, as far as dependencies and slots allow.
     fn start_next(&mut self, turn: &mut Turn) {
+        let waiting: Vec<usize> = self.services.with(Trait::ToStart).collect();
+        if waiting.is_empty() {
+            return;
+        }
         let mut free = Free::of(&self.settings);
         self.taken().filter(|(at, _)| *at > turn.now).for_each(|(_, spec)| free.take(spec));
         // Nobody starts upon what is stopped now, to be replaced.
-        for place in 0..self.services.len() {
+        for &place in &waiting {
             if self.services[place].next_to_roll().is_some_and(|slot| !self.services[place].may_overlap(slot)) {
                 self.roll_next(place, &mut free, turn);
             }
         }
-        for place in 0..self.services.len() {
+        for place in waiting {
             for slot in 0..self.services[place].slots.len() {
                 self.start_slot(place, slot, &mut free, turn);
             }

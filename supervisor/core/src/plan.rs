@@ -10,6 +10,7 @@ use crate::command::Command;
 use crate::fleet::Fleet;
 use crate::graph::Graph;
 use crate::phase::Phase;
+use crate::roster::{Roster, Trait};
 use crate::service::{REPLACED, Service, Turn, Want};
 use crate::spec::{GraphError, ServiceName, ServiceSpec};
 
@@ -50,7 +51,8 @@ impl Fleet {
             return;
         }
         let Plan { specs, changes } = plan;
-        let known = std::mem::take(&mut self.services);
+        let known = std::mem::take(&mut self.services).into_services();
+        let mut services = Vec::new();
         let mut order = Vec::new();
         let mut old = BTreeMap::new();
         for service in known {
@@ -76,12 +78,13 @@ impl Fleet {
                     Service::new(spec)
                 }
             };
-            self.services.push(service);
+            services.push(service);
         }
         for mut service in order.into_iter().filter_map(|name| old.remove(&name)) {
             service.leave(turn);
-            self.services.push(service);
+            services.push(service);
         }
+        self.services = Roster::new(services);
         self.rewire();
         self.start_added(&added, turn);
     }
@@ -117,7 +120,7 @@ impl Fleet {
         let specs: Vec<_> = self.services.iter().map(|service| Arc::clone(&service.spec)).collect();
         // The plan was checked, and what leaves depends on what stays or on what left later: never the other way round.
         self.graph = Graph::new(&specs).unwrap_or_default();
-        for service in &mut self.services {
+        for service in self.services.iter_mut() {
             // A blocker names a place, and places have changed.
             for slot in &mut service.slots {
                 if let Phase::Waiting { blocker } = &mut slot.phase {
@@ -132,14 +135,16 @@ impl Fleet {
 
     /// Forgets what has left.
     pub(crate) fn forget_gone(&mut self, turn: &mut Turn) {
-        let gone = |service: &Service| service.leaving && service.down();
-        if !self.services.iter().any(gone) {
+        if !self.services.any(Trait::Gone) {
             return;
         }
-        for service in self.services.extract_if(.., |service| gone(service)) {
+        let mut services = std::mem::take(&mut self.services).into_services();
+        for service in services.extract_if(.., |service| service.is_gone()) {
             turn.out.push(Command::Forget { service: service.spec.name.clone() });
         }
+        self.services = Roster::new(services);
         self.rewire();
+        self.services.look();
     }
 }
 
