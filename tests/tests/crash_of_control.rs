@@ -1,6 +1,7 @@
 //! The supervisor's own death: services, their output and what is known of them survive it.
 //! Not here: the keeper's own rules; its package shows those.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -46,6 +47,36 @@ fn services_keep_their_processes_through_twelve_deaths_of_control() {
 #[test]
 fn an_ordinary_users_services_keep_their_processes_too() {
     control_may_die_again_and_again(User::Ordinary);
+}
+
+fn control_comes_back_as_it_was(user: User) {
+    let own = ["sh", "-c", r#"exec ./own "$@""#];
+    let stack = Setup::of(&five("./puppet wait")).before(&own).as_user(user).prepare();
+    let program = stack.path("own");
+    std::fs::copy(e2e::program("supervisor"), &program).expect("there is room for it");
+    stack.cli(&["start"]).succeeded();
+    let before = pids(&stack);
+
+    std::fs::rename(&program, stack.path("moved")).expect("it is ours");
+    stack.kill_control();
+    std::fs::write(&program, "#!/bin/false\n").expect("it is ours");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    std::fs::remove_file(stack.path("moved")).expect("it is ours");
+    stack.kill_control();
+
+    assert_eq!(pids(&stack), before);
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", stack.control())).expect("it lives");
+    assert_eq!(name.trim(), "supervisor");
+}
+
+#[test]
+fn control_comes_back_though_its_program_was_moved_replaced_or_deleted() {
+    control_comes_back_as_it_was(User::Current);
+}
+
+#[test]
+fn an_ordinary_users_control_comes_back_too() {
+    control_comes_back_as_it_was(User::Ordinary);
 }
 
 #[test]

@@ -162,11 +162,18 @@ fn begin(global: &Global, keeper: Keeper, read: Option<InForce>) -> Result<(Lock
         vec![format!("supervisor: control [{}]", keeper.name).into(), "control".into(), "--config".into(), file.into()];
     argv.extend(first_arguments(&keeper.first));
     argv.extend(global.quiet.then(|| "--quiet".into()));
-    let program = std::env::current_exe().map_err(Refused::Program)?;
+    let program = own_program().map_err(Refused::Program)?;
     let foreground = keeper.first.foreground;
     let first = first_control(global, keeper.first, argv.clone(), read);
     let control = ControlCommand { program, argv, env: std::env::vars_os().collect(), first };
     Ok((lock, Setup { control, shutdown_timeout, foreground }, cookie))
+}
+
+/// What a control that follows another is run from: the keeper's own bytes, whatever lies at their path by then.
+fn own_program() -> io::Result<PathBuf> {
+    // The child of the keeper, which looks there, is a copy of it.
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { Ok(own) } else { std::env::current_exe() }
 }
 
 fn end_leftovers(cookie: &str, timeout: Duration) {
@@ -201,6 +208,7 @@ fn first_control(global: &Global, first: First, words: Vec<OsString>, read: Opti
 /// Is control; gives the exit code.
 pub(crate) fn control(global: &Global, control: Control, read: Option<InForce>) -> u8 {
     let channel = platform::control_channel();
+    platform::name_ourselves();
     platform::keep_to_ourselves();
     // A client, a notify socket or a pipe that is gone must be an error, not our death; a full file size limit, too.
     for signal in [signal_hook::consts::SIGPIPE, nix::libc::SIGXFSZ] {

@@ -9,8 +9,15 @@ use std::ffi::OsString;
 pub(crate) fn retitle(words: &[OsString]) -> bool {
     let Some((place, title)) = place_for(words) else { return false };
     super::raw::overwrite_arguments(&place, &title);
-    // That of the program, whatever role this was before.
-    nix::sys::prctl::set_name(c"supervisor").is_ok()
+    name_ourselves();
+    true
+}
+
+/// Shows the name of the program for this process, whatever role it was before and by whatever path it was run.
+#[cfg(target_os = "linux")]
+pub(crate) fn name_ourselves() {
+    // It fails only for a name that cannot be read.
+    let _ = nix::sys::prctl::set_name(c"supervisor");
 }
 
 /// `retitle` will do so, even after it has with other words.
@@ -47,6 +54,9 @@ fn place_for(words: &[OsString]) -> Option<(Place, Vec<u8>)> {
 pub(crate) fn retitle(_: &[OsString]) -> bool {
     false
 }
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn name_ourselves() {}
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn can_retitle(_: &[OsString]) -> bool {
