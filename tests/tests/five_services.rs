@@ -71,15 +71,25 @@ fn all_five_come_up_healthy_answer_for_themselves_and_have_their_logs() {
 }
 
 #[test]
-fn each_says_what_it_is_at_its_well_known_address() {
+fn each_says_what_it_is_at_its_well_known_address_and_where_its_tokens_come_from() {
     let five = five();
+    let document = |name: &str, path: &str| {
+        let answer = over_tcp(("127.0.0.1", five.port(name)), "GET", path, &[]).expect("an answer");
+        assert_eq!(answer.status, 200, "{name}{path}");
+        answer.json()
+    };
+    let issuer = document("oauth", "/.well-known/oauth-authorization-server")["issuer"].clone();
+    assert_eq!(issuer, format!("http://127.0.0.1:{}", five.port("oauth")));
     for name in ["mail", "onenote", "onedrive", "teams"] {
-        let answer = over_tcp(("127.0.0.1", five.port(name)), "GET", "/.well-known/mcp.json", &[]).expect("an answer");
-        assert_eq!(answer.status, 200, "{name}");
-        assert_eq!(answer.json()["mcp_version"], "1.0", "{name}");
+        let discovery = document(name, "/.well-known/mcp.json");
+        assert_eq!(
+            (&discovery["mcp_version"], &discovery["authorization_servers"][0]),
+            (&"1.0".into(), &issuer),
+            "{name}"
+        );
+        let resource = document(name, "/.well-known/oauth-protected-resource/messages");
+        assert_eq!(resource["authorization_servers"][0], issuer, "{name}");
     }
-    let answer = over_tcp(("127.0.0.1", five.port("oauth")), "GET", "/.well-known/oauth-authorization-server", &[]);
-    assert_eq!(answer.expect("an answer").status, 200);
 }
 
 #[test]

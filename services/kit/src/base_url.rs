@@ -20,7 +20,7 @@ pub struct BaseUrl(String);
 pub struct NotABaseUrl(&'static str);
 
 impl BaseUrl {
-    /// Reads `https://host[:port]`; a slash at the end is dropped, the host becomes lower case.
+    /// Reads `https://host[:port]`; a slash at the end and the usual port are dropped, the host becomes lower case.
     ///
     /// # Errors
     /// When it is not of that form, or is `http` for a host that is not this machine: tokens would cross the
@@ -50,7 +50,15 @@ impl BaseUrl {
             }
             _ => return Err(no_url),
         }
-        Ok(Self(format!("{scheme}://{}", authority.as_str().to_ascii_lowercase())))
+        let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        // Browsers and clients leave the usual port out, so an address with it would be nobody's.
+        let port = match (authority.port_u16(), scheme) {
+            (Some(443), "https") | (Some(80), "http") => "",
+            (Some(_), _) => port,
+            (None, _) if port.is_empty() => port,
+            (None, _) => return Err(no_url),
+        };
+        Ok(Self(format!("{scheme}://{}{port}", authority.host().to_ascii_lowercase())))
     }
 
     /// `NAME_BASE_URL`, else this machine at `NAME_PORT`, or at `port` where that is not set.
@@ -124,6 +132,22 @@ mod tests {
             assert_eq!(BaseUrl::parse(text).unwrap().to_string(), "https://mail.example.com", "{text}");
         }
         assert_eq!(BaseUrl::parse("https://a.b:8443").unwrap().join("/x"), "https://a.b:8443/x");
+    }
+
+    #[test]
+    fn the_usual_port_is_left_out_as_browsers_do() {
+        for (text, base) in [
+            ("https://a.b:443/", "https://a.b"),
+            ("http://localhost:80", "http://localhost"),
+            ("http://[::1]:80", "http://[::1]"),
+            ("https://a.b:80", "https://a.b:80"),
+            ("http://[::1]:443", "http://[::1]:443"),
+        ] {
+            assert_eq!(BaseUrl::parse(text).unwrap().to_string(), base, "{text}");
+        }
+        for text in ["https://a.b:", "https://a.b:99999", "https://a.b:x"] {
+            assert!(BaseUrl::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

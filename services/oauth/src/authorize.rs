@@ -104,7 +104,8 @@ async fn read(visit: &Visit) -> Result<(Client, Wish), Halt> {
         return Err(Halt::Page(Trouble::BadRequest));
     };
     let client = document::client(app, client_id).await?.ok_or(Halt::Page(Trouble::UnknownClient))?;
-    if !client.may_return_to(redirect_uri) {
+    // What an operator has come to forbid is not good for those who registered it before, either.
+    if !client.may_return_to(redirect_uri) || app.settings.redirects.check(redirect_uri).is_err() {
         return Err(Halt::Page(Trouble::BadRedirect));
     }
     let state = form.get("state").filter(|state| state.len() <= LONGEST_STATE).map(str::to_owned);

@@ -4,11 +4,14 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::clock::Seconds;
+use crate::pending::PATIENCE;
 use crate::redirect;
 use crate::secret::{Hash, hash, same};
 
 /// More clients than this are a flood.
 pub const MOST_CLIENTS: i64 = 5_000;
+/// So long a client that is new keeps its place: a question and a login, as long as they may take.
+const FIRST_LOGIN: Seconds = 2 * PATIENCE;
 /// A use is noted no more often: it would be a write for each request.
 const NOTE_USE_EVERY: Seconds = 24 * 3600;
 
@@ -65,14 +68,19 @@ impl Client {
     }
 }
 
-/// Writes a new one down; not when there are too many.
+/// Writes a new one down. Where there are too many, one that never got a token makes room: else a few strangers could
+/// keep everybody from registering.
 ///
 /// # Errors
 /// As SQLite says.
 pub fn insert(connection: &Connection, now: Seconds, client: &Client) -> rusqlite::Result<Inserted> {
     let count: i64 = connection.prepare_cached("SELECT count(*) FROM clients")?.query_row([], |row| row.get(0))?;
     if count >= MOST_CLIENTS {
-        return Ok(Inserted::Full);
+        let oldest = "DELETE FROM clients WHERE id =
+                      (SELECT id FROM clients WHERE used_at IS NULL AND created_at < ?1 ORDER BY created_at LIMIT 1)";
+        if connection.prepare_cached(oldest)?.execute([now - FIRST_LOGIN])? == 0 {
+            return Ok(Inserted::Full);
+        }
     }
     let uris = serde_json::to_string(&client.redirect_uris).expect("a list of texts is always JSON");
     connection
@@ -89,7 +97,7 @@ pub fn insert(connection: &Connection, now: Seconds, client: &Client) -> rusqlit
 pub enum Inserted {
     /// There was.
     Done,
-    /// There are `MOST_CLIENTS`.
+    /// There are `MOST_CLIENTS`, all of them new or in use.
     Full,
 }
 

@@ -13,7 +13,7 @@ use crate::answer::Refusal;
 use crate::app::App;
 use crate::clients::{self, Client, Origin, Refreshes};
 use crate::clock::Seconds;
-use crate::fetch::Question;
+use crate::fetch::{FetchError, Question};
 use crate::redirect::{self, RedirectPolicy};
 use crate::register::tidy;
 use crate::settings::Switch;
@@ -46,6 +46,26 @@ struct Document {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadDocument(String);
+
+/// Why there is no client at an address.
+enum Missing {
+    /// There is no document, or one that makes no client.
+    Bad(BadDocument),
+    /// It could not be asked for, which says nothing of the client: nobody who was one is told to be unknown.
+    Unasked(String),
+}
+
+impl From<BadDocument> for Missing {
+    fn from(bad: BadDocument) -> Self {
+        Self::Bad(bad)
+    }
+}
+
+impl From<FetchError> for Missing {
+    fn from(error: FetchError) -> Self {
+        if error.may_pass() { Self::Unasked(error.to_string()) } else { Self::Bad(BadDocument(error.to_string())) }
+    }
+}
 
 /// The client of this id, registered or documented; nothing when there is none.
 ///
@@ -81,23 +101,29 @@ pub async fn client(app: &App, id: &str) -> Result<Option<Client>, Refusal> {
             app.store.write(move |connection| connection.prepare_cached(sql)?.execute(row)).await?;
             Ok(Some(client))
         }
-        Err(error) => {
+        Err(Missing::Bad(error)) => {
             tracing::info!(client = id, %error, "no client from this address");
             Ok(None)
+        }
+        Err(Missing::Unasked(error)) => {
+            tracing::warn!(client = id, error, "a client's document cannot be fetched");
+            Err(Refusal::unavailable("the document that describes the client cannot be fetched at the moment"))
         }
     }
 }
 
-async fn fetch(app: &App, id: &str) -> Result<(Client, String, Seconds), BadDocument> {
-    let bad = |why: &dyn std::fmt::Display| BadDocument(why.to_string());
-    let request = Request::get(id).header(ACCEPT, "application/json").body(Body::empty()).map_err(|why| bad(&why))?;
-    let question = Question { request, reach: app.reach, deadline: DEADLINE, most: MOST };
-    let answer = app.fetcher.ask(question).await.map_err(|why| bad(&why))?;
-    if answer.status != 200 {
-        return Err(BadDocument(format!("status {}", answer.status.as_u16())));
+async fn fetch(app: &App, id: &str) -> Result<(Client, String, Seconds), Missing> {
+    let request = Request::get(id).header(ACCEPT, "application/json").body(Body::empty());
+    let request = request.map_err(|why| BadDocument(why.to_string()))?;
+    let answer = app.fetcher.ask(Question { request, reach: app.reach, deadline: DEADLINE, most: MOST }).await?;
+    match answer.status.as_u16() {
+        200 => {
+            let (client, document) = parse(&answer.body, id, &app.settings.redirects)?;
+            Ok((client, document, kept_for(&answer.headers)))
+        }
+        status @ (408 | 429 | 500..) => Err(Missing::Unasked(format!("status {status}"))),
+        status => Err(BadDocument(format!("status {status}")).into()),
     }
-    let (client, document) = parse(&answer.body, id, &app.settings.redirects)?;
-    Ok((client, document, kept_for(&answer.headers)))
 }
 
 /// Whether an id can be the address of a document: with a path, and written in one way only.

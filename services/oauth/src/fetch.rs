@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::header::HOST;
 use axum::http::{HeaderValue, Request, StatusCode, Uri, uri};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::HeaderMap;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -70,6 +70,17 @@ pub enum FetchError {
     /// Its name leads to where strangers must not lead us.
     #[error("`{0}` is not on the open internet")]
     Forbidden(String),
+    /// It cannot prove its name.
+    #[error("`{host}` cannot be trusted: {source}")]
+    Untrusted {
+        /// Which.
+        host: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It answers more than is wanted.
+    #[error("the answer of `{0}` is too large")]
+    TooLarge(String),
     /// It does not answer as it should.
     #[error("`{host}` does not answer: {why}")]
     Silent {
@@ -78,6 +89,17 @@ pub enum FetchError {
         /// Why.
         why: String,
     },
+}
+
+impl FetchError {
+    /// Whether asking again later may help: a server that is down, a network that is.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unknown { .. } | Self::Silent { .. } => true,
+            Self::BadAddress(_) | Self::Forbidden(_) | Self::Untrusted { .. } | Self::TooLarge(_) => false,
+        }
+    }
 }
 
 /// What questions are asked with: certificates of authorities. Cheap to clone.
@@ -135,7 +157,7 @@ impl Fetcher {
                 let name = ServerName::try_from(target.bare_host().to_owned())
                     .map_err(|_| FetchError::BadAddress(target.host.clone()))?;
                 let connector = TlsConnector::from(Arc::clone(&self.tls));
-                let stream = connector.connect(name, stream).await.map_err(|error| target.silent(&error))?;
+                let stream = connector.connect(name, stream).await.map_err(|error| target.no_tls(error))?;
                 exchange(stream, request, &target, most).await
             }
         }
@@ -181,6 +203,14 @@ impl Target {
     fn silent(&self, why: &dyn std::fmt::Display) -> FetchError {
         FetchError::Silent { host: self.host.clone(), why: why.to_string() }
     }
+
+    /// What rustls itself complains of is invalid data; the rest is the network's.
+    fn no_tls(&self, source: std::io::Error) -> FetchError {
+        match source.kind() {
+            std::io::ErrorKind::InvalidData => FetchError::Untrusted { host: self.host.clone(), source },
+            _ => self.silent(&source),
+        }
+    }
 }
 
 /// Connects to the first address that answers. The addresses that were looked at are those that are used: a name that
@@ -214,7 +244,13 @@ where
         let response =
             sender.send_request(Request::from_parts(parts, body)).await.map_err(|error| target.silent(&error))?;
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, most).collect().await.map_err(|error| target.silent(&error))?;
+        let body = Limited::new(body, most).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                FetchError::TooLarge(target.host.clone())
+            } else {
+                target.silent(&error)
+            }
+        })?;
         Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
     };
     while_driven(connection, answer).await

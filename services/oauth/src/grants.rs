@@ -233,7 +233,8 @@ pub fn worth(connection: &Connection, now: Seconds, token: &RefreshToken) -> rus
     Ok(match (current, is(current), is(previous), key, rotated_at) {
         (None, ..) => Worth::Nothing,
         (_, true, ..) => Worth::Current(grant),
-        (_, false, true, Some(key), Some(at)) if now - at <= GRACE => Worth::Lost(grant, key),
+        // However the clock was set meanwhile.
+        (_, false, true, Some(key), Some(at)) if (now - at).abs() <= GRACE => Worth::Lost(grant, key),
         // Nobody can know the number of a grant but from one of its tokens.
         (_, false, ..) => Worth::Reused(grant),
     })

@@ -12,6 +12,7 @@ pub(crate) fn metadata(settings: &Settings) -> Value {
     let base = &settings.base;
     let scopes = Service::ALL.iter().flat_map(|service| service.scopes()).map(|scope| scope.name);
     let scopes: Vec<&str> = scopes.chain(["offline_access"]).collect();
+    let methods = ["none", "client_secret_basic", "client_secret_post"];
     let mut document = json!({
         "issuer": base.to_string(),
         "authorization_endpoint": base.join("/authorize"),
@@ -20,7 +21,8 @@ pub(crate) fn metadata(settings: &Settings) -> Value {
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
-        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": scopes,
         "authorization_response_iss_parameter_supported": true,

@@ -34,14 +34,17 @@ impl Place {
         Ok(Self { dir, database, keys })
     }
 
-    /// Makes the directory, for this user alone.
+    /// Makes the directory, for this user alone. One that is there is left as it is: it may be somebody's home.
     ///
     /// # Errors
-    /// As the system says.
+    /// As the system says, or when others could put files there.
     pub fn prepare(&self) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
-        // It may have been there, with other rights.
-        fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700))
+        if fs::metadata(&self.dir)?.permissions().mode() & 0o022 == 0 {
+            return Ok(());
+        }
+        let dir = self.dir.display();
+        Err(io::Error::other(format!("others can write to `{dir}`: choose another, or run `chmod 700 {dir}`")))
     }
 }
 
@@ -137,6 +140,21 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         let error = read_or_create(&path, || Ok(String::new())).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_that_is_there_is_left_as_it_is_and_refused_where_others_can_write() {
+        let home = tempfile::tempdir().unwrap();
+        let (dir, file) = (home.path().join("a/b"), PathBuf::new());
+        let place = Place { dir: dir.clone(), database: file.clone(), keys: file };
+        let mode = || fs::metadata(&dir).unwrap().permissions().mode() & 0o7777;
+        place.prepare().unwrap();
+        assert_eq!(mode(), 0o700);
+        for (given, fine) in [(0o755, true), (0o710, true), (0o775, false), (0o1777, false)] {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(given)).unwrap();
+            assert_eq!((place.prepare().is_ok(), mode()), (fine, given), "{given:o}");
+        }
+        assert!(place.prepare().unwrap_err().to_string().contains("chmod 700"));
     }
 
     #[test]

@@ -170,6 +170,9 @@ pub fn tidy(name: &str) -> String {
     let invisible = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+            // Soft hyphen, Arabic letter mark, fillers of Hangul and Mongolian, empty Braille, annotations, tags.
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}')
+            || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
     };
     let visible: String = name.chars().map(|c| if invisible(c) { ' ' } else { c }).collect();
     visible.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_NAME).collect()
@@ -209,6 +212,7 @@ mod tests {
     #[test]
     fn a_name_is_shown_as_plain_short_text() {
         assert_eq!(tidy("  a\u{202e}b\r\n<b>  "), "a b <b>");
+        assert_eq!(tidy("\u{3164}\u{2800}a\u{ad}\u{61c}\u{e0041}b\u{115f}"), "a b");
         assert_eq!(tidy(&"x".repeat(1000)).len(), 80);
         let unnamed =
             check(br#"{"redirect_uris":["https://a.example/cb"],"client_name":"\u200b"}"#, &RedirectPolicy::default());

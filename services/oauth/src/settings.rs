@@ -142,12 +142,13 @@ impl Settings {
     /// with or without one slash at the end.
     #[must_use]
     pub fn service_at(&self, resource: &str) -> Option<Service> {
-        let (scheme, rest) = resource.split_once("://")?;
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let authority = resource.find("://")? + "://".len();
+        let path = resource[authority..].find('/').map_or(resource.len(), |slash| authority + slash);
+        let (base, path) = resource.split_at(path);
         if !matches!(path.strip_suffix('/').unwrap_or(path), "" | "/messages" | "/mcp") {
             return None;
         }
-        let base = format!("{}://{}", scheme.to_ascii_lowercase(), authority.to_ascii_lowercase());
+        let base = BaseUrl::parse(base).ok()?.to_string();
         self.resources.iter().find(|(_, resource)| **resource == base).map(|(service, _)| *service)
     }
 
@@ -179,7 +180,7 @@ fn entra(env: &Env, base: &BaseUrl) -> Result<Option<EntraSettings>, ConfigError
         apps.insert(service, app_of(service, env)?.unwrap_or_else(|| common.clone()));
     }
     let authority = address(env, "OAUTH_ENTRA_AUTHORITY")?.unwrap_or_else(|| MICROSOFT.to_owned());
-    let mut login_origins = list(env, "OAUTH_LOGIN_ORIGINS");
+    let mut login_origins = origins(env, "OAUTH_LOGIN_ORIGINS")?;
     login_origins.push(authority.clone());
     if authority == MICROSOFT {
         // Where personal accounts are sent on to.
@@ -222,6 +223,16 @@ fn callback(env: &Env, base: &BaseUrl) -> Result<String, ConfigError> {
 fn address(env: &Env, name: &str) -> Result<Option<String>, ConfigError> {
     let parse = |text| BaseUrl::parse(text).map_err(|why| env.error(name, &why.to_string()));
     Ok(env.text(name).map(parse).transpose()?.map(|base| base.to_string()))
+}
+
+/// For a content security policy: what is no origin would end it, or another part of it would begin.
+fn origins(env: &Env, name: &str) -> Result<Vec<String>, ConfigError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-_*[]".contains(&byte);
+    let origin = |text: String| match BaseUrl::parse(&text) {
+        Ok(origin) if text.bytes().all(plain) => Ok(origin.to_string()),
+        Ok(_) | Err(_) => Err(env.error(name, "is no list of origins such as https://login.example.com")),
+    };
+    list(env, name).into_iter().map(origin).collect()
 }
 
 fn scopes_of(service: Service, env: &Env) -> Result<Scopes, ConfigError> {

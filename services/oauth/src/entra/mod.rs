@@ -35,7 +35,7 @@ pub struct Entra {
 }
 
 /// Why Entra gave nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum EntraError {
     /// It did not answer, or said that it cannot now.
     #[error("Entra is not available: {0}")]

@@ -193,13 +193,16 @@ pub fn fold(path: &Path) -> Result<(), OpenError> {
 pub fn back_up(path: &Path, to: &Path) -> Result<(), OpenError> {
     // Made first, as SQLite would make it readable for others.
     place::create_private(to).map_err(|source| OpenError::File { path: to.to_owned(), source })?;
-    let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
-    let target = to
-        .to_str()
-        .ok_or_else(|| OpenError::File { path: to.to_owned(), source: io::Error::other("the path is not UTF-8") })?;
-    connection.execute("VACUUM INTO ?1", [target]).map_err(failed)?;
-    Ok(())
+    let copy = || {
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.execute("VACUUM INTO ?1", [to.to_str().ok_or(rusqlite::Error::InvalidPath(to.to_owned()))?])
+    };
+    let copied = copy().map_err(|source| OpenError::Sqlite { path: path.to_owned(), source });
+    if copied.is_err() {
+        // Empty or half: taken for a backup it would be worse than none, and the next try would find it in its way.
+        let _ = std::fs::remove_file(to);
+    }
+    copied.map(|_| ())
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {

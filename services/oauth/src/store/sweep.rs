@@ -26,7 +26,7 @@ pub(super) enum Swept {
 }
 
 /// Each takes the time before which something counts as expired.
-fn tables(now: Seconds) -> [(&'static str, Seconds); 11] {
+fn tables(now: Seconds) -> [(&'static str, Seconds); 12] {
     [
         (
             "DELETE FROM access_tokens WHERE hash IN (SELECT hash FROM access_tokens WHERE expires_at < ?1 LIMIT ?2)",
@@ -50,12 +50,24 @@ fn tables(now: Seconds) -> [(&'static str, Seconds); 11] {
              (SELECT id FROM clients WHERE used_at IS NULL AND created_at < ?1 LIMIT ?2)",
             now - UNUSED_CLIENT,
         ),
-        ("DELETE FROM clients WHERE id IN (SELECT id FROM clients WHERE used_at < ?1 LIMIT ?2)", now - IDLE_CLIENT),
+        (
+            // Its refresh tokens may be good for longer, where the operator says so.
+            "DELETE FROM clients WHERE id IN (SELECT id FROM clients WHERE used_at < ?1
+             AND id NOT IN (SELECT client_id FROM grants) LIMIT ?2)",
+            now - IDLE_CLIENT,
+        ),
         (
             // A login that no grant is left of: its refresh token is a risk and no use.
             "DELETE FROM entra_tokens WHERE (user_id, app) IN
              (SELECT user_id, app FROM entra_tokens AS e WHERE updated_at < ?1
               AND NOT EXISTS (SELECT 1 FROM grants WHERE user_id = e.user_id AND app = e.app) LIMIT ?2)",
+            now - CODE_MEMORY,
+        ),
+        (
+            // Names of people of whom nothing is left.
+            "DELETE FROM users WHERE id IN (SELECT id FROM users AS u WHERE updated_at < ?1
+             AND NOT EXISTS (SELECT 1 FROM grants WHERE user_id = u.id)
+             AND NOT EXISTS (SELECT 1 FROM entra_tokens WHERE user_id = u.id) LIMIT ?2)",
             now - CODE_MEMORY,
         ),
         ("DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ?1 LIMIT ?2)", now - AUDIT),
@@ -115,10 +127,14 @@ mod tests {
             ("clients", "INSERT INTO clients VALUES ('never used', NULL, '', '[]', 1, ?1, NULL)", DAY),
             ("clients", "INSERT INTO clients VALUES ('idle', NULL, '', '[]', 1, 0, ?1)", 90 * DAY),
             ("entra_tokens", "INSERT INTO entra_tokens VALUES ('u', 'a', x'01', 1, ?1)", 3600),
+            ("users", "INSERT INTO users VALUES ('gone', 't', 'o', 'n', 'n', ?1)", 3600),
             ("audit", "INSERT INTO audit VALUES (NULL, ?1, 'x', NULL, NULL, NULL)", 90 * DAY),
         ] {
             for (from, left) in [(NOW - end, 1), (NOW - end - 1, 0)] {
                 let mut connection = database();
+                if table == "users" {
+                    connection.execute("DELETE FROM users", []).unwrap();
+                }
                 connection.execute(insert, [from]).unwrap();
                 assert_eq!(sweep(&mut connection, NOW).unwrap(), Swept::Whole);
                 assert_eq!(count(&connection, table), left, "{insert} {from}");
@@ -127,19 +143,20 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_takes_its_tokens_along_and_keeps_the_login_that_it_rests_on() {
+    fn a_grant_takes_its_tokens_along_and_keeps_its_login_its_user_and_its_client() {
         let mut connection = database();
         connection
             .execute_batch(
                 "INSERT INTO entra_tokens VALUES ('u', 'a', x'01', 1, 0);
+                 INSERT INTO clients VALUES ('c', NULL, '', '[]', 1, 0, 0);
                  INSERT INTO grants VALUES (x'01', 'u', 'c', 'mail', '', 'a', 0, 1000000000, NULL, NULL, NULL, NULL);
                  INSERT INTO access_tokens VALUES (x'01', x'01', '', 0, 2000000000)",
             )
             .unwrap();
         for (now, left) in [(NOW, 1), (NOW + 1, 0)] {
             sweep(&mut connection, now).unwrap();
-            let all = ["grants", "access_tokens", "entra_tokens"].map(|table| count(&connection, table));
-            assert_eq!(all, [left; 3]);
+            let tables = ["grants", "access_tokens", "entra_tokens", "users", "clients"];
+            assert_eq!(tables.map(|table| count(&connection, table)), [left; 5]);
         }
     }
 

@@ -91,6 +91,17 @@ async fn what_is_wrong_otherwise_is_told_to_the_client_with_its_state_and_our_na
 }
 
 #[tokio::test]
+async fn what_an_operator_comes_to_forbid_is_forbidden_to_those_who_registered_before() {
+    let mut world = World::new().await;
+    let client = world.register(CALLBACK).await;
+    world.restart(&[("OAUTH_ALLOWED_REDIRECT_HOSTS", "claude.ai")]);
+    let refused = world.get(&authorize(&wish(&client))).await;
+    assert_eq!((refused.status, refused.header("location")), (400, None));
+    world.restart(&[("OAUTH_ALLOWED_REDIRECT_HOSTS", "claude.ai, app.example")]);
+    assert_eq!(world.get(&authorize(&wish(&client))).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_service_is_meant_by_its_address_however_it_is_written() {
     let world = World::with(&[("OAUTH_DEFAULT_RESOURCE", "teams"), ("MAIL_DEFAULT_SCOPES", "mail.write")]).await;
     let client = world.register(CALLBACK).await;
@@ -100,6 +111,7 @@ async fn a_service_is_meant_by_its_address_however_it_is_written() {
         "HTTPS://Mail.Example.Com/messages",
         "https://mail.example.com/messages/",
         "https://mail.example.com/mcp",
+        "https://mail.example.com:443/messages",
     ] {
         let page = world.get(&authorize(&but(wish(&client), "resource", Some(resource)))).await;
         assert!(page.status == 200 && page.body.contains("Outlook Mail"), "{resource}: {page:?}");

@@ -111,11 +111,10 @@ async fn an_address_within_our_own_network_is_never_asked() {
     let (web, mut world) = (Web::start().await, World::new().await);
     world.reach(&Fetcher::trusting(web.roots.clone()), Reach::Internet);
     let client = web.put_document("/client.json");
-    for client in
-        [client.as_str(), "https://127.0.0.1/client.json", "https://[::1]/c", "https://169.254.169.254/latest"]
-    {
+    for client in ["https://127.0.0.1/client.json", "https://[::1]/c", "https://169.254.169.254/latest"] {
         assert_eq!(world.get(&authorize(&wish(client))).await.status, 400, "{client}");
     }
+    assert_eq!(world.get(&authorize(&wish(&client))).await.status, 503, "a name that cannot be found");
     let request = Request::get(format!("https://localhost:{}/client.json", web.at.port())).body(Body::empty()).unwrap();
     let question = Question { request, reach: Reach::Internet, deadline: Duration::from_secs(5), most: 1000 };
     let refused = Fetcher::trusting(web.roots.clone()).ask(question).await.err().unwrap();
@@ -172,4 +171,29 @@ async fn a_server_that_cannot_prove_its_name_is_not_believed() {
     world.reach(&Fetcher::trusting(RootCertStore::empty()), Reach::Only(web.at));
     let client = web.put_document("/client.json");
     assert_eq!(world.get(&authorize(&wish(&client))).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_client_whose_server_is_down_is_not_told_to_be_unknown() {
+    let (web, mut world) = (Web::start().await, World::new().await);
+    world.reach(&Fetcher::trusting(web.roots.clone()), Reach::Only(web.at));
+    let client = web.put_document("/client.json");
+    let code = world.code(&mut Browser::default(), &client).await;
+    let tokens = world.redeem(&client, &code).await.json();
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    for status in ["500 Oops", "503 Later", "429 Slowly"] {
+        world.clock.advance(301);
+        web.put("/client.json", format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
+        let answer = world.refresh(&client, refresh).await;
+        assert_eq!((answer.status, answer.error().as_str()), (503, "temporarily_unavailable"), "{status}");
+        assert_eq!(world.get(&authorize(&wish(&client))).await.status, 503, "{status}");
+    }
+    world.reach(&Fetcher::trusting(web.roots.clone()), Reach::Only("127.0.0.1:1".parse().unwrap()));
+    assert_eq!(world.refresh(&client, refresh).await.status, 503, "nobody listens");
+    world.reach(&Fetcher::trusting(web.roots.clone()), Reach::Only(web.at));
+    web.put_document("/client.json");
+    assert_eq!(world.refresh(&client, refresh).await.status, 200);
+    world.clock.advance(301);
+    web.put("/client.json", "HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n".to_owned());
+    assert_eq!(world.refresh(&client, refresh).await.error(), "invalid_client", "it has said so itself");
 }

@@ -45,6 +45,8 @@ pub(crate) struct Directory {
     pub(crate) lenient: bool,
     /// The number of the key that it signs with, and that it publishes.
     pub(crate) key: &'static str,
+    /// Whether it says where its endpoints are.
+    pub(crate) published: bool,
     /// How often the keys were asked for.
     pub(crate) asked_for_keys: u32,
     /// How often each kind of grant was asked for.
@@ -78,6 +80,7 @@ impl Entra {
             lenient: false,
             alter: None,
             key: "key-1",
+            published: true,
             asked_for_keys: 0,
             asked: Vec::new(),
             codes: BTreeMap::new(),
@@ -135,6 +138,9 @@ pub(crate) fn parameters(form: &[u8]) -> Parameters {
 }
 
 async fn configuration(State(shared): State<Shared>) -> Response {
+    if !shared.directory.lock().unwrap().published {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
     let address = shared.address;
     axum::Json(json!({
         "issuer": format!("{address}/{{tenantid}}/v2.0"),

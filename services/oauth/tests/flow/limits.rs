@@ -103,19 +103,21 @@ async fn a_database_that_cannot_keep_up_is_told_as_such_and_works_on_afterwards(
 }
 
 #[tokio::test]
-async fn clients_have_a_limit_and_unused_ones_make_room() {
-    let mut world = World::new().await;
-    world.register(CALLBACK).await;
+async fn clients_have_a_limit_and_the_oldest_that_never_got_a_token_makes_room() {
+    let world = World::new().await;
+    let (used, _) = world.tokens().await;
     let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4999)
-                INSERT INTO clients (id, name, redirect_uris, refreshes, created_at) SELECT 'x' || i, '', '[]', 1, ?1 FROM n";
-    world.database().execute(rows, [world.clock.now()]).unwrap();
-    let metadata = json!({ "redirect_uris": [CALLBACK] });
-    assert_eq!(world.register_as(metadata.clone()).await.status, 503);
-    world.clock.advance(24 * 3600 + 1);
-    world.restart(&[]);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while world.register_as(metadata.clone()).await.status != 201 {
-        assert!(std::time::Instant::now() < deadline, "what was never used for a day is not removed");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+                INSERT INTO clients (id, name, redirect_uris, refreshes, created_at)
+                SELECT 'x' || i, '', '[]', 1, ?1 + i FROM n";
+    world.database().execute(rows, [world.clock.now() - 4000]).unwrap();
+    world.database().execute("UPDATE clients SET created_at = ?1 WHERE id <> 'x7'", [world.clock.now()]).unwrap();
+    let register = async || world.register_as(json!({ "redirect_uris": [CALLBACK] })).await.status;
+    let known =
+        |id: &str| world.database().prepare("SELECT 1 FROM clients WHERE id = ?1").unwrap().exists([id]).unwrap();
+    assert_eq!((register().await, known("x7")), (201, false));
+    assert_eq!(register().await, 503, "the others are new, and may be logging in");
+    world.clock.advance(1201);
+    assert_eq!((register().await, known(&used)), (201, true));
+    world.database().execute("UPDATE clients SET used_at = ?1", [world.clock.now()]).unwrap();
+    assert_eq!(register().await, 503, "nobody who is in use makes room");
 }

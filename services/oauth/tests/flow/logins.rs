@@ -198,3 +198,19 @@ async fn a_dead_entra_is_told_to_the_client() {
     assert_eq!(back.parameters()["error"], "temporarily_unavailable");
     assert_eq!(path_of(back.location()), back.location(), "not to Entra");
 }
+
+#[tokio::test]
+async fn where_entras_endpoints_were_is_good_for_a_day_while_it_does_not_say() {
+    let world = World::new().await;
+    let (client, tokens) = world.tokens().await;
+    world.entra.set(|entra| entra.published = false);
+    world.clock.advance(23 * 3600);
+    let second = world.refresh(&client, tokens["refresh_token"].as_str().unwrap()).await;
+    assert_eq!(second.status, 200, "{second:?}");
+    world.clock.advance(2 * 3600);
+    let second = second.json()["refresh_token"].as_str().unwrap().to_owned();
+    assert_eq!(world.refresh(&client, &second).await.status, 503);
+    world.entra.set(|entra| entra.published = true);
+    world.clock.advance(3);
+    assert_eq!(world.refresh(&client, &second).await.status, 200);
+}

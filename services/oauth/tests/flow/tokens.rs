@@ -146,6 +146,16 @@ async fn a_refresh_token_that_comes_back_late_ends_everything_that_followed_it()
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_gives_a_thief_no_more_time() {
+    let world = World::new().await;
+    let (client, tokens) = world.tokens().await;
+    let stolen = text(&tokens, "refresh_token");
+    world.refresh(&client, stolen).await;
+    world.clock.advance(-60);
+    assert_eq!(world.refresh(&client, stolen).await.error(), "invalid_grant");
+}
+
+#[tokio::test]
 async fn a_token_from_long_before_ends_everything_too() {
     let world = World::new().await;
     let (client, tokens) = world.tokens().await;

@@ -61,6 +61,12 @@ fn a_backup_is_made_while_it_runs_and_stands_in_for_the_database() {
     assert_eq!(mode(&copy), 0o600);
     let (code, complaint) = backup();
     assert!(code == 1 && complaint.contains("exists"), "{complaint}");
+    assert!(copy.exists(), "it is somebody's");
+    let half = site.data.path().join("half.db");
+    let launch = Launch::of(env!("CARGO_BIN_EXE_oauth"), &["backup", half.to_str().unwrap()]);
+    let empty = site.data.path().join("empty");
+    assert_eq!(launch.env("OAUTH_DATA_DIR", empty.display()).start().code_and_errors().0, 1);
+    assert!(!half.exists(), "where there is nothing to copy nothing is left");
 
     drop(child);
     let restored = started(site.launch().env("DCR_DATABASE_PATH", copy.display()));
@@ -156,6 +162,7 @@ fn what_cannot_be_used_is_refused_with_its_name_and_without_its_secret() {
     let foreign = data.path().join("foreign.db");
     rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE dcr_clients (id)").unwrap();
     let foreign = foreign.display().to_string();
+    let entra = vec![("DCR_AZURE_CLIENT_ID", "x"), ("DCR_AZURE_CLIENT_SECRET", "hush"), ("DCR_AZURE_TENANT_ID", "y")];
     for (variables, complaint) in [
         (vec![("DCR_AZURE_CLIENT_SECRET", "hush")], "DCR_AZURE_CLIENT_ID"),
         (vec![("DCR_AZURE_CLIENT_ID", "x"), ("DCR_AZURE_TENANT_ID", "y")], "DCR_AZURE_CLIENT_SECRET"),
@@ -166,15 +173,12 @@ fn what_cannot_be_used_is_refused_with_its_name_and_without_its_secret() {
         (vec![("OAUTH_DEFAULT_RESOURCE", "fax")], "OAUTH_DEFAULT_RESOURCE"),
         (vec![("MAIL_DEFAULT_SCOPES", "fax.send")], "MAIL_DEFAULT_SCOPES"),
         (vec![("DCR_ACCESS_TOKEN_TTL_SECONDS", "5")], "DCR_ACCESS_TOKEN_TTL_SECONDS"),
+        ([entra.clone(), vec![("DCR_OAUTH_REDIRECT_URI", "http://example.com/x")]].concat(), "DCR_OAUTH_REDIRECT_URI"),
         (
-            vec![
-                ("DCR_AZURE_CLIENT_ID", "x"),
-                ("DCR_AZURE_CLIENT_SECRET", "hush"),
-                ("DCR_AZURE_TENANT_ID", "y"),
-                ("DCR_OAUTH_REDIRECT_URI", "http://example.com/x"),
-            ],
-            "DCR_OAUTH_REDIRECT_URI",
+            [entra.clone(), vec![("OAUTH_LOGIN_ORIGINS", "https://a.example;script-src")]].concat(),
+            "OAUTH_LOGIN_ORIGINS",
         ),
+        ([entra, vec![("OAUTH_LOGIN_ORIGINS", "https://\u{e4}.example")]].concat(), "OAUTH_LOGIN_ORIGINS"),
         (vec![("DCR_DATABASE_PATH", foreign.as_str())], "another program"),
         (vec![("OAUTH_DATA_DIR", "relative")], "OAUTH_DATA_DIR"),
         (vec![("OAUTH_DATA_DIR", "/dev/null/x")], "OAUTH_DATA_DIR"),

@@ -21,6 +21,7 @@ fn its_metadata_has_the_shape_that_clients_discover() {
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": [
             "mail.read", "mail.write", "mail.send", "notes.read", "notes.write", "files.read", "files.write",
