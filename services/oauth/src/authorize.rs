@@ -194,8 +194,13 @@ pub(crate) async fn decide(visit: Visit, body: Bytes) -> Response {
         expect_type(&visit.headers, "application/x-www-form-urlencoded").map_err(bad)?;
         let form = Form::parse(&body, &["scope"]).map_err(|_| Halt::Page(Trouble::BadRequest))?;
         let browser = visit.known_browser().ok_or(Halt::Page(Trouble::OtherBrowser))?;
-        let wish = decision(app, &form, &browser).await?;
-        begin(app, entra, &browser, wish, None).await
+        match decision(app, &form, &browser).await? {
+            Decision::Granted(wish) => begin(app, entra, &browser, wish, None).await,
+            Decision::OfAnother(wish) => {
+                let client = document::client(app, &wish.client_id).await?.ok_or(Halt::Page(Trouble::UnknownClient))?;
+                question(&visit, entra, &browser, &client, &wish).await
+            }
+        }
     };
     visit.answer(decided.await)
 }
@@ -208,8 +213,16 @@ fn from_our_page(app: &App, headers: &HeaderMap) -> Result<(), Halt> {
     if origin && site { Ok(()) } else { Err(Halt::Page(Trouble::OtherSite)) }
 }
 
-/// What the user decided: the wish, as far as it is granted. Its question is gone then.
-async fn decision(app: &App, form: &Form, browser: &Browser) -> Result<Wish, Halt> {
+/// What the user decided.
+enum Decision {
+    /// To grant a wish, or some of it. Its question is gone.
+    Granted(Wish),
+    /// The question was put to another browser, or to this one before it had its cookie: of several tabs that come at once
+    /// the last gives the cookie. So it is put again, to this one; whoever sent it here could as well have made it ask.
+    OfAnother(Wish),
+}
+
+async fn decision(app: &App, form: &Form, browser: &Browser) -> Result<Decision, Halt> {
     let (Some(tx), Some(decision)) = (form.get("tx"), form.get("decision")) else {
         return Err(Halt::Page(Trouble::BadRequest));
     };
@@ -219,7 +232,7 @@ async fn decision(app: &App, form: &Form, browser: &Browser) -> Result<Wish, Hal
         let mut wish = match pending::question(connection, now, &hash, &theirs)? {
             Found::Taken(wish) => wish,
             Found::Nothing => return Ok(Err(Halt::Page(Trouble::Stale))),
-            Found::OtherBrowser => return Ok(Err(Halt::Page(Trouble::OtherBrowser))),
+            Found::OtherBrowser(wish) => return Ok(Ok(Decision::OfAnother(wish))),
         };
         let event =
             Event { what: "consented", user: None, client: Some(&wish.client_id), detail: Some(wish.service.name()) };
@@ -235,7 +248,7 @@ async fn decision(app: &App, form: &Form, browser: &Browser) -> Result<Wish, Hal
         audit::note(connection, now, event)?;
         pending::answered(connection, &hash)?;
         wish.scopes = scopes;
-        Ok(Ok(wish))
+        Ok(Ok(Decision::Granted(wish)))
     });
     decided.await.map_err(Refusal::from)?
 }
@@ -285,7 +298,10 @@ pub(crate) fn not_there(wish: &Wish, error: &EntraError) -> Halt {
         EntraError::Unavailable(_) => {
             ToClient::about(wish, "temporarily_unavailable", "Microsoft Entra does not answer")
         }
-        EntraError::LoginNeeded(_) | EntraError::Misconfigured(_) | EntraError::Unusable(_) => {
+        EntraError::LoginNeeded(_)
+        | EntraError::ConsentNeeded(_)
+        | EntraError::Misconfigured(_)
+        | EntraError::Unusable(_) => {
             ToClient::about(wish, "server_error", "Microsoft Entra refused; the log of the server says why")
         }
     }

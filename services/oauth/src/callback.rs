@@ -38,7 +38,7 @@ async fn take(app: &App, state: secret::Hash, browser: Option<&Browser>) -> Resu
     match taken.await.map_err(Refusal::from)? {
         Found::Taken(login) => Ok(login),
         Found::Nothing => Err(Halt::Page(Trouble::Stale)),
-        Found::OtherBrowser => Err(Halt::Page(Trouble::OtherBrowser)),
+        Found::OtherBrowser(_) => Err(Halt::Page(Trouble::OtherBrowser)),
     }
 }
 

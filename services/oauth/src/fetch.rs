@@ -2,7 +2,7 @@
 //! Not here: what is asked.
 
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::dial::{dial, is_public};
 
 /// Which addresses may be talked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,14 +208,15 @@ impl Target {
 
     /// What rustls itself complains of is invalid data; the rest is the network's.
     fn no_tls(&self, source: std::io::Error) -> FetchError {
-        match source.kind() {
-            std::io::ErrorKind::InvalidData => FetchError::Untrusted { host: self.host.clone(), source },
-            _ => self.silent(&source),
+        if source.kind() == std::io::ErrorKind::InvalidData {
+            FetchError::Untrusted { host: self.host.clone(), source }
+        } else {
+            self.silent(&source)
         }
     }
 }
 
-/// Connects to the first address that answers. The addresses that were looked at are those that are used: a name that
+/// Connects to one of its addresses. Those that were looked at are those that are used: a name that
 /// changes its mind in between leads nowhere else.
 async fn connect(target: &Target, reach: Reach) -> Result<TcpStream, FetchError> {
     if let Reach::Only(address) = reach {
@@ -226,7 +229,7 @@ async fn connect(target: &Target, reach: Reach) -> Result<TcpStream, FetchError>
     if addresses.iter().any(forbidden) {
         return Err(FetchError::Forbidden(target.host.clone()));
     }
-    TcpStream::connect(&addresses[..]).await.map_err(|error| target.silent(&error))
+    dial(addresses).await.map_err(|error| target.silent(&error))
 }
 
 async fn exchange<S>(stream: S, request: Request<Body>, target: &Target, most: usize) -> Result<Answer, FetchError>
@@ -267,77 +270,5 @@ async fn while_driven<T>(
         answer = &mut answer => answer,
         // It has ended; what had arrived by then is in the answer, or is an error there.
         _ = connection => answer.await,
-    }
-}
-
-/// Whether an address is of the open internet (RFC 6890): not loopback, private, link-local, multicast, reserved, nor
-/// any of those wrapped into version 6.
-#[must_use]
-pub fn is_public(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            !(v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_broadcast()
-                || v4.is_documentation()
-                || v4.is_multicast()
-                || a == 0
-                || a >= 240
-                || (a == 100 && (64..128).contains(&b))
-                || (a == 192 && b == 0 && c == 0)
-                || (a == 192 && b == 88 && c == 99)
-                || (a == 198 && (b == 18 || b == 19)))
-        }
-        IpAddr::V6(v6) => {
-            let [a, b, ..] = v6.segments();
-            // Only 2000::/3 is given out, and of it not: 2001::/23 (Teredo and others), documentation, 6to4, 3fff::/20.
-            (a & 0xe000) == 0x2000
-                && !(a == 0x2001 && b < 0x0200)
-                && !(a == 0x2001 && b == 0x0db8)
-                && a != 0x2002
-                && !(a == 0x3fff && b < 0x1000)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_open_internet_is_public() {
-        for ip in ["1.1.1.1", "172.32.0.1", "100.63.255.255", "2606:4700::1111", "2a00::1"] {
-            assert!(is_public(ip.parse().unwrap()), "{ip}");
-        }
-        for ip in [
-            "0.0.0.0",
-            "10.0.0.1",
-            "100.64.0.1",
-            "127.0.0.1",
-            "169.254.169.254",
-            "172.16.0.1",
-            "192.0.0.1",
-            "192.0.2.1",
-            "192.168.0.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::ffff:127.0.0.1",
-            "::7f00:1",
-            "64:ff9b::7f00:1",
-            "2001::1",
-            "2001:db8::1",
-            "2002:7f00:1::",
-            "fc00::1",
-            "fe80::1",
-            "ff02::1",
-        ] {
-            assert!(!is_public(ip.parse().unwrap()), "{ip}");
-        }
     }
 }

@@ -13,6 +13,7 @@ mod client_auth;
 pub mod clients;
 pub mod clock;
 mod consents;
+mod dial;
 pub mod document;
 mod entra;
 pub mod fetch;

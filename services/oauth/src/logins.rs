@@ -65,8 +65,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(25);
 /// request at a time uses it; and where another process used it at the same time, what that one got is used.
 ///
 /// # Errors
-/// `interaction_required` when the login is worth nothing any more: then everything that rested on it is gone. 503 when
-/// Entra does not answer, or refuses us rather than the user.
+/// `interaction_required` when the login is worth nothing any more: then everything that rested on it is gone; also when
+/// consent is missing for these permissions: then nothing is gone. 503 when Entra does not answer, or refuses us rather
+/// than the user.
 pub(crate) async fn graph_token(
     app: &App,
     entra: &Entra,
@@ -97,6 +98,10 @@ pub(crate) async fn graph_token(
                 tracing::info!(%codes, "Entra wants a new login");
                 tried = Some(stored.version);
             }
+            Err(error @ EntraError::ConsentNeeded(_)) => {
+                tracing::info!(%error, "no token from Entra");
+                return Err(log_in_again());
+            }
             Err(error @ (EntraError::Unavailable(_) | EntraError::Misconfigured(_) | EntraError::Unusable(_))) => {
                 tracing::error!(%error, "no token from Entra");
                 return Err(Refusal::unavailable("Microsoft Entra cannot be asked at the moment"));
@@ -104,7 +109,11 @@ pub(crate) async fn graph_token(
         }
     }
     give_up(app, user, &entra_app, tried).await?;
-    Err(Refusal::bad("interaction_required", "the user must log in again"))
+    Err(log_in_again())
+}
+
+fn log_in_again() -> Refusal {
+    Refusal::bad("interaction_required", "the user must log in again")
 }
 
 /// The token, if it is another than the one that was tried; waits a moment for that.

@@ -51,7 +51,7 @@ pub(crate) enum Found<T> {
     /// Nothing: never there, used, or too old.
     Nothing,
     /// Something, of another browser. It is still there.
-    OtherBrowser,
+    OtherBrowser(T),
 }
 
 /// Whether there was room.
@@ -97,10 +97,10 @@ pub(crate) fn question(
         .prepare_cached("SELECT browser, request FROM questions WHERE hash = ?1 AND expires_at > ?2")?
         .query_row((hash, now), |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(match found {
+    Ok(match found.and_then(|(theirs, wish)| Some((theirs, parsed(&wish)?))) {
         None => Found::Nothing,
-        Some((theirs, _)) if !same(&theirs, browser) => Found::OtherBrowser,
-        Some((_, wish)) => parsed(&wish).map_or(Found::Nothing, Found::Taken),
+        Some((theirs, wish)) if same(&theirs, browser) => Found::Taken(wish),
+        Some((_, wish)) => Found::OtherBrowser(wish),
     })
 }
 
@@ -160,17 +160,18 @@ pub(crate) fn take_login(
         )?
         .query_row((state, now), |row| {
             let (theirs, wish): (Hash, String) = (row.get(0)?, row.get(1)?);
-            Ok((theirs, wish, row.get(2)?, row.get(3)?, row.get(4)?))
+            let (remembered_user, verifier, nonce) = (row.get(2)?, row.get(3)?, row.get(4)?);
+            Ok((theirs, parsed(&wish).map(|wish| Login { wish, remembered_user, verifier, nonce })))
         })
         .optional()?;
-    let Some((theirs, wish, remembered_user, verifier, nonce)) = found else {
+    let Some((theirs, Some(login))) = found else {
         return Ok(Found::Nothing);
     };
     if !browser.is_some_and(|browser| same(browser, &theirs)) {
-        return Ok(Found::OtherBrowser);
+        return Ok(Found::OtherBrowser(login));
     }
     connection.prepare_cached("DELETE FROM logins WHERE hash = ?1")?.execute([state])?;
-    Ok(parsed(&wish).map_or(Found::Nothing, |wish| Found::Taken(Login { wish, remembered_user, verifier, nonce })))
+    Ok(Found::Taken(login))
 }
 
 /// Notes a code that goes to the client now.

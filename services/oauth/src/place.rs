@@ -90,6 +90,7 @@ pub fn read_or_create(path: &Path, fresh: impl FnOnce() -> io::Result<String>) -
     // A link, unlike a rename, never replaces what another process was quicker to write.
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
+    sync_directory(path)?;
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         Ok(()) | Err(_) => read_private(path),
@@ -106,7 +107,13 @@ pub fn replace_private(path: &Path, text: &str) -> io::Result<()> {
     let mut file = create_private(&draft)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&draft, path)
+    fs::rename(&draft, path)?;
+    sync_directory(path)
+}
+
+/// Before anything is stored that only the new file can open.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 fn read_private(path: &Path) -> io::Result<String> {

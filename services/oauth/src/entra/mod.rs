@@ -26,6 +26,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Answers are a few KiB; lists of keys a few tens.
 const MOST: usize = 256 << 10;
 
+/// AADSTS65001: nobody has consented to what is asked for.
+const NO_CONSENT: u64 = 65001;
+
 /// Entra, as one tenant.
 pub struct Entra {
     /// How to reach it, and as what.
@@ -40,9 +43,12 @@ pub enum EntraError {
     /// It did not answer, or said that it cannot now.
     #[error("Entra is not available: {0}")]
     Unavailable(String),
-    /// The user must log in again, or consent.
+    /// The user must log in again.
     #[error("Entra wants a new login ({0})")]
     LoginNeeded(Codes),
+    /// The user, or an administrator, must consent to what is asked for. What was consented to is as good as before.
+    #[error("Entra wants consent ({0})")]
+    ConsentNeeded(Codes),
     /// It refuses this application: a wrong or expired secret, a wrong redirect address.
     #[error("Entra refuses this application ({0}); see docs/entra-setup.md")]
     Misconfigured(Codes),
@@ -269,9 +275,9 @@ fn failure(answer: &Answer) -> EntraError {
     };
     let codes = Codes { error, numbers: error_codes, trace: trace_id };
     match codes.error.as_str() {
-        "invalid_grant" | "interaction_required" | "login_required" | "consent_required" => {
-            EntraError::LoginNeeded(codes)
-        }
+        "consent_required" => EntraError::ConsentNeeded(codes),
+        "invalid_grant" if codes.numbers.contains(&NO_CONSENT) => EntraError::ConsentNeeded(codes),
+        "invalid_grant" | "interaction_required" | "login_required" => EntraError::LoginNeeded(codes),
         "temporarily_unavailable" | "server_error" => EntraError::Unavailable(codes.to_string()),
         _ => EntraError::Misconfigured(codes),
     }
@@ -298,6 +304,8 @@ mod tests {
             failed(401, r#"{"error":"invalid_client","error_codes":[7000222]}"#),
             EntraError::Misconfigured(_)
         ));
+        let body = r#"{"error":"invalid_grant","suberror":"consent_required","error_codes":[65001]}"#;
+        assert!(matches!(failed(400, body), EntraError::ConsentNeeded(_)));
         assert!(matches!(failed(503, "<html>"), EntraError::Unavailable(_)));
         assert!(matches!(failed(429, "{}"), EntraError::Unavailable(_)));
         assert!(matches!(failed(400, "<html>"), EntraError::Unusable(_)));

@@ -91,6 +91,25 @@ async fn what_is_wrong_otherwise_is_told_to_the_client_with_its_state_and_our_na
 }
 
 #[tokio::test]
+async fn several_tabs_that_come_at_once_are_all_answered_and_nobody_elses_question_is() {
+    let world = World::new().await;
+    let client = world.register(CALLBACK).await;
+    let (mut one, mut other) = (Browser::default(), Browser::default());
+    let first = one.get(&world, &authorize(&wish(&client))).await;
+    other.get(&world, &authorize(&wish(&client))).await;
+    // Both are tabs of one browser, which keeps the cookie that came last.
+    one.cookie.clone_from(&other.cookie);
+    for decision in ["allow", "deny"] {
+        let again = one.answer(&world, &first, decision, &first.scopes()).await;
+        assert_eq!((again.status, again.header("location")), (200, None), "it is asked again");
+        assert!(again.tx() != first.tx() && again.scopes() == first.scopes());
+        assert_eq!(one.answer(&world, &again, decision, &again.scopes()).await.status, 303);
+    }
+    let stranger = Browser { cookie: one.cookie.clone().map(|cookie| cookie.replace("mcp_br_", "x")) };
+    assert_eq!(stranger.answer(&world, &first, "allow", &first.scopes()).await.status, 403, "without a cookie of ours");
+}
+
+#[tokio::test]
 async fn what_an_operator_comes_to_forbid_is_forbidden_to_those_who_registered_before() {
     let mut world = World::new().await;
     let client = world.register(CALLBACK).await;

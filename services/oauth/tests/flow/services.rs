@@ -120,6 +120,21 @@ async fn a_login_that_entra_ended_ends_all_that_rested_on_it() {
 }
 
 #[tokio::test]
+async fn a_consent_that_is_missing_for_one_ends_nothing_of_another() {
+    let world = World::new().await;
+    let (client, tokens) = world.tokens().await;
+    let (_, other) = world.tokens().await;
+    world.entra.set(|entra| entra.mood = Mood::Refusing(400, "consent_required"));
+    let answer = world.private("/token", &exchange(tokens["access_token"].as_str().unwrap())).await;
+    assert_eq!((answer.status, answer.error().as_str()), (400, "interaction_required"));
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    assert_eq!(world.refresh(&client, refresh).await.error(), "invalid_grant");
+    world.entra.set(|entra| entra.mood = Mood::Kind);
+    assert_eq!(world.introspect(other["access_token"].as_str().unwrap()).await["active"], true);
+    assert_eq!(world.refresh(&client, refresh).await.status, 200, "an administrator has consented");
+}
+
+#[tokio::test]
 async fn an_outage_of_entra_is_told_as_one_and_ends_nothing() {
     let world = World::new().await;
     let (_, tokens) = world.tokens().await;
