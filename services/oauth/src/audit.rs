@@ -9,7 +9,7 @@ use crate::clock::Seconds;
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
     /// `registered`, `consented`, `denied`, `logged-in`, `refused`, `issued`, `refreshed`, `replayed`, `reused`,
-    /// `revoked`, `exchanged`, `login-lost`.
+    /// `revoked`, `login-lost`.
     pub what: &'static str,
     /// The user's id.
     pub user: Option<&'a str>,

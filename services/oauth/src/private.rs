@@ -26,6 +26,8 @@ use crate::token::admitted;
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+/// Characters of a secret: 128 random bits in hexadecimal digits.
+const SHORTEST: usize = 32;
 const GRAPH: &str = "https://graph.microsoft.com";
 
 /// What each service proves itself with: files of the data directory that only this user reads.
@@ -41,14 +43,21 @@ impl Callers {
         let make = |name: &str, prefix: &str| {
             let fresh = || Ok(Secret::random(prefix).map_err(io::Error::other)?.reveal().to_owned());
             let path = place.dir.join(name);
-            read_or_create(&path, fresh)
-                .map_err(|error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display())))
+            let text = read_or_create(&path, fresh)
+                .map_err(|error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display())))?;
+            let secret = text.trim().to_owned();
+            if secret.len() < SHORTEST {
+                // An empty one would be known to everybody.
+                let path = path.display();
+                return Err(io::Error::other(format!("`{path}` is too short to be a secret: remove it for a new one")));
+            }
+            Ok(secret)
         };
         make("sealing.key", "")?;
         let mut callers = BTreeMap::new();
         for service in Service::ALL {
             let secret = make(&format!("svc-{}.secret", service.name()), "mcp_svc_")?;
-            callers.insert(service, hash(secret.trim()));
+            callers.insert(service, hash(secret));
         }
         Ok(Self(callers))
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
@@ -86,6 +86,17 @@ pub enum OpenError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// It is no database, or not a whole one.
+    #[error(
+        "`{path}` is damaged: {why}; put a copy that `oauth backup` made in its place, or move it away: then everybody logs in again",
+        path = path.display()
+    )]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it, as far as SQLite looked.
+        why: String,
+    },
     /// It belongs to another program.
     #[error("`{path}` is a database of another program; set DCR_DATABASE_PATH to a path of its own", path = .0.display())]
     Foreign(PathBuf),
@@ -101,6 +112,18 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged { path, why: source.to_string() }
+            }
+            Some(_) | None => Self::Sqlite { path, source },
+        }
+    }
+}
+
 impl Store {
     /// Opens the file, makes it where there is none, and brings its schema up to date.
     ///
@@ -113,7 +136,7 @@ impl Store {
             }
             Ok(_) | Err(_) => {}
         }
-        let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
+        let failed = |source| OpenError::sqlite(path, source);
         let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
         schema::bring_up_to_date(&mut connection, path)?;
         let queue =
@@ -169,8 +192,7 @@ impl Readers {
 
 /// The file as it is, for what an operator does to it.
 pub(crate) fn open_existing(path: &Path) -> Result<Connection, OpenError> {
-    connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-        .map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
+    connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|source| OpenError::sqlite(path, source))
 }
 
 /// Folds what SQLite wrote beside the file into the file, which then holds everything alone.
@@ -183,7 +205,7 @@ pub fn fold(path: &Path) -> Result<(), OpenError> {
         connection.busy_timeout(FOLD)?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     };
-    fold().map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
+    fold().map_err(|source| OpenError::sqlite(path, source))
 }
 
 /// Copies the whole database into a new file, while others use it.
@@ -197,7 +219,7 @@ pub fn back_up(path: &Path, to: &Path) -> Result<(), OpenError> {
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.execute("VACUUM INTO ?1", [to.to_str().ok_or(rusqlite::Error::InvalidPath(to.to_owned()))?])
     };
-    let copied = copy().map_err(|source| OpenError::Sqlite { path: path.to_owned(), source });
+    let copied = copy().map_err(|source| OpenError::sqlite(path, source));
     if copied.is_err() {
         // Empty or half: taken for a backup it would be worse than none, and the next try would find it in its way.
         let _ = std::fs::remove_file(to);

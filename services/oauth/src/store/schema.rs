@@ -136,9 +136,10 @@ CREATE INDEX audit_time ON audit (at);
 
 /// Makes the tables, or whatever a newer program needs that an older one did not.
 pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let failed = |source| OpenError::sqlite(path, source);
     refuse_foreign(connection, path)?;
     let _: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
+    refuse_damaged(connection, path)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let (found, oldest_reader) = version(&transaction).map_err(failed)?;
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
@@ -155,7 +156,7 @@ pub(super) fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Resu
 
 /// An empty file, and nothing else, becomes ours.
 fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let failed = |source| OpenError::sqlite(path, source);
     let id: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
@@ -163,6 +164,15 @@ fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(), OpenError>
         (APPLICATION_ID, _) => Ok(()),
         (0, 0) => connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed),
         _ => Err(OpenError::Foreign(path.to_owned())),
+    }
+}
+
+/// A hole in the file would else show itself to one user after the other, as an outage that does not pass.
+fn refuse_damaged(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let check = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match check.map_err(|source| OpenError::sqlite(path, source))? {
+        fine if fine == "ok" => Ok(()),
+        why => Err(OpenError::Damaged { path: path.to_owned(), why }),
     }
 }
 

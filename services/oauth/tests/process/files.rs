@@ -190,6 +190,39 @@ fn what_cannot_be_used_is_refused_with_its_name_and_without_its_secret() {
 }
 
 #[test]
+fn a_damaged_database_is_refused_with_what_to_do_and_left_as_it_is() {
+    let site = Site::new();
+    let mut child = site.start();
+    register(child.ready()).unwrap();
+    child.signal(Signal::SIGTERM);
+    assert_eq!(child.code(), 0);
+    let whole = std::fs::read(site.path("oauth.db")).unwrap();
+    let hole = |mut file: Vec<u8>| {
+        file[2 * 4096..6 * 4096].fill(0);
+        file
+    };
+    for damaged in [b"no database".to_vec(), whole[..5 * 4096].to_vec(), hole(whole.clone())] {
+        std::fs::write(site.path("oauth.db"), &damaged).unwrap();
+        let (code, said) = site.launch().start().code_and_errors();
+        assert!(code == 2 && said.contains("is damaged") && said.contains("oauth backup"), "{code} {said}");
+        assert_eq!(std::fs::read(site.path("oauth.db")).unwrap(), damaged);
+    }
+    std::fs::write(site.path("oauth.db"), &whole).unwrap();
+    drop(started(site.launch()));
+}
+
+#[test]
+fn a_secret_that_anybody_could_guess_is_refused() {
+    let site = Site::new();
+    drop(site.start());
+    for text in ["", "\n", "short"] {
+        std::fs::write(site.path("svc-mail.secret"), text).unwrap();
+        let (code, said) = site.launch().start().code_and_errors();
+        assert!(code == 2 && said.contains("svc-mail.secret` is too short"), "{code} {said}");
+    }
+}
+
+#[test]
 fn the_data_directory_follows_the_home_of_its_user() {
     let home = tempfile::tempdir().unwrap();
     let child = started(oauth(home.path()).without("OAUTH_DATA_DIR").env("HOME", home.path().display()));
