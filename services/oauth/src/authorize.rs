@@ -31,6 +31,9 @@ pub(crate) enum Halt {
     Page(Trouble),
     /// An error of OAuth, in a redirect.
     Client(Box<ToClient>),
+    /// The same, but on a page with a link. Anybody can register a site and send people here with a wish that is wrong: who
+    /// trusts our name must not find themselves there unasked (RFC 9700, 4.11.2).
+    Link(Box<ToClient>),
 }
 
 /// An answer for a client, by way of the browser.
@@ -46,6 +49,11 @@ impl ToClient {
     #[must_use]
     pub(crate) fn about(wish: &Wish, error: &'static str, description: &'static str) -> Self {
         Self { redirect_uri: wish.redirect_uri.clone(), state: wish.state.clone(), error, description }
+    }
+
+    fn address(&self, app: &App) -> String {
+        let parameters = [("error", self.error), ("error_description", self.description)];
+        to_client(app, &self.redirect_uri, self.state.as_deref(), &parameters)
     }
 }
 
@@ -68,11 +76,8 @@ impl Halt {
     pub(crate) fn respond(self, app: &App, language: Language) -> Response {
         match self {
             Self::Page(trouble) => pages::trouble(language, trouble),
-            Self::Client(error) => {
-                let ToClient { redirect_uri, state, error, description } = *error;
-                let parameters = [("error", error), ("error_description", description)];
-                see_other(&to_client(app, &redirect_uri, state.as_deref(), &parameters))
-            }
+            Self::Client(error) => see_other(&error.address(app)),
+            Self::Link(error) => pages::onward(language, error.description, &error.redirect_uri, &error.address(app)),
         }
     }
 }
@@ -110,8 +115,9 @@ async fn read(visit: &Visit) -> Result<(Client, Wish), Halt> {
     }
     let state = form.get("state").filter(|state| state.len() <= LONGEST_STATE).map(str::to_owned);
     let refuse = |error, description| {
-        let (redirect_uri, state) = (redirect_uri.to_owned(), state.clone());
-        Halt::from(ToClient { redirect_uri, state, error, description })
+        let error = ToClient { redirect_uri: redirect_uri.to_owned(), state: state.clone(), error, description };
+        // A program of this machine waits for its answer, and is no site.
+        if redirect::is_local(redirect_uri) { Halt::from(error) } else { Halt::Link(Box::new(error)) }
     };
     if form.get("state").is_some() && state.is_none() {
         return Err(refuse("invalid_request", "state is longer than 2000 bytes"));

@@ -140,6 +140,18 @@ pub(crate) fn trouble(language: Language, trouble: Trouble) -> Response {
     response
 }
 
+/// Why a client's wish cannot be served, with a link to `address`, which tells the client.
+#[must_use]
+pub(crate) fn onward(language: Language, why: &str, redirect_uri: &str, address: &str) -> Response {
+    let (title, explanation, link) = language.onward();
+    let link = link.replace("{host}", &redirect::shown(redirect_uri));
+    let main = html! {
+        "<h1>" text(title) "</h1><p>" text(explanation) "</p><p><code>" text(why) r#"</code></p><p><a rel="noreferrer" href=""#
+        text(address) r#"">"# text(&link) "</a></p>"
+    };
+    respond(StatusCode::BAD_REQUEST, language, title, main, "'none'")
+}
+
 fn respond(status: StatusCode, language: Language, title: &str, main: Html, form_action: &str) -> Response {
     let page = html! {
         r#"<!doctype html><html lang=""# text(language.tag()) r#""><head><meta charset="utf-8">"#

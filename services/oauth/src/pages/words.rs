@@ -110,6 +110,22 @@ impl Language {
         }
     }
 
+    /// That a client's wish cannot be served: a title, what it means, and a link to `{host}`.
+    pub(super) fn onward(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::English => (
+                "This request cannot be served",
+                "The application asked for something that this server does not give. It has got nothing.",
+                "Go on to {host}",
+            ),
+            Self::Korean => (
+                "요청을 처리할 수 없습니다",
+                "애플리케이션이 이 서버에서 제공하지 않는 것을 요청했습니다. 애플리케이션에 부여된 것은 없습니다.",
+                "{host} 페이지로 이동",
+            ),
+        }
+    }
+
     /// Why it cannot go on: a title, and what to do.
     pub(super) fn trouble(self, trouble: Trouble) -> (&'static str, &'static str) {
         match self {

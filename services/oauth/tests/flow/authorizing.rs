@@ -65,7 +65,7 @@ async fn an_address_that_is_not_the_clients_is_never_redirected_to() {
 #[tokio::test]
 async fn what_is_wrong_otherwise_is_told_to_the_client_with_its_state_and_our_name() {
     let world = World::new().await;
-    let client = world.register(CALLBACK).await;
+    let (site, program) = (world.register(CALLBACK).await, world.register("http://127.0.0.1/cb").await);
     for (name, value, error) in [
         ("response_type", None, "invalid_request"),
         ("response_type", Some("token"), "unsupported_response_type"),
@@ -79,14 +79,19 @@ async fn what_is_wrong_otherwise_is_told_to_the_client_with_its_state_and_our_na
         ("resource", Some("https://mail.example.com/other"), "invalid_target"),
         ("resource", Some("https://mail.example.com.evil.example/messages"), "invalid_target"),
     ] {
-        let answer = world.get(&authorize(&but(wish(&client), name, value))).await;
+        let wrong = but(wish(&program), "redirect_uri", Some("http://127.0.0.1:4711/cb"));
+        let answer = world.get(&authorize(&but(wrong, name, value))).await;
         assert_eq!((answer.status, answer.header("cache-control")), (303, Some("no-store")), "{name}={value:?}");
-        assert!(answer.location().starts_with("https://app.example/cb?error="), "{}", answer.location());
-        let told = answer.parameters();
-        assert_eq!(
-            (told["error"].as_str(), told["state"].as_str(), told["iss"].as_str()),
-            (error, "client-state", BASE)
-        );
+        assert!(answer.location().starts_with("http://127.0.0.1:4711/cb?error="), "{}", answer.location());
+        let page = world.get(&authorize(&but(wish(&site), name, value))).await;
+        assert_eq!((page.status, page.header("location")), (400, None), "nobody is sent to a site unasked: {page:?}");
+        assert!(page.link().starts_with("https://app.example/cb?error="), "{}", page.link());
+        for told in [answer.parameters(), page.parameters()] {
+            assert_eq!(
+                (told["error"].as_str(), told["state"].as_str(), told["iss"].as_str()),
+                (error, "client-state", BASE)
+            );
+        }
     }
 }
 

@@ -319,9 +319,17 @@ impl Answer {
         self.header("location").unwrap_or_else(|| panic!("no redirect: {self:?}"))
     }
 
-    /// Of the address that it redirects to.
+    /// Of the address that it redirects to, or has a link to.
     pub(crate) fn parameters(&self) -> Parameters {
-        parameters(self.location().split_once('?').unwrap().1.as_bytes())
+        let address = match self.header("location") {
+            Some(location) => location.to_owned(),
+            None => self.link(),
+        };
+        parameters(address.split_once('?').unwrap().1.as_bytes())
+    }
+
+    pub(crate) fn link(&self) -> String {
+        self.between("<a rel=\"noreferrer\" href=\"")[0].replace("&amp;", "&")
     }
 
     pub(crate) fn error(&self) -> String {
@@ -338,7 +346,7 @@ impl Answer {
 
     fn between(&self, before: &str) -> Vec<&str> {
         let found: Vec<&str> = self.body.split(before).skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
-        assert!(!found.is_empty(), "no consent page: {self:?}");
+        assert!(!found.is_empty(), "no `{before}`: {self:?}");
         found
     }
 }
