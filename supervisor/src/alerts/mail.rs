@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use lettre::message::header::ContentType;
+use lettre::Address;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message as Letter};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls, TlsParameters};
-use lettre::transport::smtp::extension::ClientId;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::extension::{ClientId, MailParameter};
+use lettre::transport::smtp::{Error, commands};
 
 use super::failure::Failure;
 use super::message::{Message, Sender};
@@ -26,14 +27,79 @@ pub(super) async fn send(
     sender: &Sender,
 ) -> Result<(), Failure> {
     let letter = letter(mail, alert, message, sender)?;
-    let transport = transport(mail, password, sender)?;
-    match transport.send(letter).await {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let why = format!("`{}:{}`: {}", mail.server, mail.port, whole(&error));
-            Err(if error.is_permanent() { Failure::never(why) } else { Failure::later(why) })
+    let failed = |why: &str| format!("`{}:{}`: {why}", mail.server, mail.port);
+    let refused = match deliver(mail, password, &letter, sender).await {
+        Ok(refused) => refused,
+        Err(Undelivered::Unencrypted(failure)) => return Err(failure),
+        Err(Undelivered::Smtp(error)) if error.is_permanent() => return Err(Failure::never(failed(&whole(&error)))),
+        Err(Undelivered::Smtp(error)) => return Err(Failure::later(failed(&whole(&error)))),
+    };
+    let Some((address, error)) = refused.first() else { return Ok(()) };
+    let taken = mail.to.len().saturating_sub(refused.len());
+    let why = format!("taken for {taken} of {}; not for `{address}`: {}", mail.to.len(), whole(error));
+    Err(Failure::never(failed(&why)))
+}
+
+enum Undelivered {
+    Unencrypted(Failure),
+    Smtp(Error),
+}
+
+impl From<Error> for Undelivered {
+    fn from(error: Error) -> Self {
+        Self::Smtp(error)
+    }
+}
+
+/// To all, or to nobody while some may be taken later; a recipient that is refused for good costs the others nothing. Gives
+/// those.
+async fn deliver(
+    mail: &Mail,
+    password: Option<&str>,
+    letter: &Letter,
+    sender: &Sender,
+) -> Result<Vec<(Address, Error)>, Undelivered> {
+    let mut connection = connect(mail, sender).await?;
+    if let (Some((user, _)), Some(password)) = (&mail.login, password) {
+        connection.auth(DEFAULT_MECHANISMS, &Credentials::new(user.clone(), password.to_owned())).await?;
+    }
+    let envelope = letter.envelope();
+    // The text is in ASCII, whatever it says; addresses may not be (RFC 6531, 3.4).
+    let is_ascii = envelope.from().into_iter().chain(envelope.to()).all(|address| address.to_string().is_ascii());
+    let parameters = if is_ascii { Vec::new() } else { vec![MailParameter::SmtpUtfEight] };
+    connection.command(commands::Mail::new(envelope.from().cloned(), parameters)).await?;
+    let mut refused = Vec::new();
+    for to in envelope.to() {
+        match connection.command(commands::Rcpt::new(to.clone(), Vec::new())).await {
+            Ok(_) => {}
+            Err(error) if error.is_permanent() && refused.len() + 1 < envelope.to().len() => {
+                refused.push((to.clone(), error));
+            }
+            Err(error) => return Err(error.into()),
         }
     }
+    connection.command(commands::Data).await?;
+    connection.message(&letter.formatted()).await?;
+    connection.abort().await;
+    Ok(refused)
+}
+
+async fn connect(mail: &Mail, sender: &Sender) -> Result<AsyncSmtpConnection, Undelivered> {
+    let parameters = || {
+        TlsParameters::new(mail.server.clone())
+            .map_err(|error| Undelivered::Unencrypted(Failure::later(format!("no encryption: {}", whole(&error)))))
+    };
+    let hello = ClientId::Domain(host(sender));
+    let wrapped = match mail.wire {
+        Wire::Tls => Some(parameters()?),
+        Wire::StartTls | Wire::Clear => None,
+    };
+    let server = (mail.server.as_str(), mail.port);
+    let mut connection = AsyncSmtpConnection::connect_tokio1(server, Some(COMMAND), &hello, wrapped, None).await?;
+    if mail.wire == Wire::StartTls {
+        connection.starttls(parameters()?, &hello).await?;
+    }
+    Ok(connection)
 }
 
 /// With all that lies behind it.
@@ -58,37 +124,14 @@ fn letter(mail: &Mail, alert: &str, message: &Message, sender: &Sender) -> Resul
         .from(mailbox(&mail.from)?)
         .subject(words::subject(message, sender))
         .message_id(Some(id))
-        .header(ContentType::TEXT_PLAIN);
+        .header(ContentType::TEXT_PLAIN)
+        // Whoever is away does not answer it (RFC 3834, 5).
+        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()));
     for to in &mail.to {
         letter = letter.to(mailbox(to)?);
     }
     let text = words::plain(message, sender);
     letter.body(text).map_err(|error| Failure::never(format!("it makes no mail: {error}")))
-}
-
-fn transport(
-    mail: &Mail,
-    password: Option<&str>,
-    sender: &Sender,
-) -> Result<AsyncSmtpTransport<Tokio1Executor>, Failure> {
-    let parameters = || {
-        let parameters = TlsParameters::new(mail.server.clone());
-        parameters.map_err(|error| Failure::later(format!("no encryption: {}", whole(&error))))
-    };
-    let tls = match mail.wire {
-        Wire::StartTls => Tls::Required(parameters()?),
-        Wire::Tls => Tls::Wrapper(parameters()?),
-        Wire::Clear => Tls::None,
-    };
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(mail.server.clone())
-        .port(mail.port)
-        .tls(tls)
-        .timeout(Some(COMMAND))
-        .hello_name(ClientId::Domain(host(sender)));
-    if let (Some((user, _)), Some(password)) = (&mail.login, password) {
-        builder = builder.credentials(Credentials::new(user.clone(), password.to_owned()));
-    }
-    Ok(builder.build())
 }
 
 /// Of this machine's name, what may stand in a mail.
@@ -131,7 +174,7 @@ mod tests {
             .filter_map(|line| line.split(':').next())
             .collect();
         assert!(!names.contains(&"Bcc"), "{head}");
-        assert_eq!(names.len(), 7, "{head}");
+        assert_eq!(names.len(), 8, "{head}");
     }
 
     #[test]

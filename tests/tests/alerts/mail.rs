@@ -86,9 +86,24 @@ fn a_busy_mail_server_is_tried_again_and_one_that_refuses_is_not() {
     let _stack = stack(&busy, "tls = 'none'");
     busy.wait();
     let strict = PostOffice::start(Wire::Clear);
-    strict.refuse_next(&["550 no such user"]);
+    strict.refuse_next(&["550 no such user"; 2]);
     let refused = stack(&strict, "tls = 'none'");
     eventually("it to be given up", || (alert(&refused, "mail")["lost"] == 1).then_some(()));
     assert!(error(&refused).contains("no such user"), "{}", error(&refused));
     assert_eq!(strict.mails().len(), 0);
+}
+
+#[test]
+fn a_recipient_who_is_gone_is_told_of_and_costs_the_others_nothing() {
+    let office = PostOffice::start(Wire::Clear);
+    office.refuse_next(&["550 no such user"]);
+    let stack = stack(&office, "tls = 'none'");
+    let mail = office.wait();
+    assert!(mail.text.contains("no database"), "{}", mail.text);
+    let error = error(&stack);
+    for part in ["taken for 1 of 2", "not for `a@example.org`", "no such user"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(alert(&stack, "mail")["queued"], 0);
+    assert_eq!(office.mails().len(), 1, "and once");
 }
