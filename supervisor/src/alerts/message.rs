@@ -100,9 +100,12 @@ impl Message {
     pub(super) fn title(&self) -> String {
         let service = self.service.as_ref().map_or("supervisor", |name| name.as_str());
         match self.occasion {
+            Occasion::Crash if self.exit.as_ref().is_some_and(|exit| exit.pid.is_none()) => {
+                format!("{service} could not be started")
+            }
             Occasion::Crash => format!("{service} crashed"),
             Occasion::CrashLoop => format!("{service} crashes again and again"),
-            Occasion::Failed => format!("{service} is down and stays down"),
+            Occasion::Failed => format!("{service} is down"),
             Occasion::Unhealthy => format!("{service} is unhealthy"),
             Occasion::RolledBack => format!("{service}: the new generation was rolled back"),
             Occasion::Limit => format!("{service} has passed a limit"),
@@ -120,13 +123,27 @@ impl Message {
 
     /// How much is not told, if anything.
     pub(super) fn omissions(&self) -> Option<String> {
-        let repeated = (self.repeated > 0).then(|| format!("{} times again since the last alert", self.repeated));
-        let left_out = (self.left_out > 0).then(|| format!("{} other alerts were left out", self.left_out));
+        let repeated = match self.repeated {
+            0 => None,
+            1 => Some("once more since the last alert".to_owned()),
+            many => Some(format!("{many} times more since the last alert")),
+        };
+        let left_out = match self.left_out {
+            0 => None,
+            1 => Some("1 other alert was left out".to_owned()),
+            many => Some(format!("{many} other alerts were left out")),
+        };
         match (repeated, left_out) {
             (None, None) => None,
             (Some(one), None) | (None, Some(one)) => Some(one),
             (Some(one), Some(other)) => Some(format!("{one}; {other}")),
         }
+    }
+
+    /// What tells more, where the stack is.
+    pub(super) fn next(&self) -> Option<String> {
+        let trouble = !matches!(self.occasion, Occasion::Recovered | Occasion::Test);
+        self.service.as_ref().filter(|_| trouble).map(|service| format!("next: `supervisor why {service}`"))
     }
 
     /// For programs.
@@ -209,6 +226,26 @@ pub(super) mod tests {
         assert!(day.0 != next.0 && day.1 != next.1, "another journal counts from 1 again");
         let later = Note::new("2026-11-23T09:00:00.000Z".to_owned(), Kind::State, "well again");
         assert_eq!(Message::recovered(("2026-11-23T00:21:01.000Z", 1), &later).id, day.1, "whenever it is found");
+    }
+
+    #[test]
+    fn a_title_says_what_happened() {
+        let mut message = crash("exec ./web: No such file or directory");
+        assert_eq!(message.title(), "web crashed");
+        message.exit = Some(Ended::default());
+        assert_eq!(message.title(), "web could not be started");
+        message.occasion = Occasion::Failed;
+        assert_eq!(message.title(), "web is down");
+    }
+
+    #[test]
+    fn what_is_not_told_is_counted() {
+        let of = |repeated, left_out| Message { repeated, left_out, ..crash("x") }.omissions();
+        assert_eq!(of(0, 0), None);
+        let one = "once more since the last alert; 1 other alert was left out";
+        assert_eq!(of(1, 1).as_deref(), Some(one));
+        let many = "2 times more since the last alert; 3 other alerts were left out";
+        assert_eq!(of(2, 3).as_deref(), Some(many));
     }
 
     #[test]

@@ -19,9 +19,9 @@ impl Scene<'_> {
         self.services.iter().find(|service| service.spec.name == *name)
     }
 
-    /// A run this long is good.
+    /// A run this long is good, and its `live` checks would have found that it is not.
     pub(super) fn good_ms(&self, name: &ServiceName) -> i64 {
-        let good = self.service(name).map_or(0, |service| service.spec.restart.reset_after);
+        let good = self.service(name).map_or(0, |service| service.spec.restart.reset_after.max(unnoticed_ms(service)));
         i64::try_from(good).unwrap_or(i64::MAX)
     }
 
@@ -51,6 +51,19 @@ impl Scene<'_> {
             | Kind::Other => None,
         }
     }
+}
+
+/// After this, `live` has replaced a run that never did any good: one round of checks more than it needs for that, as the
+/// machine may be busy.
+fn unnoticed_ms(service: &Service) -> u64 {
+    let Some(live) = &service.spec.live else { return 0 };
+    let timeouts =
+        live.checks.iter().filter_map(|check| service.launch.probes.get(&check.id)).map(|probe| probe.timeout);
+    let timeout = u64::try_from(timeouts.max().unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+    let round = live.interval.saturating_add(timeout);
+    let checks = if live.checks.is_empty() { 0 } else { u64::from(live.failures).saturating_add(1) };
+    let watchdog = live.watchdog.map_or(0, |watchdog| watchdog.saturating_add(round));
+    round.saturating_mul(checks).max(watchdog)
 }
 
 /// Troubles of different areas begin and end on their own.

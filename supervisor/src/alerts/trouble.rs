@@ -48,7 +48,8 @@ impl Trouble {
     }
 
     pub(super) fn recovered(&self, now_ms: i64) -> Message {
-        let cause = format!("well again; {} since {}", self.occasion.as_str(), self.at);
+        let since = timestamp::format(self.well_since_ms.unwrap_or(now_ms));
+        let cause = format!("well since {since}; before that {}, since {}", self.occasion.as_str(), self.at);
         let note = Note::new(timestamp::format(now_ms), Kind::State, &cause).of(&self.service, 0);
         Message::recovered((&self.at, self.seq), &note)
     }

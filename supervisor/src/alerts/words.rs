@@ -28,11 +28,11 @@ pub(super) fn plain(message: &Message, sender: &Sender) -> String {
     text
 }
 
-/// The cause, and where it happened, a line each.
+/// The cause, where it happened, and what tells more, a line each.
 fn facts(message: &Message, sender: &Sender) -> String {
     let generation = message.generation.map(|number| format!(", generation {number}")).unwrap_or_default();
     let place = format!("{} on {}{generation}, {}", sender.stack, sender.host, message.at);
-    let lines = [Some(cut(&message.cause, CAUSE)), message.omissions(), Some(place)];
+    let lines = [Some(cut(&message.cause, CAUSE)), message.omissions(), Some(place), message.next()];
     lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
@@ -185,8 +185,9 @@ mod tests {
         let mut message = crash("exited with code 1 after 1.5s");
         message.repeated = 3;
         message.set_log(b"one\ntwo\n");
-        let expected = "web crashed\n\nexited with code 1 after 1.5s\n3 times again since the last alert\n\
-                        shop on laptop, generation 7, 2026-11-23T00:21:01.000Z\n\nIts last lines:\n\none\ntwo\n";
+        let expected = "web crashed\n\nexited with code 1 after 1.5s\n3 times more since the last alert\n\
+                        shop on laptop, generation 7, 2026-11-23T00:21:01.000Z\nnext: `supervisor why web`\n\n\
+                        Its last lines:\n\none\ntwo\n";
         assert_eq!(plain(&message, &sender()), expected);
     }
 }

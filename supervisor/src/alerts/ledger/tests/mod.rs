@@ -32,12 +32,7 @@ struct Story {
 impl Story {
     fn of(on: &[Occasion]) -> Self {
         let names: Vec<String> = (0..60).map(|number| format!("s{number}")).collect();
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("supervisor.toml");
         let text: String = ["web", "db"].into_iter().chain(names.iter().map(String::as_str)).map(service).collect();
-        std::fs::write(&file, text).unwrap();
-        let environment = [("HOME".to_owned(), "/h".to_owned())].into();
-        let stack = config::load(&file, &Surroundings::new(environment, 7, 2), &mut Disk).unwrap();
         let alert = Alert {
             name: "ops".to_owned(),
             key: "ops".to_owned(),
@@ -47,7 +42,7 @@ impl Story {
             min_interval: Duration::from_secs(300),
             log_lines: 5,
         };
-        Self { services: stack.services, alerts: vec![alert], ledger: Ledger::default(), seq: 0, now: NOON }
+        Self { services: services(&text), alerts: vec![alert], ledger: Ledger::default(), seq: 0, now: NOON }
     }
 
     fn happens(&mut self, note: Note) -> ToKeep {
@@ -84,6 +79,14 @@ impl Story {
         }
         told
     }
+}
+
+fn services(text: &str) -> Vec<Service> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("supervisor.toml");
+    std::fs::write(&file, text).unwrap();
+    let environment = [("HOME".to_owned(), "/h".to_owned())].into();
+    config::load(&file, &Surroundings::new(environment, 7, 2), &mut Disk).unwrap().services
 }
 
 fn service(name: &str) -> String {
@@ -208,6 +211,22 @@ fn it_has_recovered_only_once_it_is_well_for_as_long_as_a_good_run() {
     assert_eq!(story.told(), ["web recovered"]);
     story.passes(MINUTE);
     assert_eq!(story.told(), [""; 0], "once");
+}
+
+#[test]
+fn a_service_whose_checks_fail_time_and_again_has_not_recovered_in_between() {
+    for live in ["live = { command = 'x', interval = '10s', timeout = '2s', failures = 3 }", "live.watchdog = '36s'"] {
+        let mut story = Story::of(&[Occasion::Unhealthy, Occasion::Recovered]);
+        story.services = services(&format!("{}{live}\n", service("web")));
+        for _ in 0..5 {
+            story.happens(becomes("web", State::Unhealthy));
+            story.happens(becomes("web", State::Running));
+            story.passes(36_000);
+        }
+        assert_eq!(story.told(), ["web unhealthy"], "{live}");
+        story.passes(12_000);
+        assert_eq!(story.told(), ["web recovered"], "{live}");
+    }
 }
 
 #[test]
