@@ -46,9 +46,10 @@ pub(crate) fn store(
              ON CONFLICT (id) DO UPDATE SET upn = ?4, name = ?5, updated_at = ?6",
         )?
         .execute((who.id(), &who.tid, &who.oid, &who.upn, &who.name, now))?;
+    // Versions begin at the time: one that was tried before a login must not be taken for the one after it.
     connection
         .prepare_cached(
-            "INSERT INTO entra_tokens (user_id, app, sealed, version, updated_at) VALUES (?1, ?2, ?3, 1, ?4)
+            "INSERT INTO entra_tokens (user_id, app, sealed, version, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)
              ON CONFLICT (user_id, app) DO UPDATE SET sealed = ?3, version = version + 1, updated_at = ?4",
         )?
         .execute((who.id(), app, sealed, now))?;
@@ -86,7 +87,10 @@ pub(crate) async fn graph_token(
         let token = match open(app, user, &entra_app, &stored.sealed) {
             Ok(token) => token,
             // The key is lost; so is the login.
-            Err(KeyError::Sealed(_)) => break,
+            Err(KeyError::Sealed(_)) => {
+                tried = Some(stored.version);
+                break;
+            }
             Err(error) => return Err(error.into()),
         };
         match entra.refresh(service, graph, &token).await {
@@ -170,23 +174,60 @@ fn open(app: &App, user: &str, entra_app: &str, sealed: &[u8]) -> Result<Secret,
 
 async fn give_up(app: &App, user: &str, entra_app: &str, tried: Option<i64>) -> Result<(), Refusal> {
     let (user, entra_app, now) = (user.to_owned(), entra_app.to_owned(), app.clock.now());
-    let give_up = app.store.write(move |connection| {
-        let gone = connection
-            .prepare_cached(
-                "DELETE FROM entra_tokens WHERE user_id = ?1 AND app = ?2 AND (?3 IS NULL OR version = ?3)",
-            )?
-            .execute((&user, &entra_app, tried))?;
-        let left = connection
-            .prepare_cached("SELECT 1 FROM entra_tokens WHERE user_id = ?1 AND app = ?2")?
-            .exists((&user, &entra_app))?;
-        // A new login in between saves the grants.
-        if !left {
-            grants::revoke_all_of(connection, &user, &entra_app)?;
-        }
-        if gone > 0 {
-            audit::note(connection, now, Event { what: "login-lost", user: Some(&user), client: None, detail: None })?;
-        }
-        Ok(())
-    });
+    let give_up = app.store.write(move |connection| forget(connection, now, &user, &entra_app, tried));
     Ok(give_up.await?)
+}
+
+/// Forgets the token that was tried, and the grants where none is left: a new login in between saves them.
+fn forget(
+    connection: &Connection,
+    now: Seconds,
+    user: &str,
+    entra_app: &str,
+    tried: Option<i64>,
+) -> rusqlite::Result<()> {
+    let gone = connection
+        .prepare_cached("DELETE FROM entra_tokens WHERE user_id = ?1 AND app = ?2 AND version = ?3")?
+        .execute((user, entra_app, tried))?;
+    let left = connection
+        .prepare_cached("SELECT 1 FROM entra_tokens WHERE user_id = ?1 AND app = ?2")?
+        .exists((user, entra_app))?;
+    if !left {
+        grants::revoke_all_of(connection, user, entra_app)?;
+    }
+    if gone > 0 {
+        audit::note(connection, now, Event { what: "login-lost", user: Some(user), client: None, detail: None })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_never_taken_for_the_one_that_was_given_up() {
+        let connection = crate::store::in_memory();
+        let [tid, oid, upn, name] = ["t", "o", "o@example.com", "O"].map(str::to_owned);
+        let who = Identity { tid, oid, upn, name };
+        let user = who.id();
+        let log_in = |now| store(&connection, now, &who, "app", b"sealed").unwrap();
+        let version = || {
+            let sql = "SELECT version FROM entra_tokens";
+            connection.query_row(sql, [], |row| row.get::<_, i64>(0)).optional().unwrap()
+        };
+        let forget = |tried| forget(&connection, 0, &user, "app", tried).unwrap();
+        log_in(1000);
+        let first = version();
+        forget(first);
+        assert_eq!(version(), None);
+        log_in(1001);
+        let second = version();
+        for tried_before in [first, None] {
+            forget(tried_before);
+            assert_eq!(version(), second, "after {tried_before:?}");
+        }
+        log_in(1002);
+        assert_ne!(version(), second);
+    }
 }

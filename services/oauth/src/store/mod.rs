@@ -1,6 +1,7 @@
 //! The database: one thread writes, a few connections read. Nothing that must outlive a request is kept elsewhere.
 //! Not here: what is stored; each module has its own statements.
 
+mod pace;
 mod schema;
 mod sweep;
 mod writer;
@@ -234,4 +235,12 @@ fn connect(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
     connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA synchronous = FULL;")?;
     connection.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
     Ok(connection)
+}
+
+/// Our tables and nothing in them.
+#[cfg(test)]
+pub(crate) fn in_memory() -> Connection {
+    let mut connection = Connection::open_in_memory().expect("memory is there");
+    schema::bring_up_to_date(&mut connection, Path::new("memory")).expect("it is new");
+    connection
 }

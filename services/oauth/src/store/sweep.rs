@@ -92,17 +92,14 @@ pub(super) fn sweep(connection: &mut Connection, now: Seconds) -> rusqlite::Resu
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::super::schema;
+    use super::super::in_memory;
     use super::*;
 
     const NOW: Seconds = 1_000_000_000;
     const DAY: Seconds = 24 * 3600;
 
     fn database() -> Connection {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::bring_up_to_date(&mut connection, Path::new("memory")).unwrap();
+        let connection = in_memory();
         connection.execute_batch("INSERT INTO users VALUES ('u', 't', 'o', 'n', 'n', 0)").unwrap();
         connection
     }

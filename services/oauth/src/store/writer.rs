@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use super::pace::Pace;
 use super::{StoreError, sweep};
 use crate::clock::Clock;
 
@@ -96,11 +97,15 @@ pub(super) fn start(mut connection: Connection, clock: Clock) -> io::Result<Queu
 
 fn write(connection: &mut Connection, jobs: &Receiver<Box<dyn Job>>, clock: &Clock) {
     let mut sweep_at = Instant::now();
+    let mut pace = Pace::new(clock.now(), clock.instant());
     loop {
         match jobs.recv_timeout(sweep_at.saturating_duration_since(Instant::now())) {
             Ok(first) => {
                 let rest = jobs.try_iter().take(TOGETHER - 1);
                 carry_out(connection, std::iter::once(first).chain(rest).collect());
+            }
+            Err(RecvTimeoutError::Timeout) if !pace.is_steady(clock.now(), clock.instant()) => {
+                sweep_at = Instant::now() + SWEEP_EVERY;
             }
             Err(RecvTimeoutError::Timeout) => {
                 let swept = sweep::sweep(connection, clock.now());
