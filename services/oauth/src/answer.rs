@@ -60,8 +60,15 @@ impl Refusal {
             status: StatusCode::SERVICE_UNAVAILABLE,
             error: "temporarily_unavailable",
             description: description.to_owned(),
-            header: Some((RETRY_AFTER, COME_AGAIN.to_string())),
+            header: None,
         }
+        .until(COME_AGAIN)
+    }
+
+    /// Says when to come again, in seconds.
+    #[must_use]
+    pub fn until(self, seconds: u64) -> Self {
+        Self { header: Some((RETRY_AFTER, seconds.to_string())), ..self }
     }
 
     /// Its code.

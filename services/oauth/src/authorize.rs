@@ -17,7 +17,7 @@ use crate::document;
 use crate::entra::{self, Accounts, Entra, EntraError};
 use crate::form::Form;
 use crate::pages::{self, Consent, Language, Trouble};
-use crate::pending::{self, Found, Login, Room, Wish};
+use crate::pending::{self, Found, Login, Wish};
 use crate::redirect;
 use crate::secret::{self, Secret};
 use crate::visit::Visit;
@@ -178,9 +178,7 @@ pub(crate) async fn question(
     let question = Secret::random("mcp_tx_").map_err(Refusal::from)?;
     let (hash, theirs, now, asked) = (question.hash(), browser.hash(), app.clock.now(), wish.clone());
     let stored = app.store.write(move |connection| pending::ask(connection, now, &hash, &theirs, &asked));
-    if stored.await.map_err(Refusal::from)? == Room::None {
-        return Err(Halt::Page(Trouble::Unavailable));
-    }
+    stored.await.map_err(Refusal::from)?;
     let mut form_targets = entra.settings.login_origins.clone();
     form_targets.push(redirect::csp_source(&wish.redirect_uri));
     let page = Consent { client, wish, question: &question, form_targets };
@@ -284,10 +282,8 @@ async fn begin(
     let login = Login { wish, remembered_user, verifier: sealed, nonce: nonce.hash() };
     let (hash, theirs, now) = (state.hash(), browser.hash(), app.clock.now());
     let begun = app.store.write(move |connection| pending::begin(connection, now, &hash, &theirs, &login));
-    match begun.await.map_err(Refusal::from)? {
-        Room::Enough => Ok(see_other(&address)),
-        Room::None => Err(Halt::Page(Trouble::Unavailable)),
-    }
+    begun.await.map_err(Refusal::from)?;
+    Ok(see_other(&address))
 }
 
 /// Where the verifier of a login is at home; it is sealed for there.
@@ -301,7 +297,7 @@ pub(crate) fn login_place(state: &secret::Hash) -> String {
 pub(crate) fn not_there(wish: &Wish, error: &EntraError) -> Halt {
     tracing::error!(%error, "a login cannot go on");
     match error {
-        EntraError::Unavailable(_) => {
+        EntraError::Unavailable(_) | EntraError::Throttled(_) => {
             ToClient::about(wish, "temporarily_unavailable", "Microsoft Entra does not answer")
         }
         EntraError::LoginNeeded(_)

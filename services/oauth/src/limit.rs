@@ -2,7 +2,7 @@
 //! Not here: limits on what is stored; those are beside the statements.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,9 @@ impl Proxies {
             if !self.trusts(client) {
                 break;
             }
-            match hop.trim().parse::<IpAddr>() {
+            // Some proxies write the port, too.
+            let with_port = || hop.trim().parse::<SocketAddr>().map(|address| address.ip());
+            match hop.trim().parse::<IpAddr>().or_else(|_| with_port()) {
                 Ok(ip) => client = ip.to_canonical(),
                 Err(_) => break,
             }
@@ -214,5 +216,7 @@ mod tests {
         assert_eq!(client(&Proxies::None, "127.0.0.1", "1.2.3.4"), ip("127.0.0.1"));
         assert_eq!(client(&inner, "10.0.0.1", "6.6.6.6, 1.2.3.4, 10.0.0.2"), ip("1.2.3.4"));
         assert_eq!(client(&inner, "10.0.0.1", "nonsense"), ip("10.0.0.1"));
+        assert_eq!(client(&inner, "10.0.0.1", "6.6.6.6, 1.2.3.4:4711"), ip("1.2.3.4"));
+        assert_eq!(client(&inner, "10.0.0.1", "[2001:db8::1]:4711"), ip("2001:db8::1"));
     }
 }

@@ -102,6 +102,10 @@ pub(crate) async fn graph_token(
                 tracing::info!(%codes, "Entra wants a new login");
                 tried = Some(stored.version);
             }
+            Err(error @ EntraError::Throttled(seconds)) => {
+                tracing::warn!(%error, "no token from Entra");
+                return Err(Refusal::unavailable("Microsoft Entra is asked too much").until(seconds));
+            }
             Err(error @ EntraError::ConsentNeeded(_)) => {
                 tracing::info!(%error, "no token from Entra");
                 return Err(log_in_again());

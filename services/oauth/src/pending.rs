@@ -12,7 +12,8 @@ use crate::secret::{Hash, same};
 pub(crate) const PATIENCE: Seconds = 600;
 /// How long a code is good. 60 seconds: a program fetches its tokens at once.
 pub(crate) const CODE_TTL: Seconds = 60;
-/// Questions and logins that may be open at once, each.
+/// Questions and logins that may be open at once, each. Beyond it the oldest goes: a flood shortens the time that people
+/// have, where it would else keep all of them out.
 const MOST_OPEN: i64 = 20_000;
 
 /// What a client wants, checked.
@@ -54,15 +55,6 @@ pub(crate) enum Found<T> {
     OtherBrowser(T),
 }
 
-/// Whether there was room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Room {
-    /// There was.
-    Enough,
-    /// `MOST_OPEN` are open.
-    None,
-}
-
 /// Puts a question, to be answered by the same browser.
 ///
 /// # Errors
@@ -73,14 +65,14 @@ pub(crate) fn ask(
     hash: &Hash,
     browser: &Hash,
     wish: &Wish,
-) -> rusqlite::Result<Room> {
-    if is_full(connection, "SELECT 1 FROM questions LIMIT 1 OFFSET ?1")? {
-        return Ok(Room::None);
-    }
+) -> rusqlite::Result<()> {
+    let oldest_beyond = "DELETE FROM questions WHERE hash IN (SELECT hash FROM questions ORDER BY expires_at DESC
+                         LIMIT 1 OFFSET ?1)";
+    connection.prepare_cached(oldest_beyond)?.execute([MOST_OPEN - 1])?;
     connection
         .prepare_cached("INSERT INTO questions (hash, browser, request, expires_at) VALUES (?1, ?2, ?3, ?4)")?
         .execute((hash, browser, json(wish), now + PATIENCE))?;
-    Ok(Room::Enough)
+    Ok(())
 }
 
 /// Looks at a question without answering it.
@@ -123,10 +115,10 @@ pub(crate) fn begin(
     state: &Hash,
     browser: &Hash,
     login: &Login,
-) -> rusqlite::Result<Room> {
-    if is_full(connection, "SELECT 1 FROM logins LIMIT 1 OFFSET ?1")? {
-        return Ok(Room::None);
-    }
+) -> rusqlite::Result<()> {
+    let oldest_beyond = "DELETE FROM logins WHERE hash IN (SELECT hash FROM logins ORDER BY expires_at DESC
+                         LIMIT 1 OFFSET ?1)";
+    connection.prepare_cached(oldest_beyond)?.execute([MOST_OPEN - 1])?;
     connection
         .prepare_cached(
             "INSERT INTO logins (hash, browser, request, remembered_user, verifier, nonce, expires_at)
@@ -141,7 +133,7 @@ pub(crate) fn begin(
             login.nonce,
             now + PATIENCE,
         ))?;
-    Ok(Room::Enough)
+    Ok(())
 }
 
 /// Takes the login that came back, once.
@@ -230,10 +222,6 @@ pub(crate) fn code(connection: &Connection, code: &Hash) -> rusqlite::Result<Opt
 pub(crate) fn used(connection: &Connection, code: &Hash, grant: &[u8; 16]) -> rusqlite::Result<()> {
     connection.prepare_cached("UPDATE codes SET grant_id = ?2 WHERE hash = ?1")?.execute((code, grant))?;
     Ok(())
-}
-
-fn is_full(connection: &Connection, sql: &str) -> rusqlite::Result<bool> {
-    connection.prepare_cached(sql)?.exists([MOST_OPEN - 1])
 }
 
 fn json(wish: &Wish) -> String {

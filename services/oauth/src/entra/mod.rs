@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{Method, Request};
 use serde::Deserialize;
 
@@ -25,6 +25,9 @@ use directory::Directory;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Answers are a few KiB; lists of keys a few tens.
 const MOST: usize = 256 << 10;
+
+/// Seconds for which Entra's wish not to be asked is passed on; a wrong one must not keep people out for days.
+const LONGEST_THROTTLE: u64 = 300;
 
 /// AADSTS65001: nobody has consented to what is asked for.
 const NO_CONSENT: u64 = 65001;
@@ -43,6 +46,9 @@ pub enum EntraError {
     /// It did not answer, or said that it cannot now.
     #[error("Entra is not available: {0}")]
     Unavailable(String),
+    /// It is asked too much: not again for so many seconds.
+    #[error("Entra wants to be asked no more for {0} s")]
+    Throttled(u64),
     /// The user must log in again.
     #[error("Entra wants a new login ({0})")]
     LoginNeeded(Codes),
@@ -267,6 +273,10 @@ fn scope_parameter(graph: &BTreeSet<&str>) -> String {
 }
 
 fn failure(answer: &Answer) -> EntraError {
+    let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    if let (429 | 503, Some(seconds)) = (answer.status.as_u16(), retry_after) {
+        return EntraError::Throttled(seconds.clamp(1, LONGEST_THROTTLE));
+    }
     if answer.status.is_server_error() || answer.status.as_u16() == 429 {
         return EntraError::Unavailable(format!("status {}", answer.status.as_u16()));
     }
@@ -308,6 +318,18 @@ mod tests {
         assert!(matches!(failed(400, body), EntraError::ConsentNeeded(_)));
         assert!(matches!(failed(503, "<html>"), EntraError::Unavailable(_)));
         assert!(matches!(failed(429, "{}"), EntraError::Unavailable(_)));
+        for (status, after, seconds) in [
+            (429, "17", Some(17)),
+            (503, "99999", Some(300)),
+            (429, "0", Some(1)),
+            (429, "Mon", None),
+            (400, "9", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, after.parse().unwrap())]);
+            let answer = Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::new() };
+            let told = if let EntraError::Throttled(told) = failure(&answer) { Some(told) } else { None };
+            assert_eq!(told, seconds, "{status} {after}");
+        }
         assert!(matches!(failed(400, "<html>"), EntraError::Unusable(_)));
     }
 }

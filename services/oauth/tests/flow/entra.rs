@@ -31,6 +31,8 @@ pub(crate) enum Mood {
     Kind,
     /// This status and this error.
     Refusing(u16, &'static str),
+    /// Not to be asked again for so many seconds.
+    Throttling(u16),
 }
 
 pub(crate) struct Directory {
@@ -168,8 +170,12 @@ async fn token(State(shared): State<Shared>, body: Bytes) -> Response {
     let asked = parameters(&body);
     let mut directory = shared.directory.lock().unwrap();
     directory.asked.push(asked.clone());
-    if let Mood::Refusing(status, error) = directory.mood {
-        return refuse(status, error);
+    match directory.mood {
+        Mood::Kind => {}
+        Mood::Refusing(status, error) => return refuse(status, error),
+        Mood::Throttling(seconds) => {
+            return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", seconds.to_string())]).into_response();
+        }
     }
     if asked["client_secret"] != format!("secret-of-{}", asked["client_id"]) {
         return refuse(401, "invalid_client");

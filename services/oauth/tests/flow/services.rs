@@ -145,6 +145,9 @@ async fn an_outage_of_entra_is_told_as_one_and_ends_nothing() {
         assert_eq!((answer.status, answer.error().as_str()), (503, "temporarily_unavailable"));
         assert!(answer.header("retry-after").is_some());
     }
+    world.entra.set(|entra| entra.mood = Mood::Throttling(17));
+    let answer = world.private("/token", &exchange(access)).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("17")), "when Entra wants to be asked again");
     assert_eq!(world.introspect(access).await["active"], true);
 }
 
