@@ -32,7 +32,7 @@ fn an_end_is_reported_with_its_last_output_and_what_it_cost() {
     assert_eq!((&report["number"], &report["generation"], &report["exit"]["code"]), (&1.into(), &1.into(), &3.into()));
     assert!(report["exit"]["max_rss_bytes"].as_u64().is_some_and(|bytes| bytes > 100_000), "{report:#}");
     let why = stack.cli(&["why", "t"]).stdout;
-    assert!(why.contains("`supervisor why t --exit 1` tells all of it"), "{why}");
+    assert!(why.contains("--exit N` tells one whole") && why.contains("1: exited with code 3 after"), "{why}");
     let told = stack.cli(&["why", "t", "--exit", "1"]).succeeded().stdout;
     for part in ["t: end 1, of generation 1", "exited with code 3", "its last output", "unfinished"] {
         assert!(told.contains(part), "{part:?} is missing:\n{told}");

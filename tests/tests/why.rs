@@ -103,7 +103,10 @@ fn a_crash_loop_shows_its_last_ends_what_they_cost_and_its_last_words() {
     stack.wait_for("t", "crash-loop");
     let page = why(&stack, "t", 1);
     tells(&page, &["t: crash-loop", "4 failures in a row, 4 or more are a crash loop", "the longest delay, 1m 00s"]);
-    tells(&page, &["exited with code 3 after", "[4]", "[3]", "[1]", "cpu", "fatal: \\x1b[2Jno table", "→ "]);
+    tells(
+        &page,
+        &["exited with code 3 after", "(generation 4, ", "(generation 1, ", "cpu", "fatal: \\x1b[2Jno table", "→ "],
+    );
     assert!(!page.contains('\x1b'), "{page}");
     let report = report(&stack, "t");
     let ends: Vec<u64> =
@@ -195,6 +198,7 @@ fn a_restart_that_was_rolled_back_is_told_although_the_service_is_well() {
     stack.cli(&["restart", "t"]);
     let page = page(&stack, "t", "rolled back");
     tells(&page, &["t: running", &format!("pid {pid}, generation 1"), "status 503", "asked for"]);
+    tells(&page, &["once that is mended, `supervisor restart t` tries it again"]);
     let told = stack.cli(&["events", "t", "--kind", "rollout"]).succeeded().stdout;
     assert!(told.contains("rolled back"), "{told}");
 }
@@ -213,9 +217,21 @@ fn each_kind_of_end_leads_to_what_can_be_done_about_it() {
         ),
         ("shot", "command = ['sh', '-c', 'kill -9 $$$$']", "→ neither the supervisor nor a want of memory"),
         ("code", "command = './puppet exit-code 7'", "→ `supervisor logs code` shows all that it said"),
+        ("absent", "command = 'no-such-program'", "→ install it, or say in "),
+        (
+            "secret",
+            "command = './puppet wait'\nsecrets = { TOKEN = { file = 'nowhere' } }",
+            "→ mend `secrets.TOKEN` of",
+        ),
+        (
+            "mute",
+            "command = ['sh', '-c', 'exec ./puppet wait']\nport = PORT\nrollout = { handoff = 'socket' }\n\
+             ready = { http = '/', timeout = '50ms', deadline = '300ms' }",
+            "→ `mute` inherits its port",
+        ),
     ];
     let text: String = services.iter().map(|(name, lines, _)| format!("[services.{name}]\n{lines}\n{CALM}")).collect();
-    let stack = Setup::of(&text).prepare();
+    let stack = Setup::of(&text.replace("PORT", &free_port().to_string())).prepare();
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::write(stack.path("locked"), "").expect("the directory is ours");
     std::fs::write(stack.path("script"), "#!/no/such/interpreter\n").expect("the directory is ours");

@@ -113,7 +113,7 @@ impl Upkeep {
             if !self.delete_oldest() {
                 // The same words each time: whoever hears of it again tells it once.
                 let (least, unit) = if least < 1 << 20 { (least >> 10, "KiB") } else { (least >> 20, "MiB") };
-                return Err(Shortage(format!("less is free than the {least} {unit} that have to be")));
+                return Err(Shortage(format!("less than {least} {unit} is free on its disk (`min_free`)")));
             }
         }
         self.next_look_at_space = Some(now + LOOK_AT_SPACE);

@@ -72,9 +72,7 @@ fn trusting() -> Result<(), String> {
 }
 
 fn runnable(argv0: &str, dir: &Path) -> Result<(), String> {
-    let path = std::env::var("PATH").ok();
-    let program = launch::program_of(dir, argv0, path.as_deref()).map_err(|error| error.to_string())?;
-    launch::not_executable(&program).map_or(Ok(()), Err)
+    launch::not_runnable(argv0, dir).map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! `check`: is the file right, and is the machine ready for it? Nothing is started or changed.
 //! Not here: the rules of the file (`config`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{AccessFlags, access};
@@ -53,7 +53,11 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
         screen.data(&format!("{document:#}\n"));
     } else {
         screen.show(&format!("{}: the file is right\n\n", clean(&stack.file.display().to_string())));
-        screen.show(&render(["NAME", "START", "PROGRAM", "PORT", "CHECK"], &rows, screen.width, screen.colour));
+        if rows.is_empty() {
+            screen.show("there are no services in it yet\n");
+        } else {
+            screen.show(&render(["NAME", "START", "PROGRAM", "PORT", "CHECK"], &rows, screen.width, screen.colour));
+        }
         screen.show(&format!("\ntrees are known by {}\n", clean(&trees)));
         screen.show(&format!("limits are kept: {limits}\n"));
     }
@@ -125,16 +129,23 @@ fn row(launch: &Launch, autostart: bool, problems: &[String]) -> [Cell; 5] {
 fn problems_of(launch: &Launch, status: Option<&StatusDocument>) -> Vec<String> {
     let mut problems = Vec::new();
     let argv0 = launch.command.first().map(|program| program.render(1)).unwrap_or_default();
-    match launch::program(launch, &argv0, &launch::path_of(launch)) {
+    let path = launch::path_of(launch);
+    match launch::program(launch, &argv0, &path) {
         Ok(program) => problems.extend(launch::not_executable(&program)),
-        Err(error) => problems.push(error.to_string()),
+        Err(error) if argv0.contains(' ') => {
+            problems.push(format!("{error}; in a list each argument is a string of its own"));
+        }
+        Err(error) => {
+            let path = path.get("PATH").map(|path| format!(" ({path})")).unwrap_or_default();
+            problems.push(format!("{error}{path}"));
+        }
     }
+    let secrets = launch.secrets.iter();
+    problems.extend(secrets.filter_map(|(key, source)| launch::not_told(key, source, &launch.cwd)));
     if !launch.cwd.is_dir() {
         problems.push(format!("cwd: there is no directory {}", launch.cwd.display()));
     }
     problems.extend(launch::identity(launch).err().map(|error| error.to_string()));
-    problems
-        .extend(not_writable(&launch.log.dir).map(|why| format!("log directory {}: {why}", launch.log.dir.display())));
     let ports = launch.port.into_iter().chain(launch.ports.values().copied());
     let ports = ports.filter(|port| !status.is_some_and(|status| is_its_own(launch, *port, status)));
     problems.extend(ports.filter_map(|port| not_free(launch.bind, port)));
@@ -154,11 +165,15 @@ fn problems_of_supervisor(stack: &Stack, status: Option<&StatusDocument>) -> Vec
     {
         problems.extend(not_free(address.ip(), address.port()).map(|why| format!("[http] listen: {why}")));
     }
-    for (what, dir) in
-        [("runtime_dir", &stack.runtime_dir), ("state_dir", &stack.state_dir), ("[logs] dir", &stack.logs_dir)]
-    {
+    for (what, dir) in [("runtime_dir", &stack.runtime_dir), ("state_dir", &stack.state_dir)] {
         problems.extend(not_writable(dir).map(|why| format!("{what} {}: {why}", dir.display())));
     }
+    let of_services = stack.services.iter().map(|service| &service.launch.log.dir);
+    let logs: BTreeSet<&PathBuf> = of_services.chain([&stack.logs_dir]).collect();
+    problems.extend(logs.into_iter().filter_map(|dir| {
+        let why = not_writable(dir)?;
+        Some(format!("logs {}: {why}; what services print is lost", dir.display()))
+    }));
     problems
 }
 

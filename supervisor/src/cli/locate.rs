@@ -22,7 +22,11 @@ pub(crate) fn file(global: &Global) -> Result<PathBuf, Failure> {
         return Ok(config::located(&here.join(given)));
     }
     config::find(&here).ok_or_else(|| {
-        let mut message = format!("there is no supervisor.toml in {} or above; use --config", here.display());
+        let mut message = format!(
+            "there is no supervisor.toml in {} or above; name one with --config, or write it:\n\n  [services.web]\n  \
+             command = [\"node\", \"server.js\"]\n",
+            here.display()
+        );
         let running = list::running(&Surroundings::of_process());
         if !running.is_empty() {
             message.push_str("\nstacks that run:");

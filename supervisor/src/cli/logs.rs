@@ -10,7 +10,7 @@ use super::args::{Global, Logs};
 use super::failure::{Exit, Failure};
 use super::follow;
 use super::locate;
-use super::output::{Paper, Prefixer};
+use super::output::{Paper, Prefixer, clean};
 use super::terminal::{Screen, write};
 use crate::config::Stack;
 use crate::control::log_paths;
@@ -47,6 +47,9 @@ pub(crate) fn logs(global: &Global, screen: Screen, logs: &Logs) -> Result<Exit,
     let mut sources = sources(&stack, screen, logs)?;
     let of_any_time = query.since.is_none() && query.until.is_none() && query.generation.is_none();
     let plain = query.filter.passes_all() && of_any_time && !screen.json;
+    if plain && sources.iter().all(is_silent) {
+        tell_of_silence(&sources, screen);
+    }
     if let ([source], true) = (sources.as_mut_slice(), plain && (logs.raw || !logs.follow)) {
         return match logs.follow {
             true => follow::bytes(source, screen, logs.lines.unwrap_or(LINES)),
@@ -60,6 +63,28 @@ pub(crate) fn logs(global: &Global, screen: Screen, logs: &Logs) -> Result<Exit,
         None => all(&mut sources, screen, &query, unfinished)?,
     };
     if logs.follow { follow::lines(sources, ends, &query) } else { Ok(exit) }
+}
+
+/// Nothing of it is on disk; what was rotated last is looked for, too.
+fn is_silent(source: &Source) -> bool {
+    ["", ".1", ".1.gz"].iter().all(|suffix| {
+        let mut path = source.path.clone().into_os_string();
+        path.push(suffix);
+        std::fs::metadata(path).map_or(true, |meta| meta.len() == 0)
+    })
+}
+
+/// An empty screen explains nothing.
+fn tell_of_silence(sources: &[Source], screen: Screen) {
+    let place = match sources {
+        [] => return,
+        [source] => clean(&source.path.display().to_string()),
+        [_, _, ..] => "the logs".to_owned(),
+    };
+    screen.tell(&format!(
+        "nothing is in {place} yet; a program may hold back what it prints while that is no terminal (as Python does \
+         without `PYTHONUNBUFFERED`)\n"
+    ));
 }
 
 fn query(logs: &Logs) -> Result<Query, Failure> {

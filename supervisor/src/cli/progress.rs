@@ -238,9 +238,12 @@ impl Display {
             }
             if self.shown.get(&service.name) != Some(&now) {
                 let (state, cause) = (service.state.as_str(), clean(&service.cause));
-                let cause = cause.strip_prefix(&format!("{state}: ")).unwrap_or(&cause);
-                let gap = if cause.is_empty() { "" } else { ": " };
-                self.screen.tell(&format!("{} {state}{gap}{cause}\n", service.name));
+                let told = match cause.strip_prefix(state) {
+                    Some(rest) => rest.to_owned(),
+                    None if cause.is_empty() => cause,
+                    None => format!(": {cause}"),
+                };
+                self.screen.tell(&format!("{} {state}{told}\n", service.name));
                 self.shown.insert(service.name.clone(), now);
             }
         }

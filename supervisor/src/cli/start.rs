@@ -14,7 +14,7 @@ use super::failure::{Exit, Failure};
 use super::output::sanitised;
 use super::progress::{Ending, Verdict, Watch, settled};
 use super::roles::First;
-use super::status::{chosen, footer, table, why};
+use super::status::{chosen, page, why};
 use super::terminal::Screen;
 use super::{foreground, locate, lock, roles};
 use crate::api::{ServiceDocument, ServicesRequest, StatusDocument};
@@ -39,7 +39,7 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
     let mut boot = match answered(&client) {
         Ok(status) => {
             chosen(&status, &start.services)?;
-            screen.tell(&format!("already running (pid {})\n", status.supervisor.keeper_pid));
+            screen.tell(&format!("the supervisor is already running (pid {})\n", status.supervisor.keeper_pid));
             None
         }
         Err(ClientError::NotRunning(_)) => {
@@ -114,8 +114,7 @@ pub(crate) fn report(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument) -
             screen.data(&format!("{json}\n"));
         }
     } else {
-        screen.show(&table(&status.services.iter().collect::<Vec<_>>(), screen));
-        screen.show(&footer(status));
+        screen.show(&page(status, &status.services.iter().collect::<Vec<_>>(), screen));
     }
     complain(status, judge, screen);
 }
@@ -127,13 +126,7 @@ pub(crate) fn complain(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument)
     };
     for service in status.services.iter().filter(has_failed) {
         let (name, why) = (&service.name, why(service));
-        // What waits has said nothing yet.
-        let next = if service.state == State::Waiting {
-            format!("`supervisor why {name}` says more")
-        } else {
-            format!("`supervisor logs {name}` shows its last words")
-        };
-        screen.complain(&format!("error: {name}: {why}; {next}"));
+        screen.complain(&format!("error: {name}: {why}; `supervisor why {name}` says more"));
     }
 }
 

@@ -32,8 +32,7 @@ pub(crate) fn status(global: &Global, screen: Screen, status: &Status) -> Result
         let json = serde_json::to_string_pretty(&document).map_err(|error| Failure::of_system("write JSON", &error))?;
         screen.data(&format!("{json}\n"));
     } else {
-        screen.show(&table(&services, screen));
-        screen.show(&footer(&document));
+        screen.show(&page(&document, &services, screen));
     }
     let well = if status.services.is_empty() {
         document.supervisor.health == HealthStatus::Healthy
@@ -53,23 +52,26 @@ pub(crate) fn chosen<'a>(document: &'a StatusDocument, names: &[String]) -> Resu
     names.iter().map(|name| find(name).ok_or_else(|| locate::unknown(name, all()))).collect()
 }
 
-pub(crate) fn table(services: &[&ServiceDocument], screen: Screen) -> String {
+/// Each of these services, and where the supervisor itself answers.
+pub(crate) fn page(document: &StatusDocument, services: &[&ServiceDocument], screen: Screen) -> String {
+    let table = if document.services.is_empty() {
+        format!("there are no services in {} yet\n", clean(&document.supervisor.file.display().to_string()))
+    } else {
+        table(services, screen)
+    };
+    let supervisor = &document.supervisor;
+    let pid = supervisor.keeper_pid;
+    let status = supervisor.http.map(|http| format!(", status at http://{http}/status")).unwrap_or_default();
+    format!("{table}\nsupervisor pid {pid}{status}\n")
+}
+
+fn table(services: &[&ServiceDocument], screen: Screen) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
     let rows: Vec<_> = services.iter().map(|service| row(service, now_ms)).collect();
     let head = ["NAME", "STATE", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "ADDRESS", "WHY"];
     // PID, ADDRESS, CPU, MEM, UPTIME, RESTARTS: what is wrong matters more.
     fitted(head, &rows, screen.width, screen.colour, &[2, 7, 5, 6, 3, 4])
-}
-
-/// Where the supervisor itself answers.
-pub(crate) fn footer(document: &StatusDocument) -> String {
-    let supervisor = &document.supervisor;
-    let pid = supervisor.keeper_pid;
-    match supervisor.http {
-        Some(http) => format!("\nsupervisor pid {pid}, status at http://{http}/status\n"),
-        None => format!("\nsupervisor pid {pid}\n"),
-    }
 }
 
 fn row(service: &ServiceDocument, now_ms: i64) -> [Cell; 9] {
@@ -106,10 +108,16 @@ pub(crate) fn why(service: &ServiceDocument) -> String {
     }
     if service.log_dropped_lines > 0 || service.log_error.is_some() {
         let now = service.log_error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
-        parts.push(format!("its log dropped {} lines{now}", service.log_dropped_lines));
+        let what = match service.log_dropped_lines {
+            0 => "its log takes nothing".to_owned(),
+            dropped => format!("its log dropped {}", lines(dropped)),
+        };
+        parts.push(format!("{what}{now}"));
     }
     parts.extend(bad_certificate(service).map(|certificate| certificate.in_words(timestamp::now_ms())));
-    parts.extend(service.failing.first().map(|failing| format!("{}: {}", failing.check, failing.answer)));
+    // What a start waits for is in its cause already.
+    let failing = service.failing.first().filter(|failing| !service.cause.contains(&failing.answer));
+    parts.extend(failing.map(|failing| format!("{}: {}", failing.check, failing.answer)));
     parts.extend(service.status_text.clone().filter(|_| service.state.is_well()));
     if !service.cause.is_empty() {
         parts.push(service.cause.clone());
@@ -157,12 +165,23 @@ pub(crate) fn span(ms: i64) -> String {
 
 /// What a whole tree uses, in one line.
 pub(crate) fn uses(used: &ResourcesDocument) -> String {
-    let counted = |count: Option<u64>, what: &str| count.map(|count| format!(", {count} {what}")).unwrap_or_default();
+    let counted = |count: Option<u64>, what: &str| match count {
+        None => String::new(),
+        Some(1) => format!(", 1 {what}"),
+        Some(count) => format!(", {count} {what}s"),
+    };
     let mut text = format!("{} of a core, {} of memory", cpu(used.cpu_cores), bytes(used.memory_bytes));
-    text.push_str(&counted(used.open_fds, "descriptors"));
-    text.push_str(&counted(used.threads, "threads"));
-    text.push_str(&counted(Some(used.processes).filter(|count| *count > 1), "processes"));
+    text.push_str(&counted(used.open_fds, "descriptor"));
+    text.push_str(&counted(used.threads, "thread"));
+    if used.processes > 1 {
+        text.push_str(&format!(", {} processes", used.processes));
+    }
     text
+}
+
+/// `1 line`, `7 lines`.
+pub(crate) fn lines(count: u64) -> String {
+    format!("{count} line{}", if count == 1 { "" } else { "s" })
 }
 
 /// Of one core, as `top` tells it: `0.2%`, `12%`, `250%`.
@@ -257,6 +276,8 @@ mod tests {
         assert_eq!(down, ["mail", "backoff", "", "", "3", "", "", "", "exited with code 1"]);
         let full = line(serde_json::json!({ "log_dropped_lines": 7, "log_error": "No space left on device" }));
         assert_eq!(full[8], "its log dropped 7 lines (No space left on device); ready after 12ms");
+        let closed = line(serde_json::json!({ "log_error": "Permission denied" }));
+        assert_eq!(closed[8], "its log takes nothing (Permission denied); ready after 12ms");
     }
 
     #[test]
@@ -274,6 +295,10 @@ mod tests {
             "failing": [{ "check": "http /health", "answer": "503" }], "status_text": "busy\u{1b}[2J",
         }));
         assert_eq!(failing[8], "http /health: 503; busy\\x1b[2J; ready after 12ms");
+        let starting = line(serde_json::json!({
+            "failing": [{ "check": "http /", "answer": "refused" }], "cause": "not ready yet: http /: refused",
+        }));
+        assert_eq!(starting[8], "not ready yet: http /: refused", "once");
     }
 
     #[test]

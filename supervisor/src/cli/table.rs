@@ -28,24 +28,37 @@ const WORTH: usize = 32;
 /// With less than this, the last column has lines of its own.
 const LEAST: usize = 20;
 
-/// Columns two spaces apart. With a `width`, a line is cut to it; the last column gives way. Columns in which no row
-/// has anything are left out.
+/// Columns two spaces apart; those in which no row has anything are left out. What of the last column does not fit into
+/// the `width` goes on in further lines.
 pub(crate) fn render<const N: usize>(
     head: [&str; N],
     rows: &[[Cell; N]],
     width: Option<usize>,
     colour: bool,
 ) -> String {
-    fitted(head, rows, width, colour, &[])
+    laid_out(head, rows, width, colour, &[], |text, width, indent| wrapped(text, Some(width), indent))
 }
 
-/// As `render`; when little would be left of the last column, these give way before it, the first of them first.
+/// As `render`, but with one line for a row, which is cut to the `width`. When little would be left of the last column,
+/// these give way before it, the first of them first.
 pub(crate) fn fitted<const N: usize>(
     head: [&str; N],
     rows: &[[Cell; N]],
     width: Option<usize>,
     colour: bool,
     giving_way: &[usize],
+) -> String {
+    laid_out(head, rows, width, colour, giving_way, |text, width, indent| cut(text, width.saturating_sub(indent)))
+}
+
+/// `last` makes the text of the last column, which begins behind `indent` columns, fit the width.
+fn laid_out<const N: usize>(
+    head: [&str; N],
+    rows: &[[Cell; N]],
+    width: Option<usize>,
+    colour: bool,
+    giving_way: &[usize],
+    last: impl Fn(&str, usize, usize) -> String,
 ) -> String {
     let mut shown: Vec<usize> = (0..N).filter(|i| rows.iter().any(|row| !row[*i].text.is_empty())).collect();
     let widths: Vec<usize> = (0..N)
@@ -64,9 +77,10 @@ pub(crate) fn fitted<const N: usize>(
     let head = head.map(|text| Cell { text: text.to_owned(), tone: Tone::Faint });
     let mut table = String::new();
     for row in std::iter::once(&head).chain(rows) {
-        let mut left = width.unwrap_or(usize::MAX);
+        let whole = width.unwrap_or(usize::MAX);
+        let mut left = whole;
         for (place, &i) in shown.iter().enumerate() {
-            let text = cut(&row[i].text, left);
+            let text = if i == N - 1 { last(&row[i].text, whole, whole - left) } else { cut(&row[i].text, left) };
             let used = columns(&text);
             left = left.saturating_sub(widths[i] + 2);
             table.push_str(&painted(&text, row[i].tone, colour));
@@ -77,7 +91,7 @@ pub(crate) fn fitted<const N: usize>(
         table.truncate(table.trim_end_matches(' ').len());
         table.push('\n');
         if let Some(cell) = below.map(|i| &row[i]).filter(|cell| row != &head && !cell.text.is_empty()) {
-            let text = cut(&cell.text, width.unwrap_or(usize::MAX).saturating_sub(2));
+            let text = last(&cell.text, whole, 2);
             table.push_str(&format!("  {}\n", painted(&text, cell.tone, colour)));
         }
     }
@@ -170,10 +184,12 @@ mod tests {
 
     #[test]
     fn a_line_is_cut_to_the_terminal() {
-        let table = render(["NAME", "STATE", "WHY"], &rows(), Some(35), false);
+        let table = fitted(["NAME", "STATE", "WHY"], &rows(), Some(35), false, &[]);
         assert_eq!(table, "NAME  STATE    WHY\nmail  running  a reason that is lo…\nx     failed\n");
+        let table = render(["NAME", "STATE", "WHY"], &rows(), Some(35), false);
+        assert_eq!(table, "NAME  STATE    WHY\nmail  running  a reason that is\n               long\nx     failed\n");
         for width in 2..40 {
-            let table = render(["NAME", "STATE", "WHY"], &rows(), Some(width), false);
+            let table = fitted(["NAME", "STATE", "WHY"], &rows(), Some(width), false, &[]);
             assert!(table.lines().all(|line| columns(line) <= width), "{width}: {table}");
         }
     }

@@ -10,7 +10,7 @@ use super::failure::{Exit, Failure};
 use super::live::{self, Live, Wake};
 use super::locate;
 use super::output::clean;
-use super::status::{chosen, footer, table};
+use super::status::{chosen, page};
 use super::table::{Tone, painted};
 use super::terminal::Screen;
 use crate::api::StatusDocument;
@@ -100,6 +100,6 @@ fn frame(document: &StatusDocument, status: &Status, screen: Screen) -> String {
     let health = painted(health, tone, screen.colour);
     let name = clean(&document.supervisor.name);
     let rejection = locate::rejection(document).map(|why| painted(&why, Tone::Bad, screen.colour) + "\n");
-    let (rejection, table) = (rejection.unwrap_or_default(), table(&services, screen));
-    format!("{name}: {health}\n{rejection}\n{table}{}", footer(document))
+    let rejection = rejection.unwrap_or_default();
+    format!("{name}: {health}\n{rejection}\n{}", page(document, &services, screen))
 }

@@ -15,7 +15,7 @@ use super::quantity;
 use super::section::Section;
 use super::source::{Problems, Sources, Span};
 use super::tree::Node;
-use super::words;
+use super::words::{self, OfShell};
 
 /// Reads values in one scope. A value that is not good becomes a problem, and the reading goes on with the default.
 pub(super) struct Reader<'a> {
@@ -67,7 +67,10 @@ impl Reader<'_> {
     pub(super) fn command(&mut self, node: &Node) -> Vec<Template> {
         let words: Vec<Template> = match node.value.as_text() {
             Some(line) => match words::split(line) {
-                Ok(words) => words.iter().filter_map(|word| self.expanded(node.span, word)).collect(),
+                Ok(words) => {
+                    self.refuse_shell(node.span, words::of_a_shell(line, &words));
+                    words.iter().filter_map(|word| self.expanded(node.span, word)).collect()
+                }
                 Err(why) => {
                     self.problems.add(node.span, format!("this cannot be split into words: {why}"));
                     return Vec::new();
@@ -82,6 +85,19 @@ impl Reader<'_> {
             self.problems.add(node.span, "the program's name is empty");
         }
         words
+    }
+
+    fn refuse_shell(&mut self, at: Span, found: Option<OfShell<'_>>) {
+        let (word, help) = match found {
+            None => return,
+            Some(OfShell::Operator(word)) => (
+                word.to_owned(),
+                "`shell = true` gives a service's command to a shell; in a list of words it is taken as it is",
+            ),
+            // What it is set to may be a secret.
+            Some(OfShell::Sets(name)) => (format!("{name}=…"), "a service's variables are set in `env`"),
+        };
+        self.problems.add_with_help(at, format!("`{word}` means nothing without a shell"), help);
     }
 
     /// A script for a shell. The shell expands variables, quoted as it knows how; a value put in by us could be a command.

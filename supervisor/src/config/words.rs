@@ -34,6 +34,31 @@ pub(super) fn split(line: &str) -> Result<Vec<String>, SplitError> {
     Ok(words)
 }
 
+/// Operators of a shell, where they stand alone.
+const OPERATORS: [&str; 12] = ["|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1", ">/dev/null", "2>/dev/null"];
+
+/// What means something to a shell only, and can hardly be meant as it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum OfShell<'w> {
+    /// Unquoted.
+    Operator(&'w str),
+    /// This variable is set where the program stands.
+    Sets(&'w str),
+}
+
+/// The first such word of `line`, which was split into `words`.
+pub(super) fn of_a_shell<'w>(line: &str, words: &'w [String]) -> Option<OfShell<'w>> {
+    let is_operator = |word: &&String| {
+        OPERATORS.contains(&word.as_str()) && line.split_ascii_whitespace().any(|unquoted| unquoted == **word)
+    };
+    let is_name = |name: &&str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let set = || words.first()?.split_once('=').map(|(name, _)| name).filter(is_name).map(OfShell::Sets);
+    words.iter().find(is_operator).map(|word| OfShell::Operator(word)).or_else(set)
+}
+
 /// Appends what `text` begins with (no blank) to `word`; gives back the rest.
 fn take_piece<'t>(word: &mut String, text: &'t str) -> Result<&'t str, SplitError> {
     if let Some(rest) = take_dollar(word, text)? {
@@ -115,6 +140,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_only_a_shell_understands_is_seen_unless_it_is_quoted() {
+        for (line, word) in [
+            ("a x | b", Some(OfShell::Operator("|"))),
+            ("cd /tmp && a", Some(OfShell::Operator("&&"))),
+            ("a > log 2>&1", Some(OfShell::Operator(">"))),
+            ("A_1=x a", Some(OfShell::Sets("A_1"))),
+            ("a '|' \";\" \\\\&& x=1 --y=2", None),
+            ("sh -c 'a | b > c'", None),
+            ("./a=b 1=2", None),
+        ] {
+            assert_eq!(of_a_shell(line, &split(line).unwrap()), word, "{line}");
+        }
+    }
 
     #[test]
     fn a_line_is_split_as_a_shell_would() {

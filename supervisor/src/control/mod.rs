@@ -30,6 +30,7 @@ pub(crate) use api::view::{Ask, ConfigView, Executable, Refusal, View, What};
 pub(crate) use api::view::{Facts, LogTrouble, Rejected};
 pub(crate) use errands::Errand;
 pub(crate) use launch::prepare::log_paths;
+pub(crate) use probe::UNANSWERED;
 pub(crate) use probe::command::{collect, told};
 #[cfg(test)]
 pub(crate) use reload::Planned;

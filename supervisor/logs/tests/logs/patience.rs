@@ -80,7 +80,7 @@ fn leaves_room() {
     let stats = pump.stats(&path).expect("it is known");
     assert_eq!((stats.dropped_bytes, stats.error), (0, None));
     assert!(content(&path).len() > 100_000, "no more than needed");
-    let told = |stats: supervisor_logs::Stats| stats.error.is_some_and(|error| error.contains("have to be"));
+    let told = |stats: supervisor_logs::Stats| stats.error.is_some_and(|error| error.contains("min_free"));
     eventually("it is told once there are no archives", || {
         // Whatever the archives leave is taken by others, but for 20 KiB.
         let rest = fs::metadata(&filler).map_or(0, |found| found.len()) + free().saturating_sub(20 << 10);

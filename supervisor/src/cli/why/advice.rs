@@ -9,6 +9,7 @@ use super::ports::{Holder, Port};
 use super::report::Report;
 use crate::certificates;
 use crate::cli::status::bad_certificate;
+use crate::control::UNANSWERED;
 use crate::journal::{Ended, LimitKey};
 
 /// One sentence, or none: a service that is well, or on its way, needs nobody.
@@ -28,9 +29,16 @@ pub(super) fn advice(report: &Report) -> Option<String> {
         State::Running | State::Rolling if bad_certificate(service).is_some() => {
             Some(certificates::todo(name.as_str()))
         }
-        State::Running | State::Rolling | State::Completed | State::Starting | State::Stopping | State::Unhealthy => {
-            None
+        State::Running | State::Rolling if service.log_error.is_some() => of_log(report),
+        State::Running if cause.starts_with("rolled back: ") => {
+            let ends = report.ends.iter().find_map(|end| Some((end.report?, end.entry.note.generation?)));
+            let look = ends.map(|(number, generation)| {
+                format!("`supervisor why {name} --exit {number}` tells the end of generation {generation}; ")
+            });
+            Some(format!("{}once that is mended, `supervisor restart {name}` tries it again", look.unwrap_or_default()))
         }
+        State::Starting => of_probe_socket(report),
+        State::Running | State::Rolling | State::Completed | State::Stopping | State::Unhealthy => None,
         State::Stopped if last_end(report).is_some_and(|end| end.asked && was_killed(end)) => Some(format!(
             "`supervisor start {name}` starts it; should it have ended by itself, `stop.timeout` of `{name}` in {file} gives \
              it longer"
@@ -50,6 +58,7 @@ pub(super) fn advice(report: &Report) -> Option<String> {
             let known = back
                 .or(held)
                 .or_else(|| of_start(report))
+                .or_else(|| of_probe_socket(report))
                 .or_else(|| of_check(report))
                 .or_else(|| of_limits(report))
                 .or_else(|| of_end(report));
@@ -71,7 +80,16 @@ fn of_start(report: &Report) -> Option<String> {
     if cause.contains("chdir ") {
         return Some(format!("mend `cwd` of `{name}` in {file}"));
     }
-    if cause.starts_with("not ready within ") {
+    if cause.contains("is not in PATH") {
+        return Some(format!(
+            "install it, or say in {file} where it is: its path in `command` of `{name}`, or `PATH` in its `env`"
+        ));
+    }
+    if let Some((_, secret)) = cause.split_once("environment: secret ") {
+        let secret = secret.split(':').next().unwrap_or_default();
+        return Some(format!("mend `secrets.{secret}` of `{name}` in {file}, or what it names"));
+    }
+    if cause.starts_with("not ready within ") && of_probe_socket(report).is_none() {
         return Some(format!(
             "it lived, but was not ready in time: `supervisor logs {name}` shows how far it came; \
              `ready.deadline` in {file} gives it longer"
@@ -89,6 +107,30 @@ fn of_start(report: &Report) -> Option<String> {
     }
     why.contains("ENOENT")
         .then(|| format!("there is no such program: mend `command` of `{name}` in {file}, or build it"))
+}
+
+/// Checks ask where nobody answers, as the service does not know that it should.
+fn of_probe_socket(report: &Report) -> Option<String> {
+    let (name, file) = (&report.service.name, report.file.display());
+    let cause = report.service.cause.as_str();
+    (cause.starts_with("not ready ") && cause.contains(UNANSWERED)).then(|| {
+        format!(
+            "`{name}` inherits its port, so that http checks of it ask on a socket of their own, `supervisor-probe` in \
+             `LISTEN_FDNAMES`: let it answer there, too, or be ready by `notify` or `log` (`ready` in {file})"
+        )
+    })
+}
+
+/// What it prints is lost.
+fn of_log(report: &Report) -> Option<String> {
+    let (service, file) = (&report.service, report.file.display());
+    let (error, log) = (service.log_error.as_ref()?, service.logs.first()?.display());
+    if error.contains("Permission denied") || error.contains("Read-only") {
+        return Some(format!("let this user write {log}, or set `[logs] dir` in {file}"));
+    }
+    Some(format!(
+        "make room on the disk of {log}, or let logs take less of it (`max_size` and `total` of `[logs]` in {file})"
+    ))
 }
 
 /// It was ended for what a check has seen.
@@ -118,7 +160,7 @@ fn of_limits(report: &Report) -> Option<String> {
         None => {}
     }
     let passed = &report.passed_limit.as_ref()?.note;
-    let is_last = passed.generation.is_some() && passed.generation == report.ends.first()?.note.generation;
+    let is_last = passed.generation.is_some() && passed.generation == report.ends.first()?.entry.note.generation;
     (is_last && passed.limit?.key == Some(LimitKey::Pids)).then(|| higher("pids"))
 }
 
@@ -140,7 +182,7 @@ fn of_end(report: &Report) -> Option<String> {
 }
 
 fn last_end(report: &Report) -> Option<&Ended> {
-    report.ends.first()?.note.exit.as_ref()
+    report.ends.first()?.entry.note.exit.as_ref()
 }
 
 fn was_killed(end: &Ended) -> bool {

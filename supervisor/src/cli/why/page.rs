@@ -4,11 +4,11 @@
 use supervisor_core::{Condition, Role};
 
 use super::ports::{Holder, Port};
-use super::report::{Dependency, Report};
+use super::report::{Dependency, End, Report};
 use crate::api::GenerationDocument;
 use crate::cli::ends::{details, short};
 use crate::cli::output::clean;
-use crate::cli::status::{bad_certificate, span, tone, uses};
+use crate::cli::status::{bad_certificate, lines, span, tone, uses};
 use crate::cli::table::{Tone, painted, wrapped};
 use crate::cli::terminal::Screen;
 use crate::config::Diagnostic;
@@ -26,7 +26,9 @@ pub(super) fn page(report: &Report, screen: Screen) -> String {
         text.push_str(&format!("  {} {value}\n", painted(&format!("{label:<LABEL$}"), Tone::Faint, colour)));
     }
     let ends: Vec<String> = report.ends.iter().map(|end| end_line(end, report.now_ms, width)).collect();
-    for (title, lines) in [("last ends", &ends), ("last words", &report.last_words)] {
+    let whole = format!("last ends (`supervisor why {} --exit N` tells one whole)", report.service.name);
+    let ends_title = if report.ends.iter().any(|end| end.report.is_some()) { &whole } else { "last ends" };
+    for (title, lines) in [(ends_title, &ends), ("last words", &report.last_words)] {
         if !lines.is_empty() {
             text.push_str(&format!("\n{}\n", painted(title, Tone::Faint, colour)));
             lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
@@ -73,7 +75,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts.extend(bad_certificate(service).map(|certificate| ("certificate", certificate.in_words(report.now_ms))));
     if service.log_dropped_lines > 0 || service.log_error.is_some() {
         let now = service.log_error.as_ref().map(|error| format!("; now: {error}")).unwrap_or_default();
-        facts.push(("log trouble", format!("{} lines were dropped{now}", service.log_dropped_lines)));
+        facts.push(("log trouble", format!("{} dropped{now}", lines(service.log_dropped_lines))));
     }
     facts.extend(config(report));
     facts.push(("wanted", if service.wanted { "up" } else { "down" }.to_owned()));
@@ -87,11 +89,6 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
             ago(&rollout.asked_at, report.now_ms).map(|span| format!(", asked for {span} ago")).unwrap_or_default();
         ("rollout", format!("{}{when}", rollout.text))
     }));
-    facts.extend(
-        report.last_exit_report.iter().map(|last| {
-            ("last end", format!("`supervisor why {} --exit {}` tells all of it", service.name, last.number))
-        }),
-    );
     if service.restarts > 0 {
         facts.push(("restarts", service.restarts.to_string()));
     }
@@ -162,12 +159,13 @@ fn holder(port: &Port) -> String {
     }
 }
 
-fn end_line(end: &Entry, now_ms: i64, width: Option<usize>) -> String {
-    let note = &end.note;
+fn end_line(end: &End, now_ms: i64, width: Option<usize>) -> String {
+    let note = &end.entry.note;
     let when = ago(&note.at, now_ms).map(|span| format!("{span} ago")).unwrap_or_default();
-    let details = note.exit.as_ref().map(|exit| format!(" ({})", details(exit))).unwrap_or_default();
-    let generation = note.generation.map(|generation| format!(" [{generation}]")).unwrap_or_default();
-    let how = clean(&format!("{}{details}{generation}", note.cause));
+    let number = end.report.map(|number| format!("{number}: ")).unwrap_or_default();
+    let generation = note.generation.map(|generation| format!("generation {generation}, ")).unwrap_or_default();
+    let details = note.exit.as_ref().map(|exit| format!(" ({generation}{})", details(exit))).unwrap_or_default();
+    let how = clean(&format!("{number}{}{details}", note.cause));
     format!("{when:<LABEL$}{}", wrapped(&how, width, LABEL + 2))
 }
 

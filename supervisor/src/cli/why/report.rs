@@ -45,7 +45,7 @@ pub(super) struct Report {
     pub(super) passed_limit: Option<Entry>,
     pub(super) held_ports: Vec<Port>,
     /// Of its runs, the newest first.
-    pub(super) ends: Vec<Entry>,
+    pub(super) ends: Vec<End>,
     /// The report of the newest of them that was a process.
     pub(super) last_exit_report: Option<exits::Report>,
     /// The end of its log, harmless for a terminal.
@@ -53,6 +53,14 @@ pub(super) struct Report {
     pub(super) advice: Option<String>,
     #[serde(skip)]
     pub(super) now_ms: i64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct End {
+    #[serde(flatten)]
+    pub(super) entry: Entry,
+    /// The number of its report, if it was a process and is among the last.
+    pub(super) report: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,6 +77,7 @@ pub(super) fn gather(place: &Place, status: &StatusDocument, name: &str) -> Resu
     let names = [name.to_owned()];
     let service = chosen(status, &names)?[0].clone();
     let now_ms = timestamp::now_ms();
+    let reports = exit::reports(place, name).unwrap_or_default();
     let mut report = Report {
         schema_version: SCHEMA_VERSION,
         file: status.supervisor.file.clone(),
@@ -80,16 +89,29 @@ pub(super) fn gather(place: &Place, status: &StatusDocument, name: &str) -> Resu
         last_request: if service.wanted { None } else { events(place, &service, Kind::Request, 1).pop() },
         passed_limit: events(place, &service, Kind::Limit, 1).pop().filter(|entry| entry.note.passed == Some(false)),
         held_ports: ports::ports(&service, status, place),
-        ends: events(place, &service, Kind::Exit, ENDS),
-        last_exit_report: exit::reports(place, name).ok().and_then(|reports| reports.into_iter().next()),
+        ends: events(place, &service, Kind::Exit, ENDS)
+            .into_iter()
+            .rev()
+            .map(|entry| with_report(entry, &reports))
+            .collect(),
+        last_exit_report: reports.into_iter().next(),
         last_words: last_words(&service),
         advice: None,
         service,
         now_ms,
     };
-    report.ends.reverse();
     report.advice = advice(&report);
     Ok(report)
+}
+
+fn with_report(entry: Entry, reports: &[exits::Report]) -> End {
+    let of = |report: &&exits::Report| {
+        let pid = entry.note.exit.as_ref().and_then(|exit| exit.pid);
+        let same = Some(report.facts.generation) == entry.note.generation && report.facts.at == entry.note.at;
+        pid.is_some() && pid == report.facts.exit.pid && same
+    };
+    let report = reports.iter().find(of).map(|report| report.number);
+    End { entry, report }
 }
 
 fn dependencies(service: &ServiceDocument, status: &StatusDocument) -> Vec<Dependency> {

@@ -41,6 +41,15 @@ fn a_command_alone_is_a_service() {
 }
 
 #[test]
+fn a_command_for_a_shell_is_refused_unless_it_is_given_to_one() {
+    let told = problems("[services.a]\ncommand = 'cat x | grep y'\n[services.b]\ncommand = 'X=s3cret b'");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("`|` means nothing without a shell (`shell = true` "), "{told:?}");
+    assert!(told[1].contains("`X=…`") && !told[1].contains("s3cret"), "{told:?}");
+    stack("[services.a]\ncommand = 'cat x | grep y'\nshell = true\n[services.b]\ncommand = ['cat', '|']");
+}
+
+#[test]
 fn services_keep_the_order_of_the_file() {
     let stack = stack("[services.z]\ncommand = \"z\"\n[services.a]\ncommand = \"a\"\n[services.m]\ncommand = \"m\"");
     let names: Vec<&str> = stack.services.iter().map(|service| service.spec.name.as_str()).collect();

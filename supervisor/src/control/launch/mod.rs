@@ -215,7 +215,25 @@ pub(crate) fn program_of(base: &Path, argv0: &str, path: Option<&str>) -> io::Re
     let found = path.split(':').filter(|dir| !dir.is_empty()).map(|dir| Path::new(dir).join(argv0)).find(|candidate| {
         candidate.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     });
-    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("`{argv0}` is not in PATH ({path})")))
+    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("`{argv0}` is not in PATH")))
+}
+
+/// Why a program cannot be run, of those that belong to no service.
+pub(crate) fn not_runnable(argv0: &str, base: &Path) -> Option<String> {
+    match program_of(base, argv0, std::env::var("PATH").ok().as_deref()) {
+        Ok(program) => not_executable(&program),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Why a secret cannot be had, as far as that is known without a command being run.
+pub(crate) fn not_told(key: &str, source: &SecretSource, base: &Path) -> Option<String> {
+    match source {
+        SecretSource::Command(argv) => not_runnable(&argv[0], base).map(|why| format!("secret {key}: {why}")),
+        SecretSource::File { .. } | SecretSource::Env(_) => {
+            secret(key, source, base).err().map(|error| error.to_string())
+        }
+    }
 }
 
 /// Why it cannot be run.

@@ -26,6 +26,8 @@ use crate::certificates::Validity;
 use crate::config::{Launch, ProbeHow};
 use crate::untrusted::one_line;
 
+/// What is said of a check on the private socket of a service that takes none of its connections.
+pub(crate) const UNANSWERED: &str = "on its socket `supervisor-probe`";
 /// Of an answer, this much is read.
 const MAX_BODY: usize = 8 * 1024;
 /// Of an answer's head, this much is read.
@@ -77,6 +79,7 @@ enum Tls {
 /// Tries once.
 pub(crate) async fn attempt(how: &ProbeHow, target: Target, timeout: Duration) -> (ProbeOutcome, Option<Validity>) {
     let mut so_far = Tls::None;
+    let place = if matches!(target, Target::Socket(_)) { format!(" {UNANSWERED}") } else { String::new() };
     let outcome = match (how, target) {
         (ProbeHow::Http { path, status, headers, host, tls }, target) => {
             let request = Ask { path, status, headers, host: host.as_deref(), tls: tls.as_ref() };
@@ -95,7 +98,7 @@ pub(crate) async fn attempt(how: &ProbeHow, target: Target, timeout: Duration) -
         Err(_) if matches!(so_far, Tls::Handshake) => {
             ProbeOutcome::Failed(format!("no TLS handshake within {ms} ms; it may not speak TLS"))
         }
-        Err(_) => ProbeOutcome::Failed(format!("no answer within {ms} ms")),
+        Err(_) => ProbeOutcome::Failed(format!("no answer within {ms} ms{place}")),
     };
     (outcome, certificate)
 }
