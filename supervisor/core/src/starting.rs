@@ -70,7 +70,10 @@ impl Run {
         };
         if gates.open(turn.now) {
             let (life, strays) = (life.clone(), gates.checks.strays.clone());
-            let cause = format!("ready after {}", words::span(turn.now.since(life.started)));
+            let cause = match turn.now.since(life.started) {
+                0 => "ready at once".to_owned(),
+                took => format!("ready after {}", words::span(took)),
+            };
             self.begin_watch(life, turn.now, strays, cause, turn);
             return;
         }

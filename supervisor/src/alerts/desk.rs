@@ -18,7 +18,7 @@ use super::scene::Scene;
 use super::send::{Office, send};
 use super::store::Store;
 use super::under_way::UnderWay;
-use super::{AlertState, TestAsk, Tested};
+use super::{AlertState, TESTS, TestAsk, Tested};
 use crate::config::Alert;
 use crate::control::{News, View};
 use crate::journal::{self, Filter, Kind, STARTED, Since};
@@ -126,7 +126,7 @@ pub(super) async fn run(surroundings: &Surroundings, from: Beginning, tests: &mu
             Some((place, result)) = desk.sending.next() => desk.hear(&place, result),
             Some((place, text)) = desk.reading.next() => desk.add_log(&place, text),
             Some(_) = desk.testing.join_next() => {}
-            ask = tests.recv() => match ask {
+            ask = tests.recv(), if desk.testing.len() < TESTS => match ask {
                 Some(ask) => desk.test(ask, &view),
                 None => return,
             },

@@ -35,7 +35,7 @@ pub(crate) use obstacles::{in_the_clear, obstacles};
 pub(crate) use send::TRY as TEST_LIMIT;
 pub(crate) use store::forget;
 
-/// Tests that wait.
+/// Tests that wait, and tests that are under way.
 const TESTS: usize = 8;
 /// Threads that may block at once: names, secrets, files.
 const BLOCKING_THREADS: usize = 8;

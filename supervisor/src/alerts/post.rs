@@ -232,7 +232,8 @@ where
 fn refused(target: &Target, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
     let said = String::from_utf8_lossy(body);
     let said = if said.trim().is_empty() { String::new() } else { format!(": {}", said.trim()) };
-    let why = format!("`{}` answers {}{said}", target.shown, status.as_u16());
+    let hint = if status.is_redirection() { " (redirects are not followed)" } else { "" };
+    let why = format!("`{}` answers {}{hint}{said}", target.shown, status.as_u16());
     let passing = status.is_server_error()
         || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
     if !passing {
@@ -306,5 +307,6 @@ mod tests {
         let failure = of(429, &headers);
         assert_eq!(failure.after, Some(LONGEST_RETRY_AFTER));
         assert_eq!(failure.why, "`h` answers 429: no");
+        assert_eq!(of(308, &headers).why, "`h` answers 308 (redirects are not followed): no");
     }
 }

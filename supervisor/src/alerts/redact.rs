@@ -42,7 +42,10 @@ impl Secrets {
             self.keep(&STANDARD.encode(plain));
         }
         self.keep(path);
-        path.split(['/', '?', '&', '=', '#']).for_each(|part| self.keep(part));
+        for part in path.split(['/', '?', '&', '=', '#']) {
+            self.keep(part);
+            self.keep(&String::from_utf8_lossy(&post::unescaped(part)));
+        }
     }
 
     fn keep(&mut self, part: &str) {
@@ -82,10 +85,11 @@ mod tests {
     fn a_login_is_shown_neither_as_it_is_written_nor_as_it_is_meant_nor_as_it_is_sent() {
         let mut secrets = Secrets::default();
         secrets.add_address("https://user:p%40ssw0rd@example.org/");
+        secrets.add_address("https://example.org/t%2Bk%3Dn?key=%C3%A4%C3%B6%C3%BC%C3%9F");
         secrets.add_login("me", "hunter2");
         let sent = ["user:p@ssw0rd", "hunter2", "\0me\0hunter2"].map(|text| STANDARD.encode(text));
-        let shown = secrets.redacted(&format!("p%40ssw0rd p@ssw0rd {}", sent.join(" ")));
-        assert_eq!(shown, "*** *** *** *** ***");
+        let shown = secrets.redacted(&format!("t+k=n äöüß p%40ssw0rd p@ssw0rd {}", sent.join(" ")));
+        assert_eq!(shown, "*** *** *** *** *** *** ***");
     }
 
     #[test]

@@ -205,7 +205,7 @@ fn list<T>(text: Option<&str>, parse: impl Fn(&str) -> Option<T>, wrong: &str) -
     words.map(|word| parse(word).ok_or_else(|| bad(wrong))).collect()
 }
 
-pub(crate) fn kinds() -> String {
+fn kinds() -> String {
     Kind::ALL.map(Kind::as_str).join(", ")
 }
 

@@ -46,7 +46,7 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use access::Token;
 pub(crate) use change::*;
 pub(crate) use document::*;
-pub(crate) use events::{EventsDocument, kinds};
+pub(crate) use events::EventsDocument;
 pub(crate) use exits::ExitsDocument;
 pub(crate) use policy::RestartDocument;
 pub(crate) use rate::Rate;

@@ -75,7 +75,7 @@ impl Certificate {
             Standing::Good => format!("its certificate{host} is good until {until}"),
             // The clock may go on while nobody asks the service.
             Standing::Due | Standing::Expired if left < 0 => {
-                format!("its certificate{host} has expired {span} ago, at {until}")
+                format!("its certificate{host} expired {span} ago, at {until}")
             }
             Standing::Due | Standing::Expired => format!("its certificate{host} ends in {span}, at {until}"),
         }
@@ -137,6 +137,6 @@ mod tests {
             words(HOUR * 47, "a.test"),
             "its certificate for `a.test` ends in 47 hours, at 2023-11-14T22:13:20.000Z"
         );
-        assert_eq!(words(-90, ""), "its certificate has expired 90 seconds ago, at 2023-11-14T22:13:20.000Z");
+        assert_eq!(words(-90, ""), "its certificate expired 90 seconds ago, at 2023-11-14T22:13:20.000Z");
     }
 }

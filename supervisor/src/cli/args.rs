@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 
 use super::complete;
 use super::roles::{Control, Keeper};
-use crate::api;
 use crate::journal::Kind;
 
 /// Starts the services of a `supervisor.toml` and keeps them alive.
@@ -223,7 +223,7 @@ pub(crate) struct Events {
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<String>,
     /// Of these kinds only
-    #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', value_parser = kind)]
+    #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', value_parser = kind())]
     pub(crate) kinds: Vec<Kind>,
 }
 
@@ -283,8 +283,10 @@ pub(crate) struct Man {
     pub(crate) dir: Option<PathBuf>,
 }
 
-fn kind(word: &str) -> Result<Kind, String> {
-    Kind::parse(word).ok_or_else(|| format!("the kinds are {}", api::kinds()))
+/// Help, completion and errors name all of them.
+fn kind() -> impl TypedValueParser<Value = Kind> {
+    let words = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str));
+    words.try_map(|word| Kind::parse(&word).ok_or("a kind that is none"))
 }
 
 fn events(text: &str) -> Result<usize, String> {

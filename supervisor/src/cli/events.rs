@@ -258,6 +258,7 @@ fn headline(note: &Note) -> (&'static str, Tone) {
 mod tests {
     use super::*;
     use crate::journal::Ended;
+    use clap::CommandFactory;
     use supervisor_core::ServiceName;
 
     fn note(kind: Kind, cause: &str) -> Note {
@@ -293,6 +294,14 @@ mod tests {
         assert_eq!(shown, format!("00:21:01.042Z  web  probe bad   tcp 80: connection\n{:32}refused again [3]", ""));
         assert!(!line(&long, 3, Some(40), false).contains('\n'), "there is no room for that");
         assert!(line(&long, 3, Some(WIDE), false).starts_with(&long.at), "there is room for the day");
+    }
+
+    #[test]
+    fn help_names_every_kind() {
+        let mut line = super::super::args::Line::command();
+        let help = line.find_subcommand_mut("events").unwrap().render_help().to_string();
+        let (_, kinds) = help.split_once("--kind").unwrap();
+        Kind::ALL.into_iter().for_each(|kind| assert!(kinds.contains(kind.as_str()), "{help}"));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use supervisor_core::ServiceName;
 use super::{BYTES, KEPT, Kept, Report, together};
 use crate::state::{self, UNFINISHED, ours};
 
-/// A report is never longer: its output doubles at most when each byte of it is escaped or replaced, and all the rest is
-/// small. What is longer is not ours.
+/// A report is never longer: of one byte of its output at most six are made (`\u001b`), and all the rest is small. What is
+/// longer is not ours.
 pub(super) const LONGEST: u64 = 8 * BYTES as u64;
 
 /// Where they are.

@@ -159,7 +159,7 @@ impl Shelf {
         let kept = Kept { report, end };
         match filing {
             Filing::Together => {
-                self.bytes += kept.report.last_output.iter().map(|line| 2 * line.len() + 512).sum::<usize>() + 512;
+                self.bytes += serde_json::to_vec(&kept).map_or(0, |text| text.len() + 1);
                 self.waiting.push(kept);
                 if self.bytes >= together::MOST {
                     self.write_together();
@@ -235,7 +235,7 @@ impl Shelf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exits::{Facts, Output};
+    use crate::exits::{BYTES, Facts, Output};
     use crate::journal::Ended;
 
     fn draft(generation: u64) -> Draft {
@@ -311,6 +311,21 @@ mod tests {
         next.take(draft_of("db", 21), Filing::Alone);
         assert_eq!(files(dir.path()), 2 * KEPT);
         assert!(together::numbers(&dir.path().join("exits")).is_empty());
+    }
+
+    #[test]
+    fn what_ends_together_is_all_there_however_long_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let known = ["a", "b", "c"];
+        let mut shelf = shelf(dir.path(), &known);
+        for (service, generation) in known.iter().flat_map(|service| (1..=20).map(move |number| (service, number))) {
+            let facts = Facts { cause: "\u{1b}".repeat(BYTES), ..draft_of(service, generation).facts };
+            shelf.take(Draft { facts, ..draft(generation) }, Filing::Together);
+        }
+        shelf.write_together();
+        for service in known {
+            assert_eq!(Files::new(dir.path()).reports(&ServiceName::new(service).unwrap()).len(), KEPT, "{service}");
+        }
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn a_certificate_that_ends_is_told_when_it_is_due_when_it_has_expired_and_when_i
     stack.kill_control();
     let expired = wait(&receiver, "web: its certificate has expired");
     assert_eq!(expired["certificate"]["not_after"], until);
-    assert!(stack.cli(&["status"]).succeeded().stdout.contains("its certificate has expired"));
+    assert!(stack.cli(&["status"]).succeeded().stdout.contains("its certificate expired "));
     stack.kill_control();
     eventually("the new control to see it", || {
         (stack.service("web").0["certificate"]["state"] == "expired").then_some(())

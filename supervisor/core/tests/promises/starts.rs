@@ -204,7 +204,7 @@ fn a_busy_port_is_a_failure_that_is_tried_again_every_five_seconds_and_never_cou
         assert_eq!(desk.see("web").generation, generation + 1);
     }
     desk.spawned("web");
-    assert_eq!(desk.reports(), ["web: failed -> running: ready after 0ms"]);
+    assert_eq!(desk.reports(), ["web: failed -> running: ready at once"]);
 }
 
 #[test]

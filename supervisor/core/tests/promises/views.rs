@@ -59,7 +59,7 @@ fn every_change_of_state_is_reported_once_with_its_cause() {
     told.extend(desk.reports());
     let expected = [
         "web: stopped -> starting: its process is being made",
-        "web: starting -> running: ready after 0ms",
+        "web: starting -> running: ready at once",
         "web: running -> stopping: asked to stop",
         "web: stopping -> stopped: stopped: exited with code 0 after 0ms",
     ];

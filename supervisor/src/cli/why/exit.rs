@@ -46,7 +46,11 @@ pub(super) fn page(report: &Report, colour: bool) -> String {
     let Report { number, facts: Facts { service, generation, at, cause, exit, restarts }, last_output } = report;
     let mut text = format!("{service}: end {number}, of generation {generation}\n{}\n\n", clean(cause));
     let ran = format!("{}, until {at}", short(exit.ran_ms));
-    for (label, value) in [("ran", ran), ("process", details(exit)), ("restarts", format!("{restarts} before it"))] {
+    for (label, value) in [
+        ("ran", ran),
+        ("process", details(exit)),
+        ("restarts", format!("{restarts} since it was last started by hand")),
+    ] {
         text.push_str(&format!("  {} {}\n", painted(&format!("{label:<12}"), Tone::Faint, colour), clean(&value)));
     }
     let title = if last_output.is_empty() { "it wrote nothing that is still there" } else { "its last output" };
