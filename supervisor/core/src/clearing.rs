@@ -87,9 +87,10 @@ impl Run {
     /// Its one end is recorded.
     pub(crate) fn over(&mut self, mut exit: ExitReport, ending: Ending, turn: &mut Turn) {
         exit.seen_off = self.seen_off;
-        let (service, cause) = (self.spec.name.clone(), words::exit(&exit));
-        turn.out.push(Command::Ended { service: service.clone(), exit: Box::new(exit.clone()), cause: cause.clone() });
-        turn.out.push(Command::Release { service, run: self.number });
+        let (service, run, cause) = (self.spec.name.clone(), self.number, words::exit(&exit));
+        let (of, told) = (service.clone(), Box::new(exit.clone()));
+        turn.out.push(Command::Ended { service: of, run, exit: told, cause: cause.clone() });
+        turn.out.push(Command::Release { service, run });
         self.enter(Stage::Over { exit, ending }, cause);
     }
 }

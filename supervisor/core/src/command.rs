@@ -91,6 +91,8 @@ pub enum Command {
     Ended {
         /// The service.
         service: ServiceName,
+        /// The run.
+        run: u64,
         /// How it ended.
         exit: Box<crate::snapshot::ExitReport>,
         /// The same in words.

@@ -161,6 +161,12 @@ impl Fleet {
         Arc::clone(&self.seen)
     }
 
+    /// Where this service is among those of a snapshot.
+    #[must_use]
+    pub fn place(&self, name: &ServiceName) -> Option<usize> {
+        self.graph.place(name)
+    }
+
     /// A shutdown was asked for: nothing starts any more.
     #[must_use]
     pub fn shutting_down(&self) -> bool {

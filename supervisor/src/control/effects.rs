@@ -80,10 +80,10 @@ impl Control {
                 let key = format!("{}{service}", super::startup::MEMORY);
                 self.ask_keeper("remember", &Request::Put { key, value });
             }
-            Command::Ended { service, exit, cause } => {
+            Command::Ended { service, run, exit, cause } => {
                 self.count_seen_off(&service, &exit);
                 self.history.ended(&service, &exit, &cause);
-                self.draft_report(&service, &exit, &cause);
+                self.draft_report(run, &service, &exit, &cause);
             }
             Command::Report(transition) => {
                 report(&transition);

@@ -9,6 +9,7 @@ mod gap;
 mod keeper;
 pub(crate) mod launch;
 mod limits;
+mod news;
 mod probe;
 mod reload;
 mod run;

@@ -1,15 +1,14 @@
 //! The one loop that owns the fleet: wait for the first thing to happen, deal with all that has happened, publish.
 //! Not here: what is decided (`supervisor-core`), how an effect is carried out (`effects`), `keeper::words`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use supervisor_core::{Event, Failure, Fleet, ProbeOutcome, ServiceName, Time};
+use supervisor_core::{Event, Fleet, ServiceName, Time};
 use supervisor_logs::Pump;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -18,20 +17,20 @@ use super::ControlArgs;
 use super::api::operations::Operations;
 use super::api::sockets::Sockets;
 use super::api::view::{Ask, Facts, Rejected, View};
-use super::errands::{Errand, Running};
+use super::errands::Running;
 use super::gap::Gaps;
 use super::keeper::inventory::Inventory;
 use super::keeper::link::Link;
 use super::launch::listeners::Listener;
-use super::launch::prepare::{Places, Prepared};
+use super::launch::prepare::Places;
 use super::launch::programs::Programs;
 use super::launch::workshop::Workshop;
-use super::limits::{Finding, Renewed, Watch};
-use super::probe::Probed;
+use super::limits::Watch;
+pub(crate) use super::news::News;
 use super::probe::command::Helper;
 use super::reload::catalogue::Catalogue;
 use super::reload::in_force::InForce;
-use super::reload::{Loaded, ReloadAsk, Reloads};
+use super::reload::{ReloadAsk, Reloads};
 use super::run::Run;
 use super::signs::lines::Lines;
 use super::signs::notify::Told;
@@ -41,7 +40,7 @@ use super::telling::history::History;
 use super::telling::instruments::Instruments;
 use super::threads::Threads;
 use super::tree::survey::Surveys;
-use crate::alerts::{AlertState, Alerts, Beginning};
+use crate::alerts::{Alerts, Beginning};
 
 /// Requests of the API that wait.
 const ASKS: usize = 64;
@@ -53,63 +52,6 @@ const LAST_LOOKS: usize = 3;
 const FIRST_STARTS: Duration = Duration::from_millis(5);
 /// So much is dealt with before the world is told.
 const BATCH: usize = 256;
-
-/// What a task has to tell.
-#[derive(Debug)]
-pub(crate) enum News {
-    Prepared {
-        run: u64,
-        result: Box<Result<Prepared, Failure>>,
-    },
-    /// Its preparation hangs.
-    Overdue {
-        run: u64,
-    },
-    Probed(Probed),
-    HelperReady {
-        id: u64,
-        result: Result<Box<(supervisor_keeper::Spawn, OwnedFd)>, ProbeOutcome>,
-        output: Option<OwnedFd>,
-    },
-    Sorted {
-        by_run: BTreeMap<u64, Vec<i32>>,
-    },
-    Drained {
-        run: u64,
-    },
-    /// The files at the paths of services that are to be restarted.
-    ProgramsSeen {
-        services: Vec<ServiceName>,
-        /// Of these another one than that which runs.
-        rebuilt: BTreeSet<ServiceName>,
-    },
-    /// A held listener had been shut.
-    Reopened {
-        service: ServiceName,
-        name: String,
-        times: u32,
-    },
-    /// It is time to look at what runs use.
-    LookDue,
-    Looked(Vec<Finding>),
-    /// Looking at one of these runs takes too long.
-    LookHangs(BTreeSet<u64>),
-    /// It does not hang any more.
-    LookWentOn(BTreeSet<u64>),
-    /// The kernel knows the limits of what runs.
-    LimitsRenewed(Vec<Renewed>),
-    SocketRemoved,
-    LogTrouble,
-    /// Something happened to a file of the configuration.
-    FilesTouched,
-    /// It is time for a reload that had to wait.
-    ReloadDue,
-    Loaded(Box<Loaded>),
-    /// An alert is told by a program.
-    Errand(Box<Errand>),
-    /// How alerts stand.
-    Alerts(Arc<Vec<AlertState>>),
-}
 
 /// Everything that the loop owns.
 pub(crate) struct Control {
@@ -261,6 +203,7 @@ impl Control {
         self.begin_alerts(Beginning::Start);
         self.remove_abandoned_groups();
         while !self.down {
+            self.history.journal.hand_over();
             self.wait().await?;
             for _ in 0..BATCH {
                 if !self.poll()? {
@@ -269,6 +212,7 @@ impl Control {
             }
             self.mirror();
             self.review_operations();
+            self.history.journal.hand_over();
             self.link.flush();
             self.remove_groups();
             self.publish();

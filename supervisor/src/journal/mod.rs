@@ -6,6 +6,7 @@
 
 mod entry;
 mod files;
+mod inbox;
 mod number;
 mod query;
 mod shelf;
@@ -16,8 +17,6 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::oneshot;
 
@@ -26,6 +25,7 @@ pub(crate) use files::Files;
 pub(crate) use query::{Filter, Page, Since};
 pub(crate) use shelf::{Line, Reader};
 
+use inbox::Inbox;
 use shelf::Shelf;
 
 /// There are two files: the one that is written, and the one before it. Each holds at most so many bytes …
@@ -34,55 +34,54 @@ const FILE_BYTES: u64 = 4 * 1024 * 1024;
 const FILE_EVENTS: u64 = 10_000;
 /// Events that are kept in memory, too, for those who follow, and for a disk that is full.
 const SHELF_EVENTS: usize = 256;
-/// Notes that wait for the thread; further ones are dropped and counted.
-const QUEUE: usize = 1024;
 /// Of a cause, which may quote a service, this much is kept, in bytes.
 const CAUSE: usize = 1024;
 /// No line is longer: a cause of quotes only doubles, and all the rest is small.
 const LINE: usize = 16 * 1024;
 
-/// The writing end; cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Journal {
-    queue: SyncSender<Item>,
-    dropped: Arc<AtomicU64>,
-    shelf: Arc<Shelf>,
-}
-
+/// The writing end.
 #[derive(Debug)]
-enum Item {
-    Note(Box<Note>),
-    /// Told once everything before it is written, or given up.
-    Written(oneshot::Sender<()>),
+pub(crate) struct Journal {
+    inbox: Arc<Inbox>,
+    shelf: Arc<Shelf>,
 }
 
 impl Journal {
     /// Begins a thread that opens the files in `dir` and writes. Nothing here waits for a disk.
     pub(crate) fn start(dir: &Path) -> std::io::Result<Self> {
-        let (queue, receiver) = sync_channel(QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
+        let inbox = Arc::new(Inbox::default());
         let shelf = Arc::new(Shelf::new(dir));
-        let writer = writer::Writer::new(dir, Arc::clone(&dropped), Arc::clone(&shelf));
-        std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(&receiver))?;
-        Ok(Self { queue, dropped, shelf })
+        let writer = writer::Writer::new(dir, Arc::clone(&shelf));
+        let taken = Arc::clone(&inbox);
+        std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(&taken))?;
+        Ok(Self { inbox, shelf })
     }
 
-    /// Notes what happened. When too much waits already it is dropped, and a `gap` tells how much was.
+    /// Notes what happened; the thread has it after the next `hand_over` at the latest. When too much waits already it is
+    /// dropped, and a `gap` tells how much was.
     pub(crate) fn note(&self, note: Note) {
-        if self.queue.try_send(Item::Note(Box::new(note))).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        self.inbox.put(note);
+    }
+
+    /// What was noted so far is written and shown.
+    pub(crate) fn hand_over(&self) {
+        self.inbox.hand_over();
     }
 
     /// Ready once everything noted so far is written. A dead disk may keep it for ever.
     pub(crate) async fn written(&self) {
         let (told, tell) = oneshot::channel();
-        if self.queue.try_send(Item::Written(told)).is_ok() {
-            let _ = tell.await;
-        }
+        self.inbox.tell_when_written(told);
+        let _ = tell.await;
     }
 
     pub(crate) fn reader(&self) -> Reader {
         Reader::new(&self.shelf)
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.inbox.close();
     }
 }

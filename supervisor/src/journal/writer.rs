@@ -5,13 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
 
 use supervisor_core::ServiceName;
 
-use super::Item;
 use super::entry::{Entry, Kind, Note, STARTED};
+use super::inbox::Inbox;
 use super::number::Numbers;
 use super::shelf::{Line, Shelf};
 use super::store::Store;
@@ -25,8 +23,6 @@ const ENDS: usize = 64;
 
 pub(super) struct Writer {
     dir: PathBuf,
-    /// Notes for which there was no room.
-    dropped: Arc<AtomicU64>,
     shelf: Arc<Shelf>,
     open: Option<Open>,
     ends: Ends,
@@ -42,32 +38,28 @@ struct Open {
 }
 
 impl Writer {
-    pub(super) fn new(dir: &Path, dropped: Arc<AtomicU64>, shelf: Arc<Shelf>) -> Self {
+    pub(super) fn new(dir: &Path, shelf: Arc<Shelf>) -> Self {
         let ends = Ends::default();
-        Self { dir: dir.to_owned(), dropped, shelf, open: None, ends, lost: 0, troubled: false }
+        Self { dir: dir.to_owned(), shelf, open: None, ends, lost: 0, troubled: false }
     }
 
     /// Until nobody notes anything any more.
-    pub(super) fn run(mut self, queue: &Receiver<Item>) {
+    pub(super) fn run(mut self, inbox: &Inbox) {
         if let Err(error) = self.try_open() {
             self.complain(&error);
         }
-        while let Ok(first) = queue.recv() {
-            let mut waiting = Vec::new();
-            let mut notes = Vec::new();
-            for item in std::iter::once(first).chain(queue.try_iter()).take(BATCH) {
-                match item {
-                    Item::Note(note) => notes.push(*note),
-                    Item::Written(told) => waiting.push(told),
-                }
+        while let Some(mut taken) = inbox.take() {
+            self.lost += taken.dropped;
+            while !taken.notes.is_empty() {
+                let later = taken.notes.split_off(taken.notes.len().min(BATCH));
+                self.put(std::mem::replace(&mut taken.notes, later));
             }
-            self.put(notes);
-            if !waiting.is_empty()
+            if !taken.written.is_empty()
                 && let Some(open) = &self.open
             {
                 open.store.sync();
             }
-            for told in waiting {
+            for told in taken.written {
                 let _ = told.send(());
             }
         }
@@ -75,7 +67,6 @@ impl Writer {
 
     fn put(&mut self, notes: Vec<Note>) {
         let mut notes: Vec<Note> = notes.into_iter().filter(|note| self.ends.is_news(note)).collect();
-        self.lost += self.dropped.swap(0, Ordering::Relaxed);
         if let Err(error) = self.try_open() {
             self.lost += notes.len() as u64;
             self.complain(&error);

@@ -282,7 +282,7 @@ impl World {
                 self.probes.retain(|(of, _), _| *of != run);
                 assert_eq!(self.ended.take(), Some((service, tree.generation)), "an end that is not recorded");
             }
-            Command::Ended { service, exit, cause } => {
+            Command::Ended { service, run: _, exit, cause } => {
                 assert!(!cause.is_empty());
                 assert_eq!(self.ended.replace((service, exit.generation)), None, "an end without a release");
             }

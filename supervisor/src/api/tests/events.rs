@@ -18,6 +18,7 @@ fn stand() -> Stand {
         let of = if number % 2 == 1 { "alpha" } else { "beta" };
         stand.journal.note(note(&format!("cause {number}")).of(&name(of), number));
     }
+    stand.journal.hand_over();
     let mut reader = stand.journal.reader();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async { while reader.last().await < 6 {} });
@@ -111,6 +112,7 @@ fn a_stream_goes_on_behind_the_last_event_that_was_seen() {
     assert_eq!(newest.ids(1), [5]);
     stand.journal.note(note("seven").of(&name("beta"), 7));
     stand.journal.note(note("eight").of(&name("alpha"), 8));
+    stand.journal.hand_over();
     assert_eq!(all.ids(2), [7, 8]);
     assert_eq!(again.ids(2), [7, 8]);
     assert_eq!(newest.ids(1), [8], "beta is none of its business");
@@ -123,6 +125,7 @@ fn a_number_that_this_journal_never_gave_is_told_and_what_comes_is_seen() {
     assert_eq!(ahead.ids(1), [6]);
     assert_eq!(ahead.line(), "event: gap");
     stand.journal.note(note("next"));
+    stand.journal.hand_over();
     assert_eq!(ahead.ids(1), [7]);
 }
 

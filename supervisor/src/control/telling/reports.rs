@@ -40,12 +40,11 @@ impl Reports {
 
 impl Control {
     /// A run has ended. One that never had a process has nothing to report.
-    pub(crate) fn draft_report(&mut self, service: &ServiceName, exit: &ExitReport, cause: &str) {
-        let is_it = |record: &RunRecord| record.service == *service && record.generation == exit.generation;
-        let Some((number, run)) = self.runs.iter().find(|(_, run)| is_it(&run.record)) else { return };
+    pub(crate) fn draft_report(&mut self, number: u64, service: &ServiceName, exit: &ExitReport, cause: &str) {
+        let Some(run) = self.runs.get(&number) else { return };
         if exit.pid != 0 {
             let draft = self.draft(service, exit, cause, output_of(&run.record));
-            self.history.reports.drafts.insert(*number, draft);
+            self.history.reports.drafts.insert(number, draft);
         }
     }
 
@@ -78,7 +77,11 @@ impl Control {
 
     fn draft(&self, service: &ServiceName, exit: &ExitReport, cause: &str, output: Output) -> Draft {
         let view = self.view.load();
-        let restarts = view.services.iter().find(|one| one.name == *service).map_or(0, |one| one.restarts);
+        // Where it was, unless a reload came in between.
+        let known = self.fleet.place(service).and_then(|place| view.services.get(place));
+        let known = known.filter(|one| one.name == *service);
+        let known = known.or_else(|| view.services.iter().find(|one| one.name == *service));
+        let restarts = known.map_or(0, |one| one.restarts);
         let facts = Facts {
             service: service.clone(),
             generation: exit.generation,
