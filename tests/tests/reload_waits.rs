@@ -46,6 +46,13 @@ fn a_reload_returns_when_what_it_adds_is_ready() {
     assert!(dry.contains("would start  c") && dry.contains("would start  d"), "{dry}");
     let told = reloaded_once_ready(&stack, "c");
     assert!(told.contains("started  c        running") && told.contains("started  d        running"), "{told}");
+    // One that was stopped, and that something which runs depends on from now on.
+    stack.cli(&["stop", "c"]).succeeded();
+    stack.edit("[services.a]\n", "[services.a]\ndepends_on = ['c']\n");
+    let dry = stack.cli(&["reload", "--dry-run"]).succeeded().stdout;
+    assert!(dry.lines().any(|line| line.starts_with("would start") && line.ends_with(" c")), "{dry}");
+    let told = reloaded_once_ready(&stack, "c");
+    assert!(told.contains("started  c        running"), "{told}");
 }
 
 #[test]

@@ -282,6 +282,7 @@ impl Fleet {
         }
         self.services.look();
         self.settle(&mut turn);
+        self.judge_waiting();
         for place in self.services.touched() {
             self.services[place].flush(&mut turn);
         }

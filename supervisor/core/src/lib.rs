@@ -30,6 +30,7 @@ mod snapshot;
 mod spec;
 mod starting;
 mod time;
+mod vain;
 mod verdict;
 mod view;
 mod vitals;

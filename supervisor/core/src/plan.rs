@@ -59,7 +59,7 @@ impl Fleet {
             order.push(service.spec.name.clone());
             old.insert(service.spec.name.clone(), service);
         }
-        let mut added = Vec::new();
+        let (mut added, mut gained) = (Vec::new(), Vec::new());
         for spec in specs.into_iter().map(Arc::new) {
             let service = match old.remove(&spec.name) {
                 Some(mut service) => {
@@ -69,6 +69,7 @@ impl Fleet {
                         added.push(spec.name.clone());
                         service.return_as(spec, turn);
                     } else {
+                        gained.extend(service.wanted().then(|| gains(&service.spec, &spec)).into_iter().flatten());
                         service.change(spec, change, turn);
                     }
                     service
@@ -86,18 +87,22 @@ impl Fleet {
         }
         self.services = Roster::new(services);
         self.rewire();
-        self.start_added(&added, turn);
+        self.start_added(&added, &gained, turn);
     }
 
-    /// New ones with `autostart`, new ones that something wanted depends on, and what these depend on.
-    fn start_added(&mut self, added: &[ServiceName], turn: &mut Turn) {
+    /// New ones with `autostart`, those that something wanted depends on by now (new ones, and those that it has `gained`),
+    /// and what these depend on.
+    fn start_added(&mut self, added: &[ServiceName], gained: &[ServiceName], turn: &mut Turn) {
         let up = |service: &Service| service.wanted() && !added.contains(&service.spec.name);
         let wanted_before: Vec<bool> = self.services.iter().map(up).collect();
         let named: Vec<_> = added.iter().filter(|name| self.spec(name).is_some_and(|spec| spec.autostart)).collect();
         self.start(&named.into_iter().cloned().collect::<Vec<_>>(), turn);
         let wanted: Vec<_> = (0..self.services.len()).filter(|&place| self.services[place].wanted()).collect();
         let mut needed = self.graph.below(&wanted);
-        needed.retain(|&place| added.contains(&self.services[place].spec.name));
+        needed.retain(|&place| {
+            let name = &self.services[place].spec.name;
+            added.contains(name) || gained.contains(name) && !self.services[place].wanted()
+        });
         for place in self.graph.below(&needed).into_iter().chain(needed) {
             self.services[place].need(turn);
         }
@@ -146,6 +151,12 @@ impl Fleet {
         self.rewire();
         self.services.look();
     }
+}
+
+/// What a service depends on by a new spec, and did not by the old one.
+fn gains(old: &ServiceSpec, new: &ServiceSpec) -> Vec<ServiceName> {
+    let had = |on: &ServiceName| old.depends_on.iter().any(|dependency| dependency.on == *on);
+    new.depends_on.iter().map(|dependency| &dependency.on).filter(|on| !had(on)).cloned().collect()
 }
 
 impl Service {

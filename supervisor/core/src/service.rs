@@ -61,6 +61,8 @@ pub(crate) struct Service {
     pub(crate) since: Time,
     /// What was given to `Remember` last.
     pub(crate) remembered: Memory,
+    /// While it waits: something that it depends on, at whatever distance, is down and not about to come up.
+    pub(crate) in_vain: bool,
     /// Not yet settled, shown and remembered as it is now.
     pub(crate) changed: bool,
     /// The last snapshot, unless it is out of date.
@@ -85,6 +87,7 @@ impl Service {
             shown: State::Stopped,
             since: Time::default(),
             remembered: Memory::default(),
+            in_vain: false,
             changed: false,
             view: None,
         }

@@ -337,6 +337,8 @@ pub struct ServiceSnapshot {
     pub state: State,
     /// Why, in words.
     pub cause: String,
+    /// It waits, and something that it depends on, at whatever distance, is down and not about to come up.
+    pub in_vain: bool,
     /// Since when.
     pub since: Time,
     /// The live run that serves or is the next one to, if any; of several instances the first.

@@ -86,6 +86,7 @@ impl Service {
             wanted: self.wanted(),
             state: self.state(),
             cause: self.cause(),
+            in_vain: self.in_vain && self.state() == State::Waiting,
             since: self.since,
             run: first.map(run_snapshot),
             instances: self.spec.instances.max(1),

@@ -135,8 +135,11 @@ impl Keeper {
             }
             Stage::Asked { .. } => self.start_control(now),
             Stage::Stopping { .. } => self.stop_highest_rank(now),
-            // Control says that nothing needs them; to close many takes a while, and it is ending meanwhile.
-            Stage::Sweeping(Sweep { code: Some(_), .. }) => self.table.held.clear(),
+            Stage::Sweeping(Sweep { code: Some(_), .. }) => {
+                // Control says that nothing needs them; to close many takes a while, and it ends meanwhile, once it is answered.
+                self.tell(now);
+                self.table.held.clear();
+            }
             Stage::Sweeping(Sweep { code: None, .. }) => {}
         }
         self.sweep_on(now)

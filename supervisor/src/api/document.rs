@@ -100,6 +100,9 @@ pub(crate) struct ServiceDocument {
     pub(crate) state: State,
     /// Why, in words.
     pub(crate) cause: String,
+    /// It waits, and something that it depends on, at whatever distance, is down and not about to come up.
+    #[serde(default)]
+    pub(crate) waits_in_vain: bool,
     pub(crate) since: String,
     pub(crate) generation: u64,
     /// The configuration in which what it runs with last changed; `None` when it never ran.

@@ -88,6 +88,7 @@ pub(crate) fn service(view: &View, snapshot: &ServiceSnapshot) -> ServiceDocumen
         wanted: snapshot.wanted,
         state: snapshot.state,
         cause: snapshot.cause.clone(),
+        waits_in_vain: snapshot.in_vain,
         since: wall(view, snapshot.since),
         generation: snapshot.generation,
         revision: shown_revision(snapshot).or_else(|| facts.and_then(|facts| facts.revision)),

@@ -71,6 +71,6 @@ fn judge(service: &ServiceDocument) -> Verdict {
     let settled = arrived && rollout.is_none_or(|rollout| is_settled(service, rollout));
     match verdict(service) {
         Verdict::Reached if !settled => Verdict::Pending,
-        verdict @ (Verdict::Pending | Verdict::Blocked | Verdict::Reached | Verdict::Failed) => verdict,
+        verdict @ (Verdict::Pending | Verdict::Reached | Verdict::Failed) => verdict,
     }
 }

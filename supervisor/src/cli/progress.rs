@@ -1,10 +1,10 @@
 //! Waiting for services, and showing how they get on.
 //! Not here: what is waited for; callers judge.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use supervisor_core::{Condition, Kind as ServiceKind, ServiceName, State};
+use supervisor_core::{ServiceName, State};
 
 use super::failure::Failure;
 use super::output::clean;
@@ -22,8 +22,6 @@ const POLL: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Pending,
-    /// It waits for others: `Pending`, or `Failed` where it does so in vain.
-    Blocked,
     Reached,
     Failed,
 }
@@ -62,11 +60,8 @@ impl Watch<'_> {
             let known = self.known();
             match self.client.status() {
                 Ok(status) => {
-                    let verdicts: Vec<(&ServiceDocument, Verdict)> = status
-                        .services
-                        .iter()
-                        .filter_map(|service| Some((service, settled((self.judge)(service)?, service, &status))))
-                        .collect();
+                    let verdicts: Vec<(&ServiceDocument, Verdict)> =
+                        status.services.iter().filter_map(|service| Some((service, (self.judge)(service)?))).collect();
                     let judged: Vec<&ServiceDocument> = verdicts.iter().map(|(service, _)| *service).collect();
                     if let Some(phases) = &mut self.phases {
                         display.say(&phases.news(&judged));
@@ -127,43 +122,6 @@ enum Known {
     Ended(Ending),
 }
 
-/// What waits may wait in vain.
-pub(super) fn settled(verdict: Verdict, service: &ServiceDocument, status: &StatusDocument) -> Verdict {
-    match verdict {
-        Verdict::Blocked if waits_in_vain(service, status) => Verdict::Failed,
-        Verdict::Blocked => Verdict::Pending,
-        Verdict::Pending | Verdict::Reached | Verdict::Failed => verdict,
-    }
-}
-
-/// Something that it depends on, at whatever distance, is down and not about to come up.
-fn waits_in_vain(service: &ServiceDocument, status: &StatusDocument) -> bool {
-    let (mut below, mut seen) = (vec![service], BTreeSet::new());
-    while let Some(service) = below.pop() {
-        for dependency in &service.depends_on {
-            let Some(on) = status.services.iter().find(|one| one.name == dependency.name) else { continue };
-            match on.state {
-                State::Failed | State::CrashLoop => return true,
-                State::Stopped if !on.wanted => return true,
-                State::Completed if dependency.condition == Condition::Ready && on.kind == ServiceKind::Service => {
-                    return true;
-                }
-                State::Waiting if seen.insert(&on.name) => below.push(on),
-                State::Stopped
-                | State::Waiting
-                | State::Starting
-                | State::Running
-                | State::Unhealthy
-                | State::Rolling
-                | State::Backoff
-                | State::Stopping
-                | State::Completed => {}
-            }
-        }
-    }
-    false
-}
-
 /// `None` while something may still happen.
 fn sum(verdicts: impl Iterator<Item = Verdict> + Clone) -> Option<Ending> {
     let any = |wanted: Verdict| verdicts.clone().any(|verdict| verdict == wanted);
@@ -200,7 +158,7 @@ impl Display {
         let (mut text, colour) = (self.back(), self.screen.live_colour);
         for (service, verdict) in verdicts {
             let mark = match verdict {
-                Verdict::Pending | Verdict::Blocked => frame,
+                Verdict::Pending => frame,
                 Verdict::Reached => "✓",
                 Verdict::Failed => "✗",
             };

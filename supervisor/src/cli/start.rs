@@ -12,7 +12,7 @@ use supervisor_core::State;
 use super::args::{Global, Start};
 use super::failure::{Exit, Failure};
 use super::output::sanitised;
-use super::progress::{Ending, Verdict, Watch, settled};
+use super::progress::{Ending, Verdict, Watch};
 use super::roles::First;
 use super::status::{chosen, page, why};
 use super::terminal::Screen;
@@ -102,8 +102,10 @@ pub(crate) fn verdict(service: &ServiceDocument) -> Verdict {
     match service.state {
         State::Running | State::Rolling | State::Completed => Verdict::Reached,
         State::Failed | State::CrashLoop => Verdict::Failed,
-        State::Waiting => Verdict::Blocked,
-        State::Stopped | State::Starting | State::Unhealthy | State::Backoff | State::Stopping => Verdict::Pending,
+        State::Waiting if service.waits_in_vain => Verdict::Failed,
+        State::Stopped | State::Waiting | State::Starting | State::Unhealthy | State::Backoff | State::Stopping => {
+            Verdict::Pending
+        }
     }
 }
 
@@ -121,9 +123,7 @@ pub(crate) fn report(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument) -
 
 /// What failed, or waits in vain, and why.
 pub(crate) fn complain(status: &StatusDocument, judge: &dyn Fn(&ServiceDocument) -> Option<Verdict>, screen: Screen) {
-    let has_failed = |service: &&ServiceDocument| {
-        judge(service).is_some_and(|verdict| settled(verdict, service, status) == Verdict::Failed)
-    };
+    let has_failed = |service: &&ServiceDocument| judge(service) == Some(Verdict::Failed);
     for service in status.services.iter().filter(has_failed) {
         let (name, why) = (&service.name, why(service));
         screen.complain(&format!("error: {name}: {why}; `supervisor why {name}` says more"));

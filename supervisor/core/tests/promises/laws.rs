@@ -30,6 +30,24 @@ impl World {
         assert!(coming.count() <= 1, "{}: one instance at a time", seen.name);
     }
 
+    /// Who waits does so in vain if anything below is down and not about to come up; nobody else does.
+    pub(crate) fn check_vain(&self, seen: &ServiceSnapshot, snapshot: &[Arc<ServiceSnapshot>]) {
+        if !self.is_planned(&seen.name) {
+            return;
+        }
+        let hopeless = self.spec(&seen.name).depends_on.iter().any(|dependency| {
+            let below = snapshot.iter().find(|below| below.name == dependency.on).unwrap();
+            let never_ready = below.kind == Kind::Service && dependency.condition != Condition::Completed;
+            match below.state {
+                State::Failed | State::CrashLoop => true,
+                State::Stopped => !below.wanted,
+                State::Completed => never_ready,
+                _ => below.in_vain,
+            }
+        });
+        assert_eq!(seen.in_vain, seen.state == State::Waiting && hopeless, "{}: {}", seen.name, seen.cause);
+    }
+
     /// What served is let go of only when another generation of the instance is ready to.
     pub(crate) fn check_drain(&self, run: u64, snapshot: &[Arc<ServiceSnapshot>]) {
         let tree = &self.trees[&run];

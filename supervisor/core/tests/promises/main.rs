@@ -22,5 +22,6 @@ mod shutdown;
 mod stalls;
 mod starts;
 mod trees;
+mod vain;
 mod views;
 mod world;

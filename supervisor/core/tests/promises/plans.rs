@@ -137,6 +137,26 @@ fn what_a_kept_service_comes_to_need_is_started_though_it_has_no_autostart() {
 }
 
 #[test]
+fn what_a_wanted_service_comes_to_need_is_started_though_it_was_stopped_and_what_it_needed_before_is_not() {
+    let mut desk = running(vec![service("old"), service("db"), service("disk"), on(service("web"), &["old"])]);
+    desk.stop(&["old", "db", "disk"]);
+    for own in ["old", "db", "disk"] {
+        desk.exited(own, code(0));
+    }
+    let specs = vec![service("old"), on(service("db"), &["disk"]), service("disk"), on(service("web"), &["old", "db"])];
+    let changes = [("db", Change::Update), ("web", Change::Update)];
+    assert_eq!(desk.replan(specs.clone(), &changes), ["spawn disk"], "as a start of web would");
+    assert_eq!(desk.spawned("disk"), ["spawn db"]);
+    assert_eq!((desk.state("old"), desk.state("web")), (State::Stopped, State::Running));
+    desk.stop(&["web", "db"]);
+    for own in ["web", "db"] {
+        desk.exited(own, code(0));
+    }
+    let specs = vec![service("old"), specs[1].clone(), service("disk"), on(service("web"), &["old", "db", "disk"])];
+    assert_eq!(desk.replan(specs, &changes), [""; 0], "nobody wants web");
+}
+
+#[test]
 fn a_renamed_service_ends_under_one_name_and_begins_under_the_other() {
     let mut desk = running(vec![service("web")]);
     assert_eq!(desk.replan(vec![service("www")], &[]), ["stop web with 15", "spawn www"]);

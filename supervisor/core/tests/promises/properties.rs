@@ -300,7 +300,7 @@ proptest! {
     #![proptest_config(cases(300))]
 
     #[test]
-    fn f16_no_timeline_makes_the_fleet_do_what_it_must_not(specs in specs(), timeline in timeline()) {
+    fn no_timeline_makes_the_fleet_do_what_it_must_not(specs in specs(), timeline in timeline()) {
         let mut world = World::new(specs);
         for action in timeline {
             world.act(action);

@@ -195,10 +195,18 @@ impl World {
         let is_new = |spec: &&ServiceSpec| old.iter().all(|old| old.name != spec.name);
         let added: Vec<_> = self.specs.iter().filter(is_new).cloned().collect();
         self.wanted = self.wanted.iter().filter(|name| self.is_planned(name)).cloned().collect();
+        let kept = old.iter().filter(|spec| self.wanted.contains(&spec.name));
+        let gained: Vec<_> = kept.flat_map(|spec| self.gained_since(spec)).collect();
         self.want(&added.iter().filter(|spec| spec.autostart).map(|spec| spec.name.clone()).collect::<Vec<_>>());
         let needed = self.with_all_below(&self.wanted.iter().cloned().collect::<Vec<_>>());
         let is_added = |name: &ServiceName| added.iter().any(|spec| spec.name == *name);
         self.want(&needed.into_iter().filter(is_added).collect::<Vec<_>>());
+        self.want(&gained);
+    }
+
+    fn gained_since(&self, old: &ServiceSpec) -> Vec<ServiceName> {
+        let on = |spec: &ServiceSpec| spec.depends_on.iter().map(|it| it.on.clone()).collect::<BTreeSet<_>>();
+        on(self.spec(&old.name)).difference(&on(old)).cloned().collect()
     }
 
     fn want(&mut self, names: &[ServiceName]) {
@@ -234,6 +242,7 @@ impl World {
             assert_eq!(told.unwrap_or(seen.state), seen.state, "{}: every change of state is reported", seen.name);
             assert_eq!(seen.wanted, self.wanted.contains(&seen.name), "{}: want", seen.name);
             self.check_generations(seen);
+            self.check_vain(seen, &snapshot);
         }
         assert!(self.fleet.next_deadline().is_none_or(|at| at > self.now), "a deadline in the past");
     }

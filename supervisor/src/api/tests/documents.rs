@@ -27,8 +27,8 @@ fn generation() -> Value {
 fn alpha(stand: &Stand) -> Value {
     json!({
         "name": "alpha", "kind": "service", "critical": true, "wanted": true,
-        "state": "running", "cause": "ready after 12ms", "since": "2023-11-14T22:13:21.012Z",
-        "generation": 3, "revision": 1, "wanted_revision": 1, "pid": 4242,
+        "state": "running", "cause": "ready after 12ms", "waits_in_vain": false,
+        "since": "2023-11-14T22:13:21.012Z", "generation": 3, "revision": 1, "wanted_revision": 1, "pid": 4242,
         "started": "2023-11-14T22:13:21.000Z", "ready_since": "2023-11-14T22:13:21.012Z",
         "restarts": 2, "failures": 0, "next_attempt": null,
         "last_exit": {

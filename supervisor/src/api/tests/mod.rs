@@ -348,6 +348,7 @@ fn alpha() -> ServiceSnapshot {
         wanted: true,
         state: State::Running,
         cause: "ready after 12ms".to_owned(),
+        in_vain: false,
         since: Time(1_012),
         run: Some(run()),
         instances: 1,

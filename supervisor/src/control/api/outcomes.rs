@@ -1,19 +1,17 @@
 //! What the state of a service means for an operation that it is part of.
 //! Not here: the operations (`operations`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use supervisor_core::{RolloutResult, ServiceName, ServiceSnapshot, State, Time};
 
-use crate::config::Service;
 use crate::control::api::operations::{Operation, OperationKind, Outcome, Part};
 use crate::control::run_loop::Control;
 
 /// What services are like now.
 pub(crate) struct Scene<'a> {
     pub(crate) snapshots: BTreeMap<&'a ServiceName, &'a ServiceSnapshot>,
-    pub(crate) services: &'a BTreeMap<ServiceName, Service>,
 }
 
 /// Where a part is.
@@ -31,7 +29,7 @@ impl Control {
             return;
         }
         let snapshots = self.fleet.snapshot();
-        let scene = Scene::of(&snapshots, self.catalogue.in_force());
+        let scene = Scene::of(&snapshots);
         let now = crate::control::now();
         let changes = self.operations.review(|operation| scene.judge(operation, now));
         self.keep_operations(changes);
@@ -39,8 +37,8 @@ impl Control {
 }
 
 impl<'a> Scene<'a> {
-    pub(crate) fn of(snapshots: &'a [Arc<ServiceSnapshot>], services: &'a BTreeMap<ServiceName, Service>) -> Self {
-        Self { snapshots: snapshots.iter().map(|snapshot| (&snapshot.name, snapshot.as_ref())).collect(), services }
+    pub(crate) fn of(snapshots: &'a [Arc<ServiceSnapshot>]) -> Self {
+        Self { snapshots: snapshots.iter().map(|snapshot| (&snapshot.name, snapshot.as_ref())).collect() }
     }
 
     pub(crate) fn judge(&self, operation: &mut Operation, now: Time) {
@@ -86,75 +84,49 @@ impl<'a> Scene<'a> {
             OperationKind::Stop | OperationKind::Kill if snapshot.wanted => {
                 superseded("it was started again meanwhile")
             }
-            OperationKind::Start => self.coming_up(snapshot),
+            OperationKind::Start => coming_up(snapshot),
             OperationKind::Restart if rolled_back(snapshot, part.from) => Verdict::Ended(Outcome::Failed),
-            OperationKind::Restart if snapshot.generation > part.from => self.replaced(snapshot, part),
-            OperationKind::Restart => self.not_replaced_yet(snapshot),
+            OperationKind::Restart if snapshot.generation > part.from => replaced(snapshot, part),
+            OperationKind::Restart => not_replaced_yet(snapshot),
             OperationKind::Stop | OperationKind::Kill => going_down(snapshot),
             OperationKind::Signal => Verdict::Ended(Outcome::Unknown),
         }
     }
+}
 
-    fn coming_up(&self, snapshot: &ServiceSnapshot) -> Verdict {
-        match snapshot.state {
-            State::Running | State::Completed => Verdict::Ended(Outcome::Succeeded),
-            // It may yet come up while others are waited for.
-            State::Failed | State::CrashLoop => Verdict::Stuck,
-            State::Waiting if self.waits_in_vain(&snapshot.name) => Verdict::Stuck,
-            State::Waiting
-            | State::Rolling
-            | State::Stopped
-            | State::Starting
-            | State::Unhealthy
-            | State::Backoff
-            | State::Stopping => Verdict::Pending,
-        }
+fn coming_up(snapshot: &ServiceSnapshot) -> Verdict {
+    match snapshot.state {
+        State::Running | State::Completed => Verdict::Ended(Outcome::Succeeded),
+        // It may yet come up while others are waited for.
+        State::Failed | State::CrashLoop => Verdict::Stuck,
+        State::Waiting if snapshot.in_vain => Verdict::Stuck,
+        State::Waiting
+        | State::Rolling
+        | State::Stopped
+        | State::Starting
+        | State::Unhealthy
+        | State::Backoff
+        | State::Stopping => Verdict::Pending,
     }
+}
 
-    /// It has come up when what it replaces is gone, too.
-    fn replaced(&self, snapshot: &ServiceSnapshot, part: &mut Part) -> Verdict {
-        let old = snapshot.generations.iter().find(|one| one.run.generation <= part.from);
-        match (self.coming_up(snapshot), old) {
-            (Verdict::Ended(Outcome::Succeeded), Some(old)) => {
-                part.cause = format!("generation {} drains: {}", old.run.generation, old.cause);
-                Verdict::Pending
-            }
-            (verdict, _) => verdict,
+/// It has come up when what it replaces is gone, too.
+fn replaced(snapshot: &ServiceSnapshot, part: &mut Part) -> Verdict {
+    let old = snapshot.generations.iter().find(|one| one.run.generation <= part.from);
+    match (coming_up(snapshot), old) {
+        (Verdict::Ended(Outcome::Succeeded), Some(old)) => {
+            part.cause = format!("generation {} drains: {}", old.run.generation, old.cause);
+            Verdict::Pending
         }
+        (verdict, _) => verdict,
     }
+}
 
-    /// The old run does not count, however well it is.
-    fn not_replaced_yet(&self, snapshot: &ServiceSnapshot) -> Verdict {
-        match self.coming_up(snapshot) {
-            Verdict::Ended(Outcome::Succeeded) => Verdict::Pending,
-            verdict @ (Verdict::Pending | Verdict::Stuck | Verdict::Ended(_)) => verdict,
-        }
-    }
-
-    /// Something that it depends on, at whatever distance, is down and not about to come up.
-    fn waits_in_vain(&self, service: &ServiceName) -> bool {
-        let mut seen = BTreeSet::new();
-        let mut below = vec![service];
-        while let Some(name) = below.pop() {
-            let dependencies = self.services.get(name).map(|service| service.spec.depends_on.as_slice());
-            for on in dependencies.unwrap_or_default().iter().map(|dependency| &dependency.on) {
-                let Some(snapshot) = self.snapshots.get(on).filter(|_| seen.insert(on)) else { continue };
-                match snapshot.state {
-                    State::Failed | State::CrashLoop => return true,
-                    State::Stopped if !snapshot.wanted => return true,
-                    State::Waiting => below.push(on),
-                    State::Stopped
-                    | State::Starting
-                    | State::Running
-                    | State::Unhealthy
-                    | State::Rolling
-                    | State::Backoff
-                    | State::Stopping
-                    | State::Completed => {}
-                }
-            }
-        }
-        false
+/// The old run does not count, however well it is.
+fn not_replaced_yet(snapshot: &ServiceSnapshot) -> Verdict {
+    match coming_up(snapshot) {
+        Verdict::Ended(Outcome::Succeeded) => Verdict::Pending,
+        verdict @ (Verdict::Pending | Verdict::Stuck | Verdict::Ended(_)) => verdict,
     }
 }
 

@@ -251,12 +251,14 @@ impl Control {
         }
         let foreground = self.foreground.take().inspect(Foreground::ends);
         tracing::info!("{LAST_WORDS}");
-        if let Some(foreground) = foreground {
-            foreground.ended().await;
-        }
         self.history.supervisor("stopped; everything is down");
-        let _ = tokio::time::timeout_at(deadline, self.history.journal.written()).await;
-        let _ = tokio::time::timeout_at(deadline, self.history.reports.written()).await;
+        let shown = async {
+            if let Some(foreground) = foreground {
+                foreground.ended().await;
+            }
+        };
+        let (journal, reports) = (self.history.journal.written(), self.history.reports.written());
+        let _ = tokio::time::timeout_at(deadline, async { tokio::join!(shown, journal, reports) }).await;
         for name in ["api.sock", "token"] {
             let _ = std::fs::remove_file(self.in_force.stack.runtime_dir.join(name));
         }

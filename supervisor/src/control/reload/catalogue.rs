@@ -66,10 +66,6 @@ impl Catalogue {
         self.kept.extract_if(.., |config| !needed.contains(config)).collect()
     }
 
-    pub(crate) fn in_force(&self) -> &BTreeMap<ServiceName, Service> {
-        &self.current
-    }
-
     pub(crate) fn knows(&self, name: &ServiceName) -> bool {
         self.current.contains_key(name)
     }

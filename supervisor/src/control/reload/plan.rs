@@ -36,7 +36,7 @@ pub(crate) struct Planned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Deed {
-    /// It is started: it is new, or what is new depends on it.
+    /// It is started: it is new, or what is new depends on it, or what runs does so from now on.
     Start,
     /// It is new, and waits to be asked for.
     Add,
@@ -65,7 +65,7 @@ impl Plan {
         newcomers: Newcomers,
     ) -> Self {
         let known: BTreeSet<&ServiceName> = old.services.iter().map(|service| &service.spec.name).collect();
-        let started = started(new, &known, wanted, newcomers);
+        let started = started((old, new), &known, wanted, newcomers);
         let mut plan = Self { supervisor: supervisor_changes(old, new), ..Self::default() };
         for service in &new.services {
             let name = &service.spec.name;
@@ -107,7 +107,7 @@ impl Plan {
 
 /// Those that are to be started, and should not run yet: as the core does it.
 fn started<'a>(
-    stack: &'a Stack,
+    (old, stack): (&Stack, &'a Stack),
     known: &BTreeSet<&ServiceName>,
     wanted: &'a BTreeSet<ServiceName>,
     newcomers: Newcomers,
@@ -119,7 +119,14 @@ fn started<'a>(
         Newcomers::None => false,
     });
     let needed = with_dependencies(&services, wanted.iter().collect()).into_iter().filter(is_new);
-    let mut started = with_dependencies(&services, asked.chain(needed).collect());
+    let before: Services<'_> = old.services.iter().map(|service| (&service.spec.name, service)).collect();
+    let gained = stack.services.iter().filter(|service| wanted.contains(&service.spec.name)).flat_map(|service| {
+        let before = before.get(&service.spec.name);
+        let had =
+            move |on: &ServiceName| before.is_none_or(|one| one.spec.depends_on.iter().any(|known| known.on == *on));
+        service.spec.depends_on.iter().map(|dependency| &dependency.on).filter(move |on| !had(on))
+    });
+    let mut started = with_dependencies(&services, asked.chain(needed).chain(gained).collect());
     started.retain(|name| !wanted.contains(*name));
     started
 }
