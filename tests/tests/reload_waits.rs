@@ -52,7 +52,8 @@ fn a_reload_returns_when_what_it_adds_is_ready() {
     let dry = stack.cli(&["reload", "--dry-run"]).succeeded().stdout;
     assert!(dry.lines().any(|line| line.starts_with("would start") && line.ends_with(" c")), "{dry}");
     let told = reloaded_once_ready(&stack, "c");
-    assert!(told.contains("started  c        running"), "{told}");
+    let is_c = |line: &str| line.starts_with("started  c ") && line.contains("running, ready after");
+    assert!(told.lines().any(is_c), "{told}");
 }
 
 #[test]
