@@ -77,6 +77,8 @@ async fn attempt(alert: &Alert, message: &Message, office: &Office, secrets: &mu
             mail::send(mail, found.as_deref(), name, message, sender).await
         }
         Way::Command(argv) => {
+            // Like those that are given to curl.
+            argv.iter().filter(|word| word.contains("://")).for_each(|address| secrets.add_address(address));
             let document = message.document(name, sender);
             program::run(argv, variables(&document), bytes(&document), office).await
         }

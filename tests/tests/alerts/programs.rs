@@ -37,11 +37,12 @@ fn a_command_gets_the_message_as_json_and_in_variables() {
 
 #[test]
 fn a_command_that_fails_is_tried_again_and_its_words_are_shown() {
-    let stack = setup("[[alerts]]\nname = 'c'\ncommand = ['./tell']\n").prepare();
-    program(&stack.path("tell"), "echo x >> tries; if [ -e fixed ]; then exit 0; fi; echo out of paper >&2; exit 7");
+    let stack = setup("[[alerts]]\nname = 'c'\ncommand = ['./tell', 'https://h/s3cret']\n").prepare();
+    let script = "echo x >> tries; if [ -e fixed ]; then exit 0; fi; echo out of paper for $1 >&2; exit 7";
+    program(&stack.path("tell"), script);
     stack.cli(&["start", "--no-wait"]).succeeded();
     let state = eventually("it to fail", || Some(alert(&stack, "c")).filter(|state| !state["error"].is_null()));
-    assert_eq!(state["error"], "exit code 7: out of paper");
+    assert_eq!(state["error"], "exit code 7: out of paper for ***");
     fs::write(stack.path("fixed"), "").expect("the directory can be written");
     eventually("it to succeed", || (alert(&stack, "c")["sent"] == 1).then_some(()));
     assert!(read(&stack.path("tries")).is_some_and(|tries| tries.lines().count() >= 2));
