@@ -36,6 +36,17 @@ fn a_log_with_nothing_in_it_is_said_to_be_empty() {
 }
 
 #[test]
+fn logs_are_shown_while_the_file_has_an_error() {
+    let stack = Setup::of("[services.t]\ncommand = ['sh', '-c', 'echo said; exec ./puppet wait']").start();
+    stack.wait_log("t", "said");
+    stack.save(&format!("{}\n[services.t", stack.text()));
+    let done = stack.cli(&["logs", "t"]).succeeded();
+    assert_eq!(done.stdout, "said\n");
+    assert!(done.stderr.contains("warning: ") && done.stderr.contains("supervisor.toml"), "{}", done.stderr);
+    assert!(stack.cli(&["logs", "x"]).ended_with(2).stderr.contains("there is no service `x`; there are: t"));
+}
+
+#[test]
 fn check_names_secrets_that_cannot_be_had() {
     let stack = Setup::of(
         "[services.t]\ncommand = './puppet wait'\n[services.t.secrets]\nA = { file = 'nowhere' }\n\

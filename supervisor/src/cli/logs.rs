@@ -12,7 +12,7 @@ use super::follow;
 use super::locate;
 use super::output::{Paper, Prefixer, clean};
 use super::terminal::{Screen, write};
-use crate::config::Stack;
+use crate::config::Service;
 use crate::control::log_paths;
 use crate::log_lines::{self, Output};
 
@@ -42,9 +42,9 @@ pub(crate) enum Form {
 }
 
 pub(crate) fn logs(global: &Global, screen: Screen, logs: &Logs) -> Result<Exit, Failure> {
-    let stack = locate::stack(global)?;
+    let written = written(global, screen)?;
     let query = query(logs)?;
-    let mut sources = sources(&stack, screen, logs)?;
+    let mut sources = sources(&written, screen, logs)?;
     let of_any_time = query.since.is_none() && query.until.is_none() && query.generation.is_none();
     let plain = query.filter.passes_all() && of_any_time && !screen.json;
     if plain && sources.iter().all(is_silent) {
@@ -102,13 +102,37 @@ fn query(logs: &Logs) -> Result<Query, Failure> {
     })
 }
 
-fn sources(stack: &Stack, screen: Screen, logs: &Logs) -> Result<Vec<Source>, Failure> {
-    let files = chosen(stack, &logs.services)?;
+/// Where everything of a stack is written, service by service.
+struct Written {
+    services: Vec<(String, Vec<PathBuf>)>,
+    /// The supervisor's own log.
+    own: Option<PathBuf>,
+}
+
+/// What the file says; while that is nothing, what runs knows.
+fn written(global: &Global, screen: Screen) -> Result<Written, Failure> {
+    let failure = match locate::stack(global) {
+        Ok(stack) => {
+            let of = |service: &Service| (service.spec.name.to_string(), log_paths(&service.launch));
+            let own = Some(stack.logs_dir.join("supervisor.log"));
+            return Ok(Written { services: stack.services.iter().map(of).collect(), own });
+        }
+        Err(failure) => failure,
+    };
+    let Ok(place) = locate::place(global) else { return Err(failure) };
+    let Ok(status) = place.client.status() else { return Err(failure) };
+    place.warn_of_rejection(&status, screen);
+    let services = status.services.into_iter().map(|service| (service.name.to_string(), service.logs));
+    Ok(Written { services: services.collect(), own: None })
+}
+
+fn sources(written: &Written, screen: Screen, logs: &Logs) -> Result<Vec<Source>, Failure> {
+    let files = chosen(written, &logs.services)?;
     let paper = if io::stdout().is_terminal() && !logs.raw { Paper::Terminal } else { Paper::File };
     let several = files.len() > 1;
     let width = files.iter().map(|(name, _, _)| name.len()).max().unwrap_or(0);
     let sources = files.into_iter().map(|(name, path, output)| {
-        let place = stack.services.iter().position(|service| service.spec.name.as_str() == name);
+        let place = written.services.iter().position(|(service, _)| *service == name);
         let form = match (several, place, paper) {
             _ if screen.json => Form::Json,
             (true, Some(place), _) => Form::Prefixed(Prefixer::new(&name, place, width, paper)),
@@ -237,7 +261,7 @@ impl Source {
 }
 
 /// Name, path and content of each log that is meant.
-fn chosen(stack: &Stack, names: &[String]) -> Result<Vec<(String, PathBuf, Output)>, Failure> {
+fn chosen(written: &Written, names: &[String]) -> Result<Vec<(String, PathBuf, Output)>, Failure> {
     let mut files = Vec::new();
     let mut add = |name: &str, paths: Vec<PathBuf>| {
         let count = paths.len();
@@ -245,13 +269,14 @@ fn chosen(stack: &Stack, names: &[String]) -> Result<Vec<(String, PathBuf, Outpu
         files.extend(numbered.map(|(place, path)| (name.to_owned(), path, Output::of(place, count))));
     };
     if names.is_empty() {
-        stack.services.iter().for_each(|service| add(service.spec.name.as_str(), log_paths(&service.launch)));
+        written.services.iter().for_each(|(service, paths)| add(service, paths.clone()));
     }
     for name in names {
-        match locate::one_named(stack, name) {
-            Ok(service) => add(name, log_paths(&service.launch)),
-            Err(_) if name == OWN => add(name, vec![stack.logs_dir.join("supervisor.log")]),
-            Err(unknown) => return Err(unknown),
+        let known = written.services.iter().find(|(service, _)| service == name);
+        match (known, &written.own) {
+            (Some((_, paths)), _) => add(name, paths.clone()),
+            (None, Some(own)) if name == OWN => add(name, vec![own.clone()]),
+            (None, _) => return Err(locate::unknown(name, written.services.iter().map(|(name, _)| name.as_str()))),
         }
     }
     Ok(files)
