@@ -13,6 +13,7 @@ use crate::outage;
 use crate::pipe::{Pipe, Way};
 use crate::platform::{self, Peeker};
 use crate::settings::OnFull;
+use crate::stage::PIECE;
 use crate::worker::House;
 
 /// At most this much is moved from pipe to file at once. The writer waits meanwhile, as the kernel locks the pipe.
@@ -126,8 +127,8 @@ fn splice_some(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools, now: Instant, 
     let (len, ends_line) = match log.unlooked(now).filter(|_| alone) {
         Some(room) => {
             let room = usize::try_from(room).unwrap_or(usize::MAX);
-            pipe.advance(room)?;
-            (room.min(if pipe.is_staged() { VISIBLE } else { CHUNK.min(pipe.allowed()) }), None)
+            pipe.advance(room.min(log.piece()))?;
+            (room.min(if pipe.is_staged() { PIECE } else { CHUNK.min(pipe.allowed()) }), None)
         }
         None => match look(pipe, log, tools, now)? {
             Some(piece) => piece,

@@ -18,6 +18,7 @@ use crate::live::{Live, next_file, open_live};
 use crate::recorder::Recorder;
 use crate::registry::{Registry, Shared, Trouble, lock};
 use crate::settings::Compression;
+use crate::stage::PIECE;
 use crate::upkeep::Shortage;
 use crate::worker::House;
 
@@ -206,6 +207,12 @@ impl Log {
         let (limit, _) = self.limit(now);
         let end = self.live.as_ref().map_or(0, |live| live.end);
         if limit == u64::MAX { Some(u64::MAX) } else { limit.checked_sub(end + WINDOW).filter(|&room| room > 0) }
+    }
+
+    /// So much is left of the piece of the file that is written now.
+    pub(crate) fn piece(&self) -> usize {
+        let end = self.live.as_ref().map_or(0, |live| live.end);
+        PIECE - usize::try_from(end % PIECE as u64).unwrap_or(0)
     }
 
     pub(crate) fn filling(&mut self, now: Instant) -> Filling {

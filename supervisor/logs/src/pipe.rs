@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use crate::copying::{Stop, Turn};
 use crate::onlooker::Watched;
 use crate::platform;
-use crate::stage::Stage;
+use crate::stage::{CAPACITY, Stage};
 
 /// Where a pipe gave as much as this at once, what comes next goes by its stage.
 const FLOOD: usize = 16 << 10;
@@ -20,6 +20,7 @@ pub(crate) struct Pipe {
     pub(crate) stage: Option<Stage>,
     /// It gave much at once when it was last taken from.
     flooded: bool,
+    enlarged: bool,
     /// Its log's place in the worker's list.
     pub(crate) log: usize,
     pub(crate) capacity: usize,
@@ -44,6 +45,7 @@ impl Pipe {
             fd,
             stage: stage.map(Stage::new),
             flooded: false,
+            enlarged: false,
             log,
             generation,
             way: Way::Splice,
@@ -78,6 +80,11 @@ impl Pipe {
     pub(crate) fn advance(&mut self, most: usize) -> Result<(), Stop> {
         let calm = !self.flooded || self.finishing || self.watched.is_some();
         let Some(stage) = self.stage.as_mut().filter(|stage| stage.is_empty() && !calm) else { return Ok(()) };
+        if !self.enlarged {
+            platform::enlarge(self.fd.as_fd(), CAPACITY);
+            self.capacity = platform::capacity(self.fd.as_fd());
+            self.enlarged = true;
+        }
         match stage.fill(self.fd.as_fd(), most) {
             Ok(0) => Err(Stop::At(Turn::Ended)),
             Ok(count) => {

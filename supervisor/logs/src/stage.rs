@@ -9,8 +9,11 @@ use nix::errno::Errno;
 
 use crate::platform::{self, Peeker};
 
-/// As much as a pipe of control can hold. More would not stay in the caches of a processor.
-const CAPACITY: usize = 256 << 10;
+/// A file is written in pieces that end at multiples of this: the kernel then caches each as one folio, which costs half of
+/// what sixteen small ones do to allocate, to make dirty and to free. More would not stay in the caches of a processor.
+pub(crate) const PIECE: usize = 256 << 10;
+/// The capacity of a stage, and of a pipe in a flood: their pages may be half full, and a piece begins and ends within one.
+pub(crate) const CAPACITY: usize = 2 * PIECE;
 /// It is not known how much is in it.
 const SOME: usize = usize::MAX;
 
@@ -40,13 +43,13 @@ impl Stage {
         self.holds == 0
     }
 
-    /// Takes at most `most` bytes from a pipe; it must be empty. `Ok(0)`: no writer is left.
+    /// Takes at most `most` bytes from a pipe, and no more than a piece; it must be empty. `Ok(0)`: no writer is left.
     pub(crate) fn fill(&mut self, pipe: BorrowedFd<'_>, most: usize) -> nix::Result<usize> {
         if !self.enlarged {
             platform::enlarge(self.fd.as_fd(), CAPACITY);
             self.enlarged = true;
         }
-        self.holds = platform::shift(pipe, self.fd.as_fd(), most.min(CAPACITY))?;
+        self.holds = platform::shift(pipe, self.fd.as_fd(), most.min(PIECE))?;
         Ok(self.holds)
     }
 
