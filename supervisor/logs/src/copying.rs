@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use crate::boundary::Step;
 use crate::log::{After, Log, errno};
-use crate::onlooker::{self, Watched};
+use crate::onlooker;
 use crate::outage;
 use crate::pipe::{Pipe, Way};
 use crate::platform::{self, Peeker};
@@ -90,18 +90,18 @@ pub(crate) fn turn(pipe: &mut Pipe, log: &mut Log, tools: &mut Tools) -> (Turn, 
     }
 }
 
-/// Copies what comes next, as much as may be taken now, to the tools' buffer. `Ok(0)`: no writer is left.
+/// Copies what comes next, as much as may be taken now, to the tools' buffer. `Ok(0)`: no writer is left. What is seen can
+/// leave in one step: a kill in the middle of a drop must not leave the second half of a line.
 pub(crate) fn peek(pipe: &mut Pipe, tools: &mut Tools) -> nix::Result<usize> {
     let Tools { peeker, buffer, .. } = tools;
-    let (staged, all) = pipe.stage.as_mut().map_or(Ok((0, true)), |stage| stage.peek(peeker, buffer))?;
-    let most = (buffer.len() - staged).min(pipe.watched.as_ref().map_or(usize::MAX, Watched::allows));
-    if staged > 0 && (!all || most == 0) {
-        return Ok(staged);
+    if let Some(staged) = pipe.gather().map(|stage| stage.peek(peeker, buffer)) {
+        match staged? {
+            0 => {}
+            staged => return Ok(staged),
+        }
     }
-    match peeker.peek(pipe.fd.as_fd(), &mut buffer[staged..staged + most]) {
-        Err(Errno::EAGAIN) if staged > 0 => Ok(staged),
-        seen => seen.map(|seen| staged + seen),
-    }
+    let most = buffer.len().min(pipe.allowed());
+    peeker.peek(pipe.fd.as_fd(), &mut buffer[..most])
 }
 
 /// Why not to go on with a pipe now.

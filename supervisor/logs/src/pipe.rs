@@ -100,6 +100,15 @@ impl Pipe {
         }
     }
 
+    /// The stage, if anything is in it, with what has come after that: the end of a line to its beginning.
+    pub(crate) fn gather(&mut self) -> Option<&mut Stage> {
+        let stage = self.stage.as_mut().filter(|stage| !stage.is_empty())?;
+        if self.watched.is_none() {
+            stage.add(self.fd.as_fd());
+        }
+        Some(stage)
+    }
+
     /// So much may be taken now.
     pub(crate) fn allowed(&self) -> usize {
         let watched = self.watched.as_ref().filter(|_| !self.is_staged());

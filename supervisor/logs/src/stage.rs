@@ -45,10 +45,7 @@ impl Stage {
 
     /// Takes at most `most` bytes from a pipe, and no more than a piece; it must be empty. `Ok(0)`: no writer is left.
     pub(crate) fn fill(&mut self, pipe: BorrowedFd<'_>, most: usize) -> nix::Result<usize> {
-        if !self.enlarged {
-            platform::enlarge(self.fd.as_fd(), CAPACITY);
-            self.enlarged = true;
-        }
+        self.enlarge();
         self.holds = platform::shift(pipe, self.fd.as_fd(), most.min(PIECE))?;
         Ok(self.holds)
     }
@@ -72,17 +69,28 @@ impl Stage {
         })
     }
 
-    /// Copies what is in it to `buffer`; returns how much that is, and whether it is all.
-    pub(crate) fn peek(&mut self, peeker: &mut Peeker, buffer: &mut [u8]) -> nix::Result<(usize, bool)> {
-        if self.is_empty() {
-            return Ok((0, true));
-        }
+    /// Takes from a pipe as well what there is room for. It may be nothing: what fails is seen when the pipe is taken from.
+    pub(crate) fn add(&mut self, pipe: BorrowedFd<'_>) {
+        self.enlarge();
+        let added = platform::shift(pipe, self.fd.as_fd(), PIECE).unwrap_or(0);
+        self.holds = self.holds.saturating_add(added);
+    }
+
+    /// Copies what is in it to `buffer`.
+    pub(crate) fn peek(&mut self, peeker: &mut Peeker, buffer: &mut [u8]) -> nix::Result<usize> {
         match peeker.peek(self.fd.as_fd(), buffer) {
             Err(Errno::EAGAIN) => {
                 self.holds = 0;
-                Ok((0, true))
+                Ok(0)
             }
-            seen => seen.map(|seen| (seen, seen == self.holds)),
+            seen => seen,
+        }
+    }
+
+    fn enlarge(&mut self) {
+        if !self.enlarged {
+            platform::enlarge(self.fd.as_fd(), CAPACITY);
+            self.enlarged = true;
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::pace::{Fullness, Pace};
 use crate::pipe::Pipe;
 use crate::platform::{Peeker, Poller};
 use crate::registry::{Registry, Shared, Trouble, lock};
+use crate::stage;
 use crate::upkeep::Upkeep;
 
 /// How often an outage is looked at when nothing else happens.
@@ -201,7 +202,7 @@ impl Worker {
         pipe.finishing = true;
         pipe.watched = None;
         let log = &mut self.logs[pipe.log];
-        let mut left = if pipe.holds_something() { (pipe.capacity + VISIBLE) as u64 } else { 0 };
+        let mut left = if pipe.holds_something() { (pipe.capacity + stage::CAPACITY) as u64 } else { 0 };
         while left > 0 {
             let (turn, moved) = copying::turn(pipe, log, &mut self.tools);
             left = left.saturating_sub(moved);

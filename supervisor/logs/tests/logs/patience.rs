@@ -12,12 +12,12 @@ use nix::sys::statvfs::statvfs;
 use supervisor_logs::{Budget, OnFull, Pump, Settings, Unfinished, last};
 use tempfile::tempdir;
 
-use crate::outage::on_a_small_disk;
+use crate::outage::{on_a_disk_of, on_a_small_disk};
 use crate::{assert_same, child, child_directory, content, eventually, feed, finish, keep_all, numbered};
 
 #[test]
 fn a_service_that_is_to_wait_for_a_full_disk_loses_nothing() {
-    on_a_small_disk("patience::waits");
+    on_a_disk_of("size=2m", "patience::waits");
 }
 
 #[test]
@@ -30,11 +30,11 @@ fn what_has_to_be_free_stays_free() {
 fn waits() {
     let Some(directory) = child_directory() else { return };
     let (path, filler) = (directory.join("a.log"), directory.join("filler"));
-    fs::write(&filler, vec![0; 380_000]).expect("there is room");
+    fs::write(&filler, vec![0; 2_000_000]).expect("there is room");
     let pump = Pump::new();
     let mut input = feed(&pump, 1, &path, &Settings { on_full: OnFull::Block, ..keep_all(0) });
     // More than the disk, a pipe and its stage take together.
-    let sent = numbered(36_000);
+    let sent = numbered(120_000);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| input.write_all(&sent).expect("the pump holds the pipe"));
         eventually("it is told", || {
