@@ -20,7 +20,6 @@ use super::run_loop::{Control, News};
 use super::threads;
 use crate::config::{Handoff, ProbeHow, Service};
 use crate::exits::Filing;
-use crate::platform::groups;
 
 /// Making ready for a start, or a check, may take this long: a dead disk or name service is a failed one, no hanging one.
 pub(crate) const PREPARE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -32,7 +31,10 @@ fn too_late() -> Failure {
 
 impl Control {
     pub(crate) fn carry_out_all(&mut self, commands: Vec<Command>) {
-        for command in commands {
+        // What is told wakes others, who would take the processor from what is begun.
+        let is_told = |command: &Command| matches!(command, Command::Report(_) | Command::Rollout { .. });
+        let (told, done): (Vec<_>, Vec<_>) = commands.into_iter().partition(is_told);
+        for command in done.into_iter().chain(told) {
             match self.workshop.admit(command) {
                 Turn::Now(command) => self.carry_out(command),
                 Turn::Later => {}
@@ -314,20 +316,6 @@ impl Control {
         }
         if run.undrained == 0 {
             self.forget(number);
-        }
-    }
-
-    /// Removes the groups of runs that are over. Those of a stop of everything elsewhere: the kernel takes longer for one than
-    /// we for an event.
-    pub(crate) fn remove_groups(&mut self) {
-        let emptied = std::mem::take(&mut self.emptied);
-        if self.fleet.shutting_down() && !emptied.is_empty() {
-            self.tasks.spawn_blocking(move || {
-                emptied.iter().for_each(|group| groups::remove(group));
-                Ok(())
-            });
-        } else {
-            emptied.iter().for_each(|group| groups::remove(group));
         }
     }
 

@@ -2,6 +2,7 @@
 //! environment.
 //! Not here: signals to services (the keeper sends them), when to look.
 
+mod emptied;
 pub(crate) mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
