@@ -101,7 +101,7 @@ impl Fleet {
         let mut needed = self.graph.below(&wanted);
         needed.retain(|&place| {
             let name = &self.services[place].spec.name;
-            added.contains(name) || gained.contains(name) && !self.services[place].wanted()
+            added.contains(name) || gained.contains(name)
         });
         for place in self.graph.below(&needed).into_iter().chain(needed) {
             self.services[place].need(turn);
