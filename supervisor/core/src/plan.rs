@@ -99,10 +99,9 @@ impl Fleet {
         self.start(&named.into_iter().cloned().collect::<Vec<_>>(), turn);
         let wanted: Vec<_> = (0..self.services.len()).filter(|&place| self.services[place].wanted()).collect();
         let mut needed = self.graph.below(&wanted);
-        needed.retain(|&place| {
-            let name = &self.services[place].spec.name;
-            added.contains(name) || gained.contains(name)
-        });
+        needed.retain(|&place| added.contains(&self.services[place].spec.name));
+        // Wanted already or not: what these depend on may have been stopped.
+        needed.extend(gained.iter().filter_map(|name| self.graph.place(name)));
         for place in self.graph.below(&needed).into_iter().chain(needed) {
             self.services[place].need(turn);
         }
