@@ -17,6 +17,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, chdir, setsid, write};
 
 use crate::message::{BY_DESCRIPTOR, Spawn, Step};
+use crate::platform::Spared;
 use crate::{FirstControl, platform, signals};
 
 pub(crate) type Failure = (Step, Errno);
@@ -29,7 +30,8 @@ pub(crate) struct Origin {
     pub(crate) nofile: (u64, u64),
     core: (u64, u64),
     /// Not the original: the out-of-memory killer is to prefer the children.
-    oom_score_adj: Option<i32>,
+    spared: Option<Spared>,
+    scheduled_plainly: bool,
 }
 
 impl Origin {
@@ -42,16 +44,15 @@ impl Origin {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, nofile.1, nofile.1);
         let _ = setrlimit(Resource::RLIMIT_CORE, 0, core.1);
         // In this order: a process that is closed to others of its user cannot write what tells the killer.
-        let oom_score_adj = platform::outlive_children();
+        let spared = Spared::above_children();
         platform::keep_to_ourselves();
-        Self { nofile, core, oom_score_adj }
+        Self { nofile, core, spared, scheduled_plainly: platform::is_scheduled_plainly() }
     }
 
     /// In the child, which is like the keeper but for this.
     fn restore(&self) -> Result<(), Errno> {
-        platform::schedule_plainly();
-        if let Some(adjustment) = self.oom_score_adj {
-            platform::set_oom_score_adj(adjustment);
+        if !self.scheduled_plainly {
+            platform::schedule_plainly();
         }
         setrlimit(Resource::RLIMIT_CORE, self.core.0, self.core.1)
     }
@@ -131,12 +132,17 @@ pub(crate) fn launch(
 
     // A signal must find either our handlers in the parent or the defaults in the child.
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(forking)?;
+    let beside = match &becomes {
+        Becomes::Service(origin) => origin.spared.as_ref().map(Spared::beside_a_child),
+        Becomes::Control | Becomes::FirstControl(_) => None,
+    };
     // SAFETY: the keeper has one thread, so the child's copy of memory and locks is consistent.
     let forked = unsafe { platform::fork_into(groups.begin) };
     if matches!(forked, Ok(ForkResult::Child)) {
         drop(reader);
         image.go_on(groups.join, becomes, writer.into_raw_fd());
     }
+    drop(beside);
     // It cannot fail: this mask was read a moment ago.
     let _ = mask.thread_set_mask();
     match forked.map_err(forking)? {
@@ -258,9 +264,9 @@ impl<'s> Image<'s> {
 
     /// Returns only when it fails.
     fn exec(&mut self) -> Failure {
-        let listen_pid = format!("LISTEN_PID={}\0", std::process::id());
-        if self.spawn.listen_pid {
-            self.env.insert(0, listen_pid.as_ptr().cast());
+        let listen_pid = self.spawn.listen_pid.then(|| format!("LISTEN_PID={}\0", std::process::id()));
+        if let Some(variable) = &listen_pid {
+            self.env.insert(0, variable.as_ptr().cast());
         }
         // SAFETY: the lists are those of `Strings`, which live in `spawn`, and of a string that lives until then.
         unsafe { libc::execve(self.program.as_ptr(), self.argv.as_ptr(), self.env.as_ptr()) };

@@ -60,26 +60,62 @@ pub(crate) fn become_reaper() {
     let _ = prctl::set_name(c"keeper");
 }
 
-/// Makes the out-of-memory killer prefer our children to us, and says what they are to have: as root we go down to
-/// -500 and they have 0; else they have 100 more than we, which everyone may ask for.
-pub(crate) fn outlive_children() -> Option<i32> {
-    let own: i32 = fs::read_to_string(OOM_SCORE_ADJ).ok()?.trim().parse().ok()?;
-    if own <= OOM_SCORE_ADJ_OF_ROLES || fs::write(OOM_SCORE_ADJ, OOM_SCORE_ADJ_OF_ROLES.to_string()).is_ok() {
-        return Some(0);
-    }
-    Some((own.max(0) + 100).min(1000))
+/// The out-of-memory killer prefers our children to us. A child has what its parent has at the fork, and changing it
+/// there costs more than all else that a child does: we put ourselves in its place for that moment.
+pub(crate) struct Spared {
+    adjustment: File,
+    own: i32,
+    children: i32,
 }
 
-/// For a child of ours, before it is another program.
-pub(crate) fn set_oom_score_adj(adjustment: i32) {
-    // The file belongs to root as long as we keep to ourselves; `exec` opens the child anyway.
-    let _ = prctl::set_dumpable(true);
-    let _ = fs::write(OOM_SCORE_ADJ, adjustment.to_string());
+impl Spared {
+    /// As root we go down to -500 and they have 0; else they have 100 more than we, which everyone may ask for.
+    pub(crate) fn above_children() -> Option<Self> {
+        // Opened for good: the path is closed to a process that keeps to itself.
+        let adjustment = File::options().read(true).write(true).open(OOM_SCORE_ADJ).ok()?;
+        let found: i32 = io::read_to_string(&adjustment).ok()?.trim().parse().ok()?;
+        let went_down = found > OOM_SCORE_ADJ_OF_ROLES && write_number(&adjustment, OOM_SCORE_ADJ_OF_ROLES).is_ok();
+        let own = if went_down { OOM_SCORE_ADJ_OF_ROLES } else { found };
+        let children = if own <= OOM_SCORE_ADJ_OF_ROLES { 0 } else { (own.max(0) + 100).min(1000) };
+        Some(Self { adjustment, own, children })
+    }
+
+    /// A child that is forked before the result goes has what children have.
+    pub(crate) fn beside_a_child(&self) -> BesideChild<'_> {
+        let _ = write_number(&self.adjustment, self.children);
+        BesideChild(self)
+    }
+}
+
+/// We have what our children have.
+pub(crate) struct BesideChild<'s>(&'s Spared);
+
+impl Drop for BesideChild<'_> {
+    fn drop(&mut self) {
+        // The kernel lets everyone go back to where they have been.
+        let _ = write_number(&self.0.adjustment, self.0.own);
+    }
+}
+
+fn write_number(file: &File, number: i32) -> io::Result<()> {
+    file.write_all_at(number.to_string().as_bytes(), 0)
 }
 
 /// Others of our user can neither trace us nor read our memory, and no core of it is written. Ends with `exec`.
 pub(crate) fn keep_to_ourselves() {
     let _ = prctl::set_dumpable(false);
+}
+
+/// We are scheduled as most programs are, with the priority that most have: then children are, too.
+pub(crate) fn is_scheduled_plainly() -> bool {
+    let itself = 0;
+    // SAFETY: the three calls take integers.
+    #[expect(unsafe_code, reason = "nix has none of the three")]
+    unsafe {
+        libc::sched_getscheduler(itself) == libc::SCHED_OTHER
+            && libc::getpriority(libc::PRIO_PROCESS, 0) == 0
+            && libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, itself) == 0
+    }
 }
 
 /// Ordinary scheduling and priority, whatever we were started with. Only root may raise them, so that is as far as it

@@ -28,13 +28,22 @@ pub(crate) fn give_memory_back() {}
 
 pub(crate) fn become_reaper() {}
 
-pub(crate) fn outlive_children() -> Option<i32> {
-    None
+/// There is no killer to be spared by.
+pub(crate) struct Spared;
+
+impl Spared {
+    pub(crate) fn above_children() -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn beside_a_child(&self) {}
 }
 
-pub(crate) fn set_oom_score_adj(_adjustment: i32) {}
-
 pub(crate) fn keep_to_ourselves() {}
+
+pub(crate) fn is_scheduled_plainly() -> bool {
+    true
+}
 
 pub(crate) fn schedule_plainly() {}
 
