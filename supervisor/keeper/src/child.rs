@@ -14,10 +14,10 @@ use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{ForkResult, chdir, setsid, write};
+use nix::unistd::{chdir, fork, setsid, write};
 
 use crate::message::{BY_DESCRIPTOR, Spawn, Step};
-use crate::platform::Spared;
+use crate::platform::{Forked, Handlers, Spared};
 use crate::{FirstControl, platform, signals};
 
 pub(crate) type Failure = (Step, Errno);
@@ -137,17 +137,23 @@ pub(crate) fn launch(
         Becomes::Control | Becomes::FirstControl(_) => None,
     };
     // SAFETY: the keeper has one thread, so the child's copy of memory and locks is consistent.
-    let forked = unsafe { platform::fork_into(groups.begin) };
-    if matches!(forked, Ok(ForkResult::Child)) {
+    let forked = unsafe {
+        match becomes {
+            Becomes::Service(_) | Becomes::Control => platform::fork_to_exec(groups.begin),
+            // It goes on with the C library, which is to know of it.
+            Becomes::FirstControl(_) => fork().map(Forked::from),
+        }
+    };
+    if let Ok(Forked::Child(handlers)) = forked {
         drop(reader);
-        image.go_on(groups.join, becomes, writer.into_raw_fd());
+        image.go_on(groups.join, becomes, handlers, writer.into_raw_fd());
     }
     drop(beside);
     // It cannot fail: this mask was read a moment ago.
     let _ = mask.thread_set_mask();
     match forked.map_err(forking)? {
-        ForkResult::Parent { child } => Ok(Launched { pid: child.as_raw(), progress: Progress(reader) }),
-        ForkResult::Child => Err(forking(Errno::ENOTRECOVERABLE)),
+        Forked::Parent { child } => Ok(Launched { pid: child.as_raw(), progress: Progress(reader) }),
+        Forked::Child(_) => Err(forking(Errno::ENOTRECOVERABLE)),
     }
 }
 
@@ -199,13 +205,18 @@ impl<'s> Image<'s> {
     }
 
     /// In the child. A panic must not unwind into the parent's loop.
-    fn go_on(mut self, join: &[BorrowedFd<'_>], becomes: Becomes<'_>, mut status: RawFd) -> ! {
+    fn go_on(mut self, join: &[BorrowedFd<'_>], becomes: Becomes<'_>, handlers: Handlers, mut status: RawFd) -> ! {
         let (origin, first) = match becomes {
             Becomes::Service(origin) => (Some(origin), None),
             Becomes::Control => (None, None),
             Becomes::FirstControl(first) => (None, Some(first)),
         };
         let attempt = || {
+            match handlers {
+                Handlers::Inherited => signals::reset_signals(),
+                // Nothing is ignored: the keeper reset itself when it began.
+                Handlers::Cleared => signals::unblock_signals(),
+            }
             self.prepare(join, origin, &mut status)?;
             if first.is_none() {
                 return Err(self.exec());
@@ -231,7 +242,6 @@ impl<'s> Image<'s> {
     fn prepare(&mut self, join: &[BorrowedFd<'_>], origin: Option<&Origin>, status: &mut RawFd) -> Result<(), Failure> {
         let spawn = self.spawn;
         setsid().map_err(|errno| (Step::Setsid, errno))?;
-        signals::reset_signals();
         for group in join {
             // The kernel takes 0 for whoever writes it.
             write(group, b"0").map_err(|errno| (Step::Limits, errno))?;

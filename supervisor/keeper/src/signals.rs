@@ -21,6 +21,10 @@ pub fn reset_signals() {
     for signal in 1..=LAST {
         platform::set_default_disposition(signal);
     }
+    unblock_signals();
+}
+
+pub(crate) fn unblock_signals() {
     // It can fail only for an unknown `how`.
     let _ = SigSet::empty().thread_set_mask();
 }

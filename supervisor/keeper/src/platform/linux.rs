@@ -12,8 +12,9 @@ use nix::fcntl::{OFlag, openat};
 use nix::libc;
 use nix::sys::prctl;
 use nix::sys::stat::Mode;
-use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, setgroups, setresgid, setresuid, write};
+use nix::unistd::{Gid, Pid, Uid, fork, setgroups, setresgid, setresuid, write};
 
+use super::{Forked, Handlers};
 use crate::message::Step;
 
 /// `recvmsg`: no descriptor lives for a moment without close-on-exec.
@@ -21,8 +22,9 @@ pub(crate) const RECEIVE: libc::c_int = libc::MSG_CMSG_CLOEXEC;
 /// Bytes per unit of `ru_maxrss`.
 pub(crate) const MAX_RSS_UNIT: u64 = 1024;
 
-/// `linux/sched.h`; libc's own constant is too narrow.
+/// `linux/sched.h`; libc's own constants are too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 
 const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
 /// Half of what would spare us altogether (-1000), which would leave the killer nobody when we are to blame.
@@ -180,29 +182,28 @@ pub(crate) fn close_range(first: i32, last: i32) -> Result<(), Errno> {
 /// kernel has no such call (before 5.7), or a sandbox hides it.
 ///
 /// # Safety
-/// That of `fork`: this process has one thread.
+/// That of `fork`: this process has one thread. The child calls `exec` or exits: the C library does not know of it.
 #[expect(unsafe_code, reason = "no wrapper has clone3")]
-pub(crate) unsafe fn fork_into(group: Option<BorrowedFd<'_>>) -> Result<ForkResult, Errno> {
+pub(crate) unsafe fn fork_to_exec(group: Option<BorrowedFd<'_>>) -> Result<Forked, Errno> {
+    // SAFETY: all zeroes is a valid clone_args: no flags, null pointers.
+    let mut args: libc::clone_args = unsafe { zeroed() };
+    args.flags = CLONE_CLEAR_SIGHAND;
+    args.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
     if let Some(group) = group {
-        // SAFETY: all zeroes is a valid clone_args: no flags, null pointers.
-        let mut args: libc::clone_args = unsafe { zeroed() };
-        args.flags = CLONE_INTO_CGROUP;
-        args.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+        args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = u64::from(group.as_raw_fd().unsigned_abs());
-        // SAFETY: the kernel reads `args`. Without CLONE_VM the child has its own copy of everything, as after `fork`.
-        let made = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
-        match Errno::result(made) {
-            Ok(0) => return Ok(ForkResult::Child),
-            Ok(pid) => {
-                return Ok(ForkResult::Parent { child: Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX)) });
-            }
-            Err(errno @ (Errno::EAGAIN | Errno::ENOMEM)) => return Err(errno),
-            Err(_) => {}
-        }
+    }
+    // SAFETY: the kernel reads `args`. Without CLONE_VM the child has its own copy of everything, as after `fork`.
+    let made = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
+    match Errno::result(made) {
+        Ok(0) => return Ok(Forked::Child(Handlers::Cleared)),
+        Ok(pid) => return Ok(Forked::Parent { child: Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX)) }),
+        Err(errno @ (Errno::EAGAIN | Errno::ENOMEM)) => return Err(errno),
+        Err(_) => {}
     }
     // SAFETY: as the caller promises.
-    let forked = unsafe { fork() }?;
-    if let (ForkResult::Child, Some(group)) = (forked, group) {
+    let forked = Forked::from(unsafe { fork() }?);
+    if let (Forked::Child(_), Some(group)) = (&forked, group) {
         // It may be a group that we may make but not fill: control sees where the process is.
         let _ = join(group);
     }

@@ -7,8 +7,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
-use nix::unistd::{ForkResult, Gid, Uid, fork, setgid, setuid};
+use nix::unistd::{Gid, Uid, fork, setgid, setuid};
 
+use super::Forked;
 use crate::message::Step;
 
 pub(crate) const RECEIVE: libc::c_int = 0;
@@ -78,9 +79,9 @@ pub(crate) fn close_range(first: i32, last: i32) -> Result<(), Errno> {
 /// # Safety
 /// That of `fork`: this process has one thread.
 #[expect(unsafe_code, reason = "fork")]
-pub(crate) unsafe fn fork_into(_group: Option<BorrowedFd<'_>>) -> Result<ForkResult, Errno> {
+pub(crate) unsafe fn fork_to_exec(_group: Option<BorrowedFd<'_>>) -> Result<Forked, Errno> {
     // SAFETY: as the caller promises.
-    unsafe { fork() }
+    unsafe { fork() }.map(Forked::from)
 }
 
 /// Becomes the user for good and checks that the way back is closed.
