@@ -137,7 +137,7 @@ pub(super) async fn run(surroundings: &Surroundings, from: Beginning, tests: &mu
         let follows = !surroundings.view.load().stack.alerts.is_empty();
         if follows != following {
             let audience = if follows { Audience::Somebody } else { Audience::Nobody };
-            desk.ledger.turn(journal.last().await, audience);
+            desk.ledger.turn(journal.last_noted().await, audience);
             desk.save();
         }
     }
@@ -145,7 +145,8 @@ pub(super) async fn run(surroundings: &Surroundings, from: Beginning, tests: &mu
 
 impl Desk<'_> {
     async fn find_place(&mut self, journal: &mut journal::Reader, from: Beginning) {
-        let last = journal.last().await;
+        // The start that is looked for may have been noted only now.
+        let last = journal.last_noted().await;
         let filter = Filter { services: Vec::new(), kinds: vec![Kind::Supervisor] };
         let starts = journal.page(Since::Newest, filter, STARTS).await.map(|page| page.events).unwrap_or_default();
         let start = starts.iter().rev().find(|entry| entry.note.cause.starts_with(STARTED));

@@ -52,7 +52,14 @@ impl Inbox {
         }
     }
 
-    pub(super) fn tell_when_written(&self, whom: oneshot::Sender<()>) {
+    /// Ready once what was put so far is written, or given up.
+    pub(super) async fn written(&self) {
+        let (told, tell) = oneshot::channel();
+        self.tell_when_written(told);
+        let _ = tell.await;
+    }
+
+    fn tell_when_written(&self, whom: oneshot::Sender<()>) {
         let mut waiting = self.waiting();
         waiting.written.push(whom);
         self.wake(waiting);

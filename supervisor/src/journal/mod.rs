@@ -18,8 +18,6 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 pub(crate) use entry::{Ended, Entry, Kind, LimitKey, Note, PassedLimit, STARTED, TOOK_OVER};
 pub(crate) use files::Files;
 pub(crate) use query::{Filter, Page, Since};
@@ -70,13 +68,11 @@ impl Journal {
 
     /// Ready once everything noted so far is written. A dead disk may keep it for ever.
     pub(crate) async fn written(&self) {
-        let (told, tell) = oneshot::channel();
-        self.inbox.tell_when_written(told);
-        let _ = tell.await;
+        self.inbox.written().await;
     }
 
     pub(crate) fn reader(&self) -> Reader {
-        Reader::new(&self.shelf)
+        Reader::new(&self.inbox, &self.shelf)
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::entry::{Entry, Kind, Note};
 use super::files::Files;
+use super::inbox::Inbox;
 use super::query::{Filter, Page, Since};
 use super::{SHELF_EVENTS, files};
 
@@ -162,13 +163,20 @@ impl Shelf {
 /// One that reads, at its own pace.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
+    inbox: Arc<Inbox>,
     shelf: Arc<Shelf>,
     told: watch::Receiver<u64>,
 }
 
 impl Reader {
-    pub(super) fn new(shelf: &Arc<Shelf>) -> Self {
-        Self { shelf: Arc::clone(shelf), told: shelf.told.subscribe() }
+    pub(super) fn new(inbox: &Arc<Inbox>, shelf: &Arc<Shelf>) -> Self {
+        Self { inbox: Arc::clone(inbox), shelf: Arc::clone(shelf), told: shelf.told.subscribe() }
+    }
+
+    /// The number of the newest event, once everything noted so far has been written, or given up.
+    pub(crate) async fn last_noted(&mut self) -> u64 {
+        self.inbox.written().await;
+        self.last().await
     }
 
     /// The number of the newest event, once the files have been opened.

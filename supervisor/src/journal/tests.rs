@@ -46,6 +46,16 @@ async fn next(reader: &mut Reader, cursor: u64) -> Vec<Entry> {
 }
 
 #[tokio::test]
+async fn what_was_noted_counts_though_it_was_not_handed_over_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::start(dir.path()).unwrap();
+    let mut reader = journal.reader();
+    assert_eq!(reader.last_noted().await, 0);
+    journal.note(note("one"));
+    assert_eq!(reader.last_noted().await, 1);
+}
+
+#[tokio::test]
 async fn events_are_numbered_kept_and_private() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(told(dir.path(), [note("one"), note("two")]).await, [1, 2]);
