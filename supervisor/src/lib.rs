@@ -20,6 +20,7 @@ mod resources;
 mod rollouts;
 mod signals;
 mod slots;
+mod spans;
 mod sse;
 mod state;
 mod timestamp;

@@ -13,6 +13,7 @@ use super::openapi::Schemas;
 use super::problem::Problem;
 
 pub(super) const JSON: &str = "application/json";
+pub(super) const HTML: &str = "text/html";
 
 /// One way in which a route answers.
 pub(crate) struct Told {
@@ -95,6 +96,13 @@ pub(super) fn acceptable(headers: &HeaderMap, kinds: &[&str]) -> Result<(), Prob
     Err(Problem::new(StatusCode::NOT_ACCEPTABLE, detail))
 }
 
+/// The client asks for this by name, and not only for whatever there is.
+pub(super) fn names(headers: &HeaderMap, kind: &str) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = accepted.flat_map(|value| value.split(','));
+    ranges.any(|range| !range.trim_start().starts_with('*') && !range.contains("/*") && covers(range, &[kind]))
+}
+
 fn covers(range: &str, kinds: &[&str]) -> bool {
     let mut parts = range.split(';').map(str::trim);
     let kind = parts.next().unwrap_or_default();
@@ -131,5 +139,21 @@ mod tests {
             assert_eq!(acceptable(&headers, &[JSON]).is_ok(), is, "{accept}");
         }
         assert!(acceptable(&HeaderMap::new(), &[JSON]).is_ok());
+    }
+
+    #[test]
+    fn what_is_asked_for_by_name_is_told_from_what_is_only_taken() {
+        for (accept, is) in [
+            ("text/html,application/xhtml+xml,*/*;q=0.8", true),
+            ("application/json, TEXT/HTML;q=0.1", true),
+            ("text/html;q=0", false),
+            ("text/*", false),
+            ("*/*", false),
+            ("application/json", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(names(&headers, HTML), is, "{accept}");
+        }
+        assert!(!names(&HeaderMap::new(), HTML));
     }
 }

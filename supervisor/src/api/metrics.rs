@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use schemars::json_schema;
 use tokio::sync::Semaphore;
 
-use super::answer::{Answer, Told};
+use super::answer::{Answer, Told, names};
 use super::families::Scrape;
 use super::input::{Fixed, Input};
 use super::openapi::Schemas;
@@ -70,13 +70,7 @@ pub(super) enum Format {
 impl Format {
     /// OpenMetrics for those who say that they take it, unless only as the last resort (`q=0`).
     fn of(headers: &HeaderMap) -> Self {
-        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let takes = accepted.flat_map(|value| value.split(',')).any(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let named = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case(OPEN_METRICS));
-            named && !parts.any(|part| matches!(part, "q=0" | "q=0.0"))
-        });
-        if takes { Self::OpenMetrics } else { Self::Prometheus }
+        if names(headers, OPEN_METRICS) { Self::OpenMetrics } else { Self::Prometheus }
     }
 
     fn content_type(self) -> &'static str {

@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use super::access::Needs;
-use super::answer::{Answer, Told, acceptable};
+use super::answer::{Answer, HTML, Told, acceptable, names};
+use super::indent::indented;
 use super::input::{Input, PathPart, Query, RequestBody, body, query};
 use super::openapi::Schemas;
 use super::problem::Problem;
@@ -125,12 +126,14 @@ where
         Ok(query) => query,
         Err(problem) => return problem.into_response(),
     };
+    let browser = names(&head.headers, HTML);
     let limit = REQUEST_TIMEOUT.saturating_add(query.patience());
     let answered = async {
         let body = body::<B>(&head.headers, sent).await?;
         handle(Input { path, query, body, headers: head.headers }).await
     };
     match tokio::time::timeout(limit, answered).await {
+        Ok(Ok(answer)) if browser => indented(answer.respond()).await,
         Ok(Ok(answer)) => answer.respond(),
         Ok(Err(problem)) => problem.into_response(),
         Err(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the answer took too long").into_response(),

@@ -20,12 +20,7 @@ pub(super) fn router(door: &Door, site: &Site) -> Router {
         router = router.route(route.path, guarded(route.serve(site), door, route.needs));
     }
     router
-        .fallback(async || {
-            Problem::new(
-                StatusCode::NOT_FOUND,
-                "there is nothing here; see /status, and /openapi.json for all that there is",
-            )
-        })
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see / for all that there is"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; see Allow")
         })
@@ -77,5 +72,5 @@ pub(super) fn harden(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'");
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
 }

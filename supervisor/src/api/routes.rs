@@ -3,7 +3,7 @@
 
 use super::access::Needs;
 use super::route::Route;
-use super::{act, alerts, events, exits, logs, metrics, operations, read, reload};
+use super::{act, alerts, events, exits, logs, metrics, operations, page, read, reload};
 use crate::config::OpenGroup;
 
 const HEALTH: Needs = Needs::Group(OpenGroup::Health);
@@ -17,13 +17,14 @@ pub(super) fn all() -> Vec<Route> {
 fn reads() -> Vec<Route> {
     let health = "whether every critical service is ready";
     vec![
+        Route::read("/", STATUS, ("page", "all services on one page, for people"), page::page),
         Route::read("/livez", HEALTH, ("livez", "whether the supervisor answers"), read::livez),
         Route::read("/health", HEALTH, ("health", health), read::health),
         Route::read("/healthz", HEALTH, ("healthz", health), read::health),
         Route::read("/readyz", HEALTH, ("readyz", health), read::health),
         Route::read("/status", STATUS, ("short_status", "each service in a few words"), read::short),
         Route::read("/metrics", METRICS, ("metrics", "counters and gauges, for Prometheus"), metrics::metrics),
-        Route::read("/openapi.json", STATUS, ("openapi", "this description"), read::openapi),
+        Route::read("/openapi.json", STATUS, ("openapi", "the description of the API (OpenAPI)"), read::openapi),
         Route::read("/api/v1/status", STATUS, ("status", "the supervisor and its services"), read::status),
         Route::read("/api/v1/services", STATUS, ("services", "all services"), read::services),
         Route::read("/api/v1/services/{name}", STATUS, ("service", "one service"), read::service),

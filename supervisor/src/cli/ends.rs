@@ -1,8 +1,9 @@
 //! Ends of runs in words.
 //! Not here: where they come from.
 
-use super::status::{bytes, span};
+use super::status::bytes;
 use crate::journal::Ended;
+use crate::spans::short;
 
 /// What an end says besides its cause: `pid 42, ran 3m 20s, cpu 1.2s, 12M`.
 pub(crate) fn details(exit: &Ended) -> String {
@@ -18,24 +19,9 @@ pub(crate) fn details(exit: &Ended) -> String {
     parts.join(", ")
 }
 
-/// `40ms`, `1.2s`, then as spans are told.
-pub(crate) fn short(ms: u64) -> String {
-    match ms {
-        0..1000 => format!("{ms}ms"),
-        1000..60_000 if ms % 1000 < 100 => format!("{}s", ms / 1000),
-        1000..60_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
-        _ => span(i64::try_from(ms).unwrap_or(i64::MAX)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_are_short() {
-        assert_eq!([0, 999, 1250, 3099, 61_000].map(short), ["0ms", "999ms", "1.2s", "3s", "1m 01s"]);
-    }
 
     #[test]
     fn an_end_says_what_it_cost() {

@@ -16,6 +16,7 @@ use super::watch;
 use crate::api::{ExecutableDocument, ResourcesDocument, ServiceDocument, StatusDocument};
 use crate::certificates::{Certificate, Standing};
 use crate::control::{Executable, launch};
+use crate::spans::span;
 use crate::timestamp;
 
 pub(crate) fn status(global: &Global, screen: Screen, status: &Status) -> Result<Exit, Failure> {
@@ -61,7 +62,7 @@ pub(crate) fn page(document: &StatusDocument, services: &[&ServiceDocument], scr
     };
     let supervisor = &document.supervisor;
     let pid = supervisor.keeper_pid;
-    let status = supervisor.http.map(|http| format!(", status at http://{http}/status")).unwrap_or_default();
+    let status = supervisor.http.map(|http| format!(", status at http://{http}/")).unwrap_or_default();
     format!("{table}\nsupervisor pid {pid}{status}\n")
 }
 
@@ -151,18 +152,6 @@ pub(crate) fn tone(state: State) -> Tone {
     }
 }
 
-/// Two units at most: `5s`, `3m 20s`, `4h 05m`, `2d 3h`.
-pub(crate) fn span(ms: i64) -> String {
-    let seconds = ms.max(0) / 1000;
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m {:02}s", seconds % 60),
-        (0, _, _) => format!("{hours}h {:02}m", minutes % 60),
-        (_, _, _) => format!("{days}d {}h", hours % 24),
-    }
-}
-
 /// What a whole tree uses, in one line.
 pub(crate) fn uses(used: &ResourcesDocument) -> String {
     let counted = |count: Option<u64>, what: &str| match count {
@@ -208,21 +197,6 @@ pub(crate) fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_are_short() {
-        for (ms, text) in [
-            (-5, "0s"),
-            (59_999, "59s"),
-            (60_000, "1m 00s"),
-            (3_599_000, "59m 59s"),
-            (3_600_000, "1h 00m"),
-            (86_399_000, "23h 59m"),
-            (200_000_000, "2d 7h"),
-        ] {
-            assert_eq!(span(ms), text);
-        }
-    }
 
     #[test]
     fn cpu_and_memory_have_few_digits() {

@@ -160,7 +160,7 @@ pub(crate) async fn run(args: ControlArgs, channel: OwnedFd, read: Option<InForc
 /// The first that is shown in the foreground.
 fn greeting(inventory: &Inventory, sockets: &sockets::Sockets) -> String {
     match (inventory.epoch, sockets.address) {
-        (0 | 1, Some(http)) => format!("status at http://{http}/status; ^C stops everything"),
+        (0 | 1, Some(http)) => format!("status at http://{http}/; ^C stops everything"),
         (0 | 1, None) => "^C stops everything".to_owned(),
         (_, _) => "control was replaced; all goes on".to_owned(),
     }

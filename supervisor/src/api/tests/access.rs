@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use super::{Stand, TOKEN, bearer};
 use crate::api::doors::is_insider;
 
-const READS: [(&str, &str); 12] = [
+const READS: [(&str, &str); 13] = [
+    ("/", "status"),
     ("/livez", "health"),
     ("/health", "health"),
     ("/healthz", "health"),

@@ -179,7 +179,7 @@ fn every_answer_is_hardened_and_every_error_a_problem_document() {
     for (method, path, status) in [
         ("GET", "/health", 200),
         ("GET", "/nothing", 404),
-        ("GET", "/", 404),
+        ("GET", "/", 200),
         ("POST", "/health", 405),
         ("GET", "/api/v1/stop", 405),
         ("GET", "/api/v1/services/ghost", 404),

@@ -7,6 +7,7 @@ mod documents;
 mod events;
 mod limits;
 mod openapi;
+mod page;
 mod reload;
 mod streams;
 

@@ -3,7 +3,7 @@
 
 use supervisor_core::ServiceName;
 
-use super::super::ends::{details, short};
+use super::super::ends::details;
 use super::super::failure::{Exit, Failure};
 use super::super::locate::{self, Place};
 use super::super::output::{clean, sanitised};
@@ -11,6 +11,7 @@ use super::super::table::{Tone, painted};
 use super::super::terminal::Screen;
 use crate::client::ClientError;
 use crate::exits::{Facts, Files, Report};
+use crate::spans::short;
 
 pub(super) fn one(place: &Place, screen: Screen, name: &str, number: u64) -> Result<Exit, Failure> {
     let reports = reports(place, name)?;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use supervisor_core::State;
 
 use crate::api::{RestartDocument, ServiceDocument};
-use crate::cli::ends::short;
+use crate::spans::short;
 use crate::timestamp;
 
 #[derive(Debug, PartialEq, Serialize)]

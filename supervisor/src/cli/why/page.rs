@@ -6,13 +6,14 @@ use supervisor_core::{Condition, Role};
 use super::ports::{Holder, Port};
 use super::report::{Dependency, End, Report};
 use crate::api::GenerationDocument;
-use crate::cli::ends::{details, short};
+use crate::cli::ends::details;
 use crate::cli::output::clean;
-use crate::cli::status::{bad_certificate, lines, span, tone, uses};
+use crate::cli::status::{bad_certificate, lines, tone, uses};
 use crate::cli::table::{Tone, painted, wrapped};
 use crate::cli::terminal::Screen;
 use crate::config::Diagnostic;
 use crate::journal::Entry;
+use crate::spans::{short, span};
 use crate::timestamp;
 
 /// Columns of what stands before each fact.
