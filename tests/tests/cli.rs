@@ -140,10 +140,30 @@ fn start_with_names_starts_those_and_what_they_need() {
          [services.other]\ncommand = './puppet wait'",
     )
     .prepare();
-    stack.cli(&["start", "app"]).succeeded();
+    let told = stack.cli(&["start", "app"]).succeeded();
+    let named: Vec<&str> = told.stdout.lines().skip(1).map_while(|line| line.split_whitespace().next()).collect();
+    assert_eq!(named, ["base", "app"], "{}", told.stdout);
     assert_eq!(stack.service("app").state(), "running");
     assert_eq!(stack.service("base").state(), "running");
     assert_eq!(stack.service("other").state(), "stopped");
+}
+
+#[test]
+fn times_are_told_and_taken_by_the_clock_of_who_asks() {
+    let stack = Setup::of("[services.t]\ncommand = './puppet wait'").env("TZ", "HERE-5:30").start();
+    stack.cli(&["stop", "t"]).succeeded();
+    let told = |words: &[&str]| stack.cli(&[&["events", "-n", "1"], words].concat()).succeeded().stdout;
+    let json: Value = serde_json::from_str(&told(&["--json"])).expect("JSON");
+    assert!(json["at"].as_str().is_some_and(|at| at.ends_with('Z')), "programs get UTC: {json}");
+    let line = told(&[]);
+    let at = line.split_whitespace().next().unwrap_or_default();
+    let clock = at.strip_suffix("+05:30").unwrap_or_else(|| panic!("{line}"));
+    for since in [at, clock, &clock.replace('T', " "), &clock[..16], &clock[11..19]] {
+        assert_eq!(told(&["--since", since]).lines().last(), line.lines().last(), "{since}");
+    }
+    assert_eq!(told(&["--since", &format!("{clock}Z")]), "", "that is five and a half hours ahead");
+    let why = stack.cli(&["why", "t", "--exit", "1"]).succeeded().stdout;
+    assert!(why.contains("+05:30"), "{why}");
 }
 
 #[test]

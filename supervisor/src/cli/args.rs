@@ -185,7 +185,7 @@ pub(crate) struct Logs {
     /// How many of the last lines of each; 100 by default, all with `--since`
     #[arg(long = "lines", short = 'n', value_name = "LINES")]
     pub(crate) lines: Option<usize>,
-    /// From then on: how long ago (10m), or a time (2026-11-23T00:21:01Z)
+    /// From then on: how long ago (10m), or a time (14:30, 2026-11-23T14:30:00, 2026-11-23T13:30:00Z)
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<String>,
     /// Up to then; following ends there
@@ -219,7 +219,7 @@ pub(crate) struct Events {
     /// How many of the last events
     #[arg(long = "lines", short = 'n', value_name = "EVENTS", default_value = "50", value_parser = events)]
     pub(crate) lines: usize,
-    /// All from then on: how long ago (10m), a time (2026-11-23T00:21:01Z), or the number of an event
+    /// All from then on: the number of an event, how long ago (10m), or a time (14:30, 2026-11-23T14:30:00Z)
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<String>,
     /// Of these kinds only

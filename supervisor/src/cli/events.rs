@@ -7,6 +7,7 @@ use std::time::Duration;
 use supervisor_core::State;
 
 use super::args::{Events, Global};
+use super::clock::{MOMENT, local, moment};
 use super::ends::details;
 use super::failure::{Exit, Failure};
 use super::locate::{self, Place};
@@ -17,7 +18,7 @@ use super::terminal::Screen;
 use crate::client::ClientError;
 use crate::config::Stack;
 use crate::journal::{Entry, Files, Filter, Kind, Note, Page, Since};
-use crate::{log_lines, timestamp};
+use crate::timestamp;
 
 /// Asked for at once; the API gives no more.
 const PAGE: usize = 1000;
@@ -153,10 +154,8 @@ fn since(text: Option<&str>) -> Result<Since, Failure> {
     if let Ok(seq) = text.parse() {
         return Ok(Since::Seq(seq));
     }
-    let time = log_lines::moment(text).ok_or_else(|| {
-        let wrong = "`--since` takes how long ago (10m), a time (2026-11-23T00:21:01Z), or the number of an event";
-        Failure::new(Exit::Usage, wrong)
-    })?;
+    let wrong = || Failure::new(Exit::Usage, format!("`--since` takes the number of an event, {MOMENT}"));
+    let time = moment(text).ok_or_else(wrong)?;
     Ok(Since::Time(i64::try_from(time).unwrap_or(i64::MAX)))
 }
 
@@ -191,8 +190,8 @@ impl Printer {
     }
 
     fn begin_day(&mut self, note: &Note) {
-        let Some((day, _)) =
-            note.at.split_once('T').filter(|(day, _)| is_narrow(self.screen.width) && *day != self.day)
+        let at = local(&note.at);
+        let Some((day, _)) = at.split_once('T').filter(|(day, _)| is_narrow(self.screen.width) && *day != self.day)
         else {
             return;
         };
@@ -204,7 +203,7 @@ impl Printer {
 /// Aligned, and harmless: a service's own words may be in it.
 /// `room`: the columns of the terminal; where they are few, the day is not told.
 fn line(note: &Note, width: usize, room: Option<usize>, colour: bool) -> String {
-    let at = clean(&note.at);
+    let at = clean(&local(&note.at));
     let at = if is_narrow(room) { at.split_once('T').map_or(at.as_str(), |(_, time)| time) } else { &at };
     // State, gaps and perhaps the date; a column of a few letters would be no help.
     let indent = width + at.len() + 16;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use supervisor_logs::{Line, Mark, Merge, Query, Search, Unfinished, last};
 
 use super::args::{Global, Logs};
+use super::clock::{self, MOMENT};
 use super::failure::{Exit, Failure};
 use super::follow;
 use super::locate;
@@ -91,8 +92,8 @@ fn query(logs: &Logs) -> Result<Query, Failure> {
     let usage = |message: String| Failure::new(Exit::Usage, message);
     let filter = log_lines::filter(logs.grep.as_deref(), logs.level.as_deref(), &logs.fields);
     let moment = |flag: &str, text: &Option<String>| {
-        let wrong = || usage(format!("`{flag}` takes how long ago (10m), or a time (2026-11-23T00:21:01Z)"));
-        text.as_deref().map(|text| log_lines::moment(text).ok_or_else(wrong)).transpose()
+        let wrong = || usage(format!("`{flag}` takes {MOMENT}"));
+        text.as_deref().map(|text| clock::moment(text).ok_or_else(wrong)).transpose()
     };
     Ok(Query {
         filter: filter.map_err(|error| usage(error.to_string()))?,

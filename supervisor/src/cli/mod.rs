@@ -4,6 +4,7 @@
 mod alerts;
 mod args;
 mod check;
+mod clock;
 mod complete;
 mod ends;
 mod events;

@@ -74,7 +74,7 @@ pub(crate) fn start(global: &Global, screen: Screen, start: &Start) -> Result<Ex
         is_dead: &mut is_dead,
     };
     let (ending, status) = watch.wait()?;
-    report(&status, &judge, screen);
+    report(&with_needs(status, &named), &judge, screen);
     Ok(match ending {
         Ending::Reached => Exit::Done,
         Ending::Failed => Exit::Failed,
@@ -107,6 +107,24 @@ pub(crate) fn verdict(service: &ServiceDocument) -> Verdict {
             Verdict::Pending
         }
     }
+}
+
+/// Of the services only the named ones, if there are any, and what they depend on, at whatever distance.
+fn with_needs(mut status: StatusDocument, named: &[String]) -> StatusDocument {
+    let mut wanted: Vec<&str> = named.iter().map(String::as_str).collect();
+    let mut at = 0;
+    while let Some(name) = wanted.get(at) {
+        let found = status.services.iter().find(|service| service.name.as_str() == *name);
+        for dependency in found.iter().flat_map(|service| &service.depends_on) {
+            if !wanted.contains(&dependency.name.as_str()) {
+                wanted.push(dependency.name.as_str());
+            }
+        }
+        at += 1;
+    }
+    let wanted: Vec<String> = wanted.into_iter().map(str::to_owned).collect();
+    status.services.retain(|service| wanted.is_empty() || wanted.iter().any(|name| name == service.name.as_str()));
+    status
 }
 
 /// The table, and what failed and why.

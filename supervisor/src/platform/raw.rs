@@ -37,6 +37,19 @@ pub(crate) fn terminal_size(fd: impl std::os::fd::AsFd) -> Option<(usize, usize)
     (answer == 0 && size.ws_col > 0).then(|| (usize::from(size.ws_col), usize::from(size.ws_row)))
 }
 
+/// Seconds that the clock of people here is ahead of UTC at this moment (in seconds since 1970), by `TZ`, else by what
+/// the machine is set to; 0 where nobody knows.
+#[expect(unsafe_code, reason = "only the C library knows the time zone")]
+pub(crate) fn local_offset(unix: i64) -> i64 {
+    let unix = unix as nix::libc::time_t;
+    let mut told = std::mem::MaybeUninit::<nix::libc::tm>::uninit();
+    // SAFETY: it reads a number and writes one `tm`, which live here. It also reads the environment, which nothing in
+    // this program changes once there are threads.
+    let is_known = unsafe { !nix::libc::localtime_r(&raw const unix, told.as_mut_ptr()).is_null() };
+    // SAFETY: it was written, as the answer says.
+    if is_known { unsafe { told.assume_init() }.tm_gmtoff } else { 0 }
+}
+
 /// What `command` makes ends with the thread that makes it, which must wait for it. What it starts itself does not.
 /// Elsewhere than on Linux it goes on by itself.
 #[cfg(target_os = "linux")]

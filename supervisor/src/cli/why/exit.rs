@@ -3,6 +3,7 @@
 
 use supervisor_core::ServiceName;
 
+use super::super::clock::local;
 use super::super::ends::details;
 use super::super::failure::{Exit, Failure};
 use super::super::locate::{self, Place};
@@ -46,7 +47,7 @@ pub(super) fn reports(place: &Place, name: &str) -> Result<Vec<Report>, Failure>
 pub(super) fn page(report: &Report, colour: bool) -> String {
     let Report { number, facts: Facts { service, generation, at, cause, exit, restarts }, last_output } = report;
     let mut text = format!("{service}: end {number}, of generation {generation}\n{}\n\n", clean(cause));
-    let ran = format!("{}, until {at}", short(exit.ran_ms));
+    let ran = format!("{}, until {}", short(exit.ran_ms), local(at));
     for (label, value) in [
         ("ran", ran),
         ("process", details(exit)),

@@ -6,6 +6,7 @@ use supervisor_core::{Condition, Role};
 use super::ports::{Holder, Port};
 use super::report::{Dependency, End, Report};
 use crate::api::GenerationDocument;
+use crate::cli::clock::local;
 use crate::cli::ends::details;
 use crate::cli::output::clean;
 use crate::cli::status::{bad_certificate, lines, tone, uses};
@@ -56,7 +57,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     if let Some(next) = &report.next {
         let how = if next.how.is_empty() { String::new() } else { format!(" ({})", next.how) };
-        facts.push(("next try", format!("in {}, at {}{how}", short(next.in_ms), next.at)));
+        facts.push(("next try", format!("in {}, at {}{how}", short(next.in_ms), local(&next.at))));
     }
     // What a start waits for is in its cause already.
     for failing in service.failing.iter().filter(|failing| !service.cause.contains(&failing.answer)) {
