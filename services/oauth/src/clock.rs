@@ -12,13 +12,22 @@ pub type Seconds = i64;
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     offset: Arc<AtomicI64>,
+    standing: Option<(SystemTime, Instant)>,
 }
 
 impl Clock {
+    /// Clocks that stand still between two calls of `advance`: what is promised to the second can be seen to the second,
+    /// however slow the machine.
+    #[must_use]
+    pub fn standing() -> Self {
+        Self { standing: Some((SystemTime::now(), Instant::now())), ..Self::default() }
+    }
+
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Seconds {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let date = self.standing.map_or_else(SystemTime::now, |(date, _)| date);
+        let since = date.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         i64::try_from(since).unwrap_or(i64::MAX).saturating_add(self.offset.load(Ordering::Relaxed))
     }
 
@@ -26,7 +35,8 @@ impl Clock {
     #[must_use]
     pub fn instant(&self) -> Instant {
         let offset = self.offset.load(Ordering::Relaxed);
-        let (now, apart) = (Instant::now(), Duration::from_secs(offset.unsigned_abs()));
+        let now = self.standing.map_or_else(Instant::now, |(_, now)| now);
+        let apart = Duration::from_secs(offset.unsigned_abs());
         let moved = if offset < 0 { now.checked_sub(apart) } else { now.checked_add(apart) };
         moved.unwrap_or(now)
     }

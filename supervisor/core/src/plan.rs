@@ -12,7 +12,7 @@ use crate::graph::Graph;
 use crate::phase::Phase;
 use crate::roster::{Roster, Trait};
 use crate::service::{REPLACED, Service, Turn, Want};
-use crate::spec::{GraphError, ServiceName, ServiceSpec};
+use crate::spec::{GraphError, Kind, Policy, ServiceName, ServiceSpec};
 
 /// A new configuration, as far as decisions need it. Services that are not in it any more are stopped and forgotten;
 /// new ones with `autostart` are started.
@@ -190,13 +190,15 @@ impl Service {
         self.touch();
     }
 
-    /// What runs goes by the new spec from now on; what was given up is worth a try.
+    /// What runs goes by the new spec from now on; what was given up is worth a try, and what has completed may not do so
+    /// any more.
     fn update(&mut self, turn: &Turn) {
         let (new, want) = (Arc::clone(&self.spec), self.want);
+        let spec = self.start_spec();
+        let always = spec.kind == Kind::Service && spec.restart.policy == Policy::Always;
         for slot in &mut self.slots {
-            if let Phase::Failed { .. } = slot.phase
-                && want == Want::Up
-            {
+            let over = matches!(slot.phase, Phase::Failed { .. }) || always && matches!(slot.phase, Phase::Completed);
+            if over && want == Want::Up {
                 slot.start(want);
             }
             let runs = slot.phase.run_mut().into_iter().chain(slot.successor.as_deref_mut()).chain(&mut slot.leaving);

@@ -2,7 +2,8 @@
 //! Not here: what a change of a key means; the shell knows.
 
 use supervisor_core::{
-    Change, Command, Event, Failure, Fleet, Liveness, Memory, RunMemory, ServiceSpec, SlotMemory, State, StopPolicy,
+    Change, Command, Event, Failure, Fleet, Liveness, Memory, Policy, RunMemory, ServiceSpec, SlotMemory, State,
+    StopPolicy,
 };
 
 use crate::desk::{Desk, check, code, desk, name, notifying, on, oneshot, recovered, running, service, watched, with};
@@ -192,6 +193,20 @@ fn an_update_gives_what_runs_its_new_stop_and_policies_at_once() {
     desk.spawned("web");
     assert_eq!(desk.stop(&["web"]), ["stop web with 1"]);
     assert_eq!(desk.pass(300), ["kill web"]);
+}
+
+#[test]
+fn what_has_completed_runs_again_once_its_policy_says_always_unless_it_is_a_oneshot() {
+    let by = |own: &str, policy| with(service(own), |spec| spec.restart.policy = policy);
+    let once = |policy| with(oneshot("once"), |spec| spec.restart.policy = policy);
+    let mut desk = running(vec![by("web", Policy::OnFailure), once(Policy::OnFailure)]);
+    for own in ["web", "once"] {
+        desk.exited(own, code(0));
+        assert_eq!(desk.state(own), State::Completed);
+    }
+    let changes = [("web", Change::Update), ("once", Change::Update)];
+    assert_eq!(desk.replan(vec![by("web", Policy::No), once(Policy::No)], &changes), [""; 0]);
+    assert_eq!(desk.replan(vec![by("web", Policy::Always), once(Policy::Always)], &changes), ["spawn web"]);
 }
 
 #[test]
