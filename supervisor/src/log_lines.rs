@@ -7,6 +7,9 @@ use supervisor_logs::{Filter, FilterError, Line};
 use crate::untrusted::commands;
 use crate::{config, timestamp};
 
+/// The file of the supervisor's own log, beside those of services.
+pub(crate) const OWN_FILE: &str = "supervisor.log";
+
 /// What of a service's output a log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {

@@ -3,6 +3,8 @@
 
 use supervisor_core::{RolloutPhase, RolloutResult, RolloutSnapshot};
 
+use crate::spans::short;
+
 /// One that has not begun.
 pub(crate) const WAITS: &str = "to be followed by a new generation";
 
@@ -10,7 +12,7 @@ pub(crate) const WAITS: &str = "to be followed by a new generation";
 pub(crate) fn in_words(rollout: &RolloutSnapshot) -> String {
     let RolloutSnapshot { cause, reason, from, to, .. } = rollout;
     let reason = reason.as_deref().unwrap_or("nobody knows why");
-    let span = |millis: Option<u64>| seconds(millis.unwrap_or(0));
+    let span = |millis: Option<u64>| short(millis.unwrap_or(0));
     match (rollout.result, rollout.phase) {
         (None, RolloutPhase::Waiting) => format!("{WAITS}: {cause}"),
         (None, RolloutPhase::Starting) if *to == 0 => format!("generation {from} is stopped first: {cause}"),
@@ -40,10 +42,6 @@ fn seen_off(rollout: &RolloutSnapshot) -> String {
         None => String::new(),
         Some(seen_off) => format!(" ({} connections seen off, {} cut)", seen_off.drained, seen_off.cut),
     }
-}
-
-fn seconds(millis: u64) -> String {
-    format!("{}.{}s", millis / 1000, millis % 1000 / 100)
 }
 
 #[cfg(test)]
@@ -81,7 +79,7 @@ mod tests {
     fn each_phase_is_told_with_its_generations_and_its_time() {
         let told = [
             (RolloutPhase::Starting, None, "generation 2 comes up beside 1: asked to restart"),
-            (RolloutPhase::Baking, None, "generation 2 is ready after 0.7s, and must stay so before it takes over"),
+            (RolloutPhase::Baking, None, "generation 2 is ready after 700ms, and must stay so before it takes over"),
             (RolloutPhase::Draining, Some(RolloutResult::Done), "generation 2 serves after 2.7s; generation 1 drains"),
             (
                 RolloutPhase::Over,

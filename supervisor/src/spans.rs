@@ -1,6 +1,8 @@
 //! Spans of time for people.
 //! Not here: points of time (`timestamp`), the spans of a configuration (`config`).
 
+use std::time::Instant;
+
 /// Two units at most: `5s`, `3m 20s`, `4h 05m`, `2d 3h`.
 pub(crate) fn span(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
@@ -21,6 +23,11 @@ pub(crate) fn short(ms: u64) -> String {
         1000..60_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
         _ => span(i64::try_from(ms).unwrap_or(i64::MAX)),
     }
+}
+
+/// The same, since then.
+pub(crate) fn elapsed(began: Instant) -> String {
+    short(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ fn logs_are_shown_while_the_file_has_an_error() {
     let done = stack.cli(&["logs", "t"]).succeeded();
     assert_eq!(done.stdout, "said\n");
     assert!(done.stderr.contains("warning: ") && done.stderr.contains("supervisor.toml"), "{}", done.stderr);
+    assert!(stack.cli(&["logs", "supervisor"]).succeeded().stdout.contains(" t is running "), "its own, too");
     assert!(stack.cli(&["logs", "x"]).ended_with(2).stderr.contains("there is no service `x`; there are: t"));
 }
 

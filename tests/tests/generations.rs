@@ -209,7 +209,8 @@ fn readmes(command: &str) -> String {
     shown.split_once("```").expect("it is a block of code").0.to_owned()
 }
 
-/// Its lines in the order of the alphabet, without the widths of columns and with one `#` for each number. Those that are
+/// Its lines in the order of the alphabet, without the widths of columns and with one `#` for each number, whatever part of a second it
+/// counts. Those that are
 /// only there when a wait is long, or said last, are left out.
 fn shape(text: &str) -> Vec<String> {
     let lines = text.lines().filter(|line| !line.contains("to be followed by") && !line.starts_with("restarted in"));
@@ -219,7 +220,7 @@ fn shape(text: &str) -> Vec<String> {
         while shape.contains("##") {
             shape = shape.replace("##", "#");
         }
-        shape
+        shape.replace("#ms", "#s")
     };
     let mut shapes: Vec<String> = lines.map(of_line).collect();
     shapes.sort();

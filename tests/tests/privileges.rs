@@ -17,6 +17,28 @@ fn dump(stack: &Stack) -> Value {
     serde_json::from_str(line).expect("the puppet prints JSON")
 }
 
+#[test]
+fn root_is_told_by_the_supervisor_of_another_user_and_may_stop_it() {
+    if !root_for("root_is_told_by_the_supervisor_of_another_user_and_may_stop_it") {
+        return;
+    }
+    let stack = Setup::of("[services.t]\ncommand = './puppet wait'").as_user(User::Ordinary).prepare();
+    // Where everything lies by default.
+    let text = stack.text();
+    let kept = text.lines().filter(|line| !line.starts_with("runtime_dir") && !line.starts_with("state_dir"));
+    stack.save(&kept.collect::<Vec<_>>().join("\n"));
+    stack.cli(&["start"]).succeeded();
+    let root = |command: &str| {
+        let mut ours = Command::new(e2e::supervisor());
+        let done = ours.args([command, "--config"]).arg(stack.path("supervisor.toml")).output().expect("it runs");
+        assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    assert!(root("status").contains("running"));
+    root("stop");
+    stack.cli(&["status"]).ended_with(3);
+}
+
 /// Says that it is skipped, unless the test runs as root.
 fn root_for(test: &str) -> bool {
     if !is_root() {

@@ -60,6 +60,9 @@ pub(crate) struct SupervisorDocument {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) file: PathBuf,
+    /// The supervisor's own.
+    #[serde(default)]
+    pub(crate) log: Option<PathBuf>,
     pub(crate) keeper_pid: i32,
     pub(crate) control_pid: u32,
     /// Where `[http] listen` ended up.

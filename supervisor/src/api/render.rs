@@ -17,7 +17,7 @@ use crate::alerts::AlertState;
 use crate::config::{Launch, ProbeHow, Service};
 use crate::control::{ConfigView, Executable, Operation, Part, View};
 use crate::resources::Sample;
-use crate::{rollouts, signals, timestamp};
+use crate::{log_lines, rollouts, signals, timestamp};
 
 pub(crate) fn status(view: &View) -> StatusDocument {
     StatusDocument {
@@ -195,6 +195,7 @@ fn supervisor(view: &View) -> SupervisorDocument {
         name: view.stack.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         file: view.stack.file.clone(),
+        log: Some(view.stack.logs_dir.join(log_lines::OWN_FILE)),
         keeper_pid: view.keeper_pid,
         control_pid: std::process::id(),
         http: view.http,

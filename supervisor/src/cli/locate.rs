@@ -1,11 +1,13 @@
 //! Which stack a command is about: its file, its directories, and the supervisor that may run it.
 //! Not here: what is asked of it.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use supervisor_core::ServiceName;
 
 use super::args::Global;
+use super::clock::local;
 use super::failure::{Exit, Failure};
 use super::list;
 use super::output::clean;
@@ -101,9 +103,16 @@ pub(crate) fn running_dir(stack: &Stack) -> PathBuf {
     if let Some(dir) = Some(said.clone()).filter(answering).or_else(|| noted().filter(answering)) {
         return dir;
     }
-    let running = list::running(&Surroundings::of_process());
-    let ours = running.into_iter().find(|one| one.status.supervisor.file == stack.file);
-    ours.map_or_else(|| said.clone(), |one| one.runtime_dir)
+    runs(&stack.file).unwrap_or_else(|| said.clone())
+}
+
+/// Where one answers that says that it runs this file. Root is told by the file's owner's, too.
+fn runs(file: &Path) -> Option<PathBuf> {
+    let us = Surroundings::of_process();
+    let owner = std::fs::metadata(file).map_or(us.uid, |meta| meta.uid());
+    let theirs = (us.uid == 0 && owner != 0).then(|| Surroundings::of_user(owner));
+    let all = [us].into_iter().chain(theirs).flat_map(|surroundings| list::running(&surroundings));
+    all.into_iter().find(|stack| stack.status.supervisor.file == file).map(|stack| stack.runtime_dir)
 }
 
 pub(crate) fn client(runtime_dir: &Path) -> Result<Client, Failure> {
@@ -120,11 +129,7 @@ fn runtime_dir_of(file: &Path) -> Option<PathBuf> {
         let dir = table.get("runtime_dir")?.as_str()?.to_owned();
         (dir != "auto" && !dir.contains('$')).then(|| file.parent().unwrap_or(Path::new("/")).join(dir))
     });
-    let runs = || {
-        let all = list::running(&Surroundings::of_process());
-        all.into_iter().find(|stack| stack.status.supervisor.file == file).map(|stack| stack.runtime_dir)
-    };
-    said.or_else(runs)
+    said.or_else(|| runs(file))
 }
 
 impl Place {
@@ -149,7 +154,7 @@ pub(crate) fn rejection(status: &StatusDocument) -> Option<String> {
         0 => String::new(),
         more => format!(" (and {more} more)"),
     };
-    let (at, loaded_at, first) = (&rejected.at, &config.loaded_at, clean(&first));
+    let (at, loaded_at, first) = (local(&rejected.at), local(&config.loaded_at), clean(&first));
     Some(format!("the configuration was rejected at {at}; what is in force was loaded at {loaded_at}\n  {first}{more}"))
 }
 

@@ -115,7 +115,7 @@ fn written(global: &Global, screen: Screen) -> Result<Written, Failure> {
     let failure = match locate::stack(global) {
         Ok(stack) => {
             let of = |service: &Service| (service.spec.name.to_string(), log_paths(&service.launch));
-            let own = Some(stack.logs_dir.join("supervisor.log"));
+            let own = Some(stack.logs_dir.join(log_lines::OWN_FILE));
             return Ok(Written { services: stack.services.iter().map(of).collect(), own });
         }
         Err(failure) => failure,
@@ -124,7 +124,7 @@ fn written(global: &Global, screen: Screen) -> Result<Written, Failure> {
     let Ok(status) = place.client.status() else { return Err(failure) };
     place.warn_of_rejection(&status, screen);
     let services = status.services.into_iter().map(|service| (service.name.to_string(), service.logs));
-    Ok(Written { services: services.collect(), own: None })
+    Ok(Written { services: services.collect(), own: status.supervisor.log })
 }
 
 fn sources(written: &Written, screen: Screen, logs: &Logs) -> Result<Vec<Source>, Failure> {

@@ -22,6 +22,7 @@ use crate::api::{ReloadDocument, ReloadResult, ServiceDocument, StatusDocument};
 use crate::client::ReloadAnswer;
 use crate::config::{Changed, Effect};
 use crate::control::Deed;
+use crate::spans::short;
 use crate::timestamp;
 
 pub(crate) fn reload(global: &Global, screen: Screen, reload: &Reload) -> Result<Exit, Failure> {
@@ -184,12 +185,17 @@ fn now(service: &ServiceDocument) -> String {
     let state = service.state.as_str();
     let is_new = service.revision == service.wanted_revision;
     match ready_after_ms(service) {
-        Some(ms) if service.state.is_well() && is_new => format!("{state}, ready after {ms}ms"),
+        Some(ms) if service.state.is_well() && is_new => format!("{state}, {}", ready(ms)),
         Some(_) | None => format!("{state}: {}", clean(&why(service))),
     }
 }
 
-fn ready_after_ms(service: &ServiceDocument) -> Option<i64> {
+fn ready(ms: u64) -> String {
+    if ms == 0 { "ready at once".to_owned() } else { format!("ready after {}", short(ms)) }
+}
+
+fn ready_after_ms(service: &ServiceDocument) -> Option<u64> {
     let started = timestamp::parse(service.started.as_deref()?)?;
-    Some(timestamp::parse(service.ready_since.as_deref()?)?.saturating_sub(started))
+    let ready = timestamp::parse(service.ready_since.as_deref()?)?;
+    Some(u64::try_from(ready.saturating_sub(started)).unwrap_or(0))
 }

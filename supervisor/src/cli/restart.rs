@@ -14,6 +14,7 @@ use super::status::chosen;
 use super::terminal::Screen;
 use super::{locate, stop};
 use crate::api::{ServiceDocument, ServicesRequest, StopRequest};
+use crate::spans::elapsed;
 
 pub(crate) fn restart(global: &Global, screen: Screen, restart: &Restart) -> Result<Exit, Failure> {
     let place = locate::place(global)?;
@@ -64,7 +65,7 @@ pub(crate) fn restart(global: &Global, screen: Screen, restart: &Restart) -> Res
     }
     match ending {
         Ending::Reached => {
-            screen.tell(&format!("restarted in {:.1}s\n", began.elapsed().as_secs_f64()));
+            screen.tell(&format!("restarted in {}\n", elapsed(began)));
             Ok(Exit::Done)
         }
         Ending::Failed => Ok(Exit::Failed),

@@ -11,6 +11,7 @@ use super::table::{Cell, Tone, fitted};
 use super::terminal::Screen;
 use crate::api::{RolloutDocument, ServiceDocument, StatusDocument};
 use crate::client::Client;
+use crate::spans::short;
 use crate::{rollouts, timestamp};
 
 /// An event is shown once it has been written; so often it is asked for again before the last phase is told without it.
@@ -185,7 +186,7 @@ fn outcome(service: &ServiceDocument, before: &Before) -> Option<[Cell; 9]> {
         None if old == 0 => service.generation.to_string(),
         None => format!("{old} -> {}", service.generation),
     };
-    let [ready, serves, gone] = spans.map(|span| Cell::plain(span.map(seconds).unwrap_or_default()));
+    let [ready, serves, gone] = spans.map(|span| Cell::plain(span.map(short).unwrap_or_default()));
     Some([
         Cell::plain(service.name.as_str()),
         Cell { text: result.to_owned(), tone },
@@ -225,8 +226,4 @@ fn restarted(service: &ServiceDocument, before: &Before) -> [Option<u64>; 3] {
     let old = service.last_exit.as_ref().filter(|exit| exit.generation == before.generation(service));
     let serves = since(service.ready_since.as_deref());
     [serves, serves, since(old.map(|exit| exit.at.as_str()))]
-}
-
-fn seconds(millis: u64) -> String {
-    format!("{}.{:02}s", millis / 1000, millis % 1000 / 10)
 }

@@ -12,6 +12,7 @@ use super::{locate, lock};
 use crate::api::{OperationEntry, ServiceDocument, StopRequest};
 use crate::client::{Client, ClientError};
 use crate::platform;
+use crate::spans::elapsed;
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -41,7 +42,7 @@ pub(crate) fn stop(global: &Global, screen: Screen, stop: &Stop) -> Result<Exit,
     match ending {
         Ending::Failed => Err(Failure::new(Exit::Failed, "not all stayed down: someone started them again meanwhile")),
         Ending::Reached => {
-            screen.tell(&format!("stopped in {:.1}s\n", began.elapsed().as_secs_f64()));
+            screen.tell(&format!("stopped in {}\n", elapsed(began)));
             Ok(Exit::Done)
         }
         Ending::TimedOut => {

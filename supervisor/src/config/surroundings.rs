@@ -30,6 +30,14 @@ impl Surroundings {
         Self::new(env.collect(), nix::unistd::geteuid().as_raw(), cores)
     }
 
+    /// What another user's are in a usual session, as far as nobody else can have made them.
+    pub(crate) fn of_user(uid: u32) -> Self {
+        let session = ("XDG_RUNTIME_DIR".to_owned(), format!("/run/user/{uid}"));
+        let mut surroundings = Self::new(BTreeMap::from([session]), uid, 1);
+        surroundings.runtime_bases.retain(|base| fs::symlink_metadata(base).is_ok_and(|meta| meta.uid() == uid));
+        surroundings
+    }
+
     pub(crate) fn new(env: BTreeMap<String, String>, uid: u32, cores: usize) -> Self {
         let runtime_bases = runtime_bases(&env, uid);
         let state_base = state_base(&env, uid);

@@ -60,7 +60,8 @@ fn the_status_tells_everything_and_no_secret() {
         status,
         json!({
             "schema_version": 1, "name": "demo", "version": env!("CARGO_PKG_VERSION"),
-            "file": stand.dir.path().join("supervisor.toml"), "keeper_pid": 100, "control_pid": std::process::id(),
+            "file": stand.dir.path().join("supervisor.toml"), "keeper_pid": 100,
+            "log": stand.dir.path().join("logs/supervisor.log"), "control_pid": std::process::id(),
             "http": "127.0.0.1:9700", "shutting_down": false, "health": "degraded", "view": 7,
             "alerts": [{
                 "name": "ops", "way": "webhook", "queued": 2, "sent": 5, "lost": 1, "sent_at": "2023-11-14T22:13:20.000Z",

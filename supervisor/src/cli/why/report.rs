@@ -107,11 +107,17 @@ pub(super) fn gather(place: &Place, status: &StatusDocument, name: &str) -> Resu
 fn with_report(entry: Entry, reports: &[exits::Report]) -> End {
     let of = |report: &&exits::Report| {
         let pid = entry.note.exit.as_ref().and_then(|exit| exit.pid);
-        let same = Some(report.facts.generation) == entry.note.generation && report.facts.at == entry.note.at;
-        pid.is_some() && pid == report.facts.exit.pid && same
+        let same = Some(report.facts.generation) == entry.note.generation;
+        pid.is_some() && pid == report.facts.exit.pid && same && at_once(&report.facts.at, &entry.note.at)
     };
     let report = reports.iter().find(of).map(|report| report.number);
     End { entry, report }
+}
+
+/// The clock may have been read for each of them.
+fn at_once(one: &str, other: &str) -> bool {
+    let at = timestamp::parse(one).zip(timestamp::parse(other));
+    at.is_some_and(|(one, other)| one.abs_diff(other) < 1000)
 }
 
 fn dependencies(service: &ServiceDocument, status: &StatusDocument) -> Vec<Dependency> {

@@ -38,6 +38,11 @@ fn told(line: &str) -> Option<String> {
     if message == STOPPING {
         return Some("stopping everything; ^C again kills".to_owned());
     }
+    let message = match message.rsplit_once(' ') {
+        Some((who, "backoff")) => &format!("{who} about to be started again"),
+        Some((who, "crash-loop")) => &format!("{who} in a crash loop"),
+        Some(_) | None => message,
+    };
     let told = match (quoted(fields, " cause=\""), fields.split_once(" error=")) {
         (Some(why), _) => {
             // A cause may begin with the state that was just named, or go on from it ("waiting for db").
@@ -83,13 +88,14 @@ mod tests {
     fn changes_are_told_with_their_causes() {
         let log = "2026-11-23T03:52:03.677560Z  INFO crash is backoff service=crash generation=3 from=\"running\" \
                    to=\"backoff\" cause=\"printed \\\"to=x\\\" \\u{1b}, code=3\"\n\
+                   2026-11-23T03:52:03.677560Z  WARN crash is crash-loop service=crash cause=\"5 failures in a row\"\n\
                    2026-11-23T03:52:03.677560Z  INFO a is starting service=a generation=1 cause=\"on its way\"\n\
                    2026-11-23T03:52:03.677560Z  INFO b is stopped from=\"stopping\" cause=\"stopped: killed by SIGTERM\"\n\
                    2026-11-23T03:52:03.677560Z  INFO c is waiting from=\"stopped\" cause=\"waiting for b to be ready\"\n\
                    2026-11-23T03:52:03.677560Z  INFO c is stopped from=\"waiting\" cause=\"stopped\"\n\
                    2026-11-23T03:52:03.677560Z  INFO asked to stop everything haste=InOrder\n\
                    2026-11-23T03:52:03.677560Z ERROR cannot answer the keeper error=broken pipe (os error 32)\n";
-        let told = "crash is backoff: printed \"to=x\" \\u{1b}, code=3\nb is stopped: killed by SIGTERM\n\
+        let told = "crash is about to be started again: printed \"to=x\" \\u{1b}, code=3\ncrash is in a crash loop: 5 failures in a row\nb is stopped: killed by SIGTERM\n\
                     c is waiting for b to be ready\nc is stopped\n\
                     stopping everything; ^C again kills\n\
                     error: cannot answer the keeper: broken pipe (os error 32)\n";

@@ -13,6 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::control::keeper::inventory::Inventory;
 use crate::control::keeper::link::{Link, Purpose};
 use crate::control::telling::log_files::OWN;
+use crate::log_lines::OWN_FILE;
 use crate::platform;
 
 /// The pump's number for it; runs begin at 1.
@@ -25,7 +26,7 @@ const QUEUE: usize = 4096;
 
 /// The file.
 pub(crate) fn path(logs_dir: &Path) -> PathBuf {
-    logs_dir.join("supervisor.log")
+    logs_dir.join(OWN_FILE)
 }
 
 /// Begins to log. Keep the guard: dropping it writes what waits.
