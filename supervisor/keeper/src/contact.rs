@@ -13,6 +13,10 @@ use crate::message::{Notice, Reply, VERSION};
 use crate::say;
 use crate::table::{Owner, Phase};
 
+/// What control asks is read at most so often before the loop looks around: each read ends behind a frame that brings
+/// descriptors, and a launch is a fraction of a millisecond.
+const READS: usize = 8;
+
 impl Keeper {
     /// Starts control when it is time to; a new one first gets the inventory.
     pub(crate) fn start_control(&mut self, now: u64) {
@@ -62,13 +66,20 @@ impl Keeper {
         }
     }
 
-    /// Reads what control asks and does it. What a frame brings must fit, so the reserve is free meanwhile.
+    /// Reads what control asks and does it.
     pub(crate) fn listen(&mut self, now: u64) {
-        let Some(session) = self.control.session() else {
-            return;
-        };
+        for _ in 0..READS {
+            if self.listen_once(now) != Some(Filled::Some) || !self.control.has_room() {
+                return;
+            }
+        }
+    }
+
+    /// What a frame brings must fit, so the reserve is free meanwhile. `None`: there is nobody to listen to any more.
+    fn listen_once(&mut self, now: u64) -> Option<Filled> {
+        let session = self.control.session()?;
         self.reserve.make_room(self.table.held.len() + self.table.runs.len());
-        match session.read() {
+        let filled = match session.read() {
             Ok((filled, frames)) => {
                 for frame in frames {
                     if let Err(error) = self.serve(frame, now) {
@@ -79,10 +90,15 @@ impl Keeper {
                 if filled == Filled::Closed && self.control.session().is_some() {
                     self.let_control_leave(now);
                 }
+                Some(filled)
             }
-            Err(error) => self.lose_control(&error.to_string(), now),
-        }
+            Err(error) => {
+                self.lose_control(&error.to_string(), now);
+                None
+            }
+        };
         self.reserve.fill();
+        filled
     }
 
     /// Says what control has not heard yet, as long as the channel has room.

@@ -47,7 +47,7 @@ pub(super) async fn exits(
 ) -> Result<Document<ExitsDocument>, Problem> {
     let Input { path: name, query, .. } = input;
     let view = reader.cache.latest().view.clone();
-    if !view.facts.contains_key(&name) {
+    if view.facts.get(&name).is_none() {
         return Err(unknown_service(name.as_str()));
     }
     let busy = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "other reports are being read; try again");

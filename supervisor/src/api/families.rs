@@ -165,8 +165,8 @@ impl Scrape {
                 sum.dropped_lines += stats.dropped_lines;
             }
         }
-        let mut tallies = instruments.tallies(|name| view.facts.contains_key(name));
-        for name in view.facts.keys() {
+        let mut tallies = instruments.tallies(|name| view.facts.get(name).is_some());
+        for (name, _) in view.facts.iter() {
             tallies.entry(name.clone()).or_default();
         }
         let limits = view.stack.services.iter().map(|one| (one.spec.name.clone(), one.launch.limits)).collect();

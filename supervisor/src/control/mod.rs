@@ -28,7 +28,7 @@ use supervisor_core::Time;
 pub(crate) use api::operations::{Operation, OperationKind, Outcome, Part};
 pub(crate) use api::view::{Ask, ConfigView, Executable, Refusal, View, What};
 #[cfg(test)]
-pub(crate) use api::view::{Facts, LogTrouble, Rejected};
+pub(crate) use api::view::{Facts, Known, LogTrouble, Rejected};
 pub(crate) use errands::Errand;
 pub(crate) use launch::prepare::log_paths;
 pub(crate) use probe::UNANSWERED;

@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::ControlArgs;
 use super::api::operations::Operations;
 use super::api::sockets::Sockets;
-use super::api::view::{Ask, Facts, Rejected, View};
+use super::api::view::{Ask, Facts, Known, Rejected, View};
 use super::errands::Running;
 use super::gap::Gaps;
 use super::keeper::inventory::Inventory;
@@ -84,7 +84,7 @@ pub(crate) struct Control {
     pub(crate) shutdown_timeout: Duration,
     /// Whoever started us gives us no more for it.
     pub(crate) longest_shutdown: Option<Duration>,
-    pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
+    pub(crate) facts: Arc<Known>,
     pub(crate) operations: Operations,
     pub(crate) view: Arc<ArcSwap<View>>,
     /// The version of the view, for those who wait for another one.
@@ -131,7 +131,7 @@ impl Control {
     ) -> Self {
         let mut catalogue = Catalogue::default();
         catalogue.put_in_force(&in_force.stack, 0);
-        let facts = Arc::new(Facts::of_stack(&in_force.stack));
+        let facts = Arc::new(Facts::of_stack(&in_force.stack).collect());
         let operations = Operations::recovered(&inventory.records);
         let told = mpsc::channel(NEWS);
         let view = View::new(&in_force, &mut fleet, &facts, &operations, inventory.keeper_pid, sockets.address);

@@ -29,8 +29,8 @@ use super::{Api, Listeners, Token, serve};
 use crate::alerts::{AlertState, TestAsk, Tested};
 use crate::config::{self, Diagnostic, Diagnostics, Disk, Place, Surroundings};
 use crate::control::{
-    Ask, ConfigView, Executable, Facts, Instruments, LogTrouble, Operation, OperationKind, Outcome, Part, Refusal,
-    Rejected, View, What,
+    Ask, ConfigView, Executable, Facts, Instruments, Known, LogTrouble, Operation, OperationKind, Outcome, Part,
+    Refusal, Rejected, View, What,
 };
 use crate::journal::Journal;
 
@@ -310,24 +310,20 @@ fn config_view() -> ConfigView {
     ConfigView { revision: 4, loaded_ms: 1_700_000_000_000, rejected: Some(Arc::new(rejected)), pending }
 }
 
-fn facts(dir: &std::path::Path) -> BTreeMap<ServiceName, Arc<Facts>> {
+fn facts(dir: &std::path::Path) -> Known {
     let path = "/bin/alpha".into();
     let executable = Executable { path, device: 1, inode: 2, modified_ns: 3, size: 4 };
     let log = |file: &str| dir.join("logs").join(file);
     let log_trouble = LogTrouble { dropped_bytes: 120, dropped_lines: 3, error: Some("disk full".to_owned()) };
-    BTreeMap::from([
-        (
-            name("alpha"),
-            Arc::new(Facts {
-                executable: Some(executable),
-                revision: Some(1),
-                launch: None,
-                logs: vec![log("alpha.log")],
-                log_trouble,
-            }),
-        ),
-        (name("beta"), Arc::new(Facts { logs: vec![log("beta.out.log"), log("beta.err.log")], ..Facts::default() })),
-    ])
+    let alpha = Facts {
+        executable: Some(executable),
+        revision: Some(1),
+        launch: None,
+        logs: vec![log("alpha.log")],
+        log_trouble,
+    };
+    let beta = Facts { logs: vec![log("beta.out.log"), log("beta.err.log")], ..Facts::default() };
+    Known::from_iter([(name("alpha"), alpha), (name("beta"), beta)])
 }
 
 fn run() -> RunSnapshot {

@@ -13,7 +13,7 @@ use supervisor_keeper::Request;
 use crate::config::Stack;
 use crate::control::api::asks::Haste;
 use crate::control::api::operations::Operations;
-use crate::control::api::view::{ConfigView, Facts, LogTrouble, Rejected, View};
+use crate::control::api::view::{ConfigView, Facts, Known, LogTrouble, Rejected, View};
 use crate::control::keeper::link::{Heard, Purpose};
 use crate::control::launch::prepare::{RunRecord, log_paths};
 use crate::control::reload::in_force::InForce;
@@ -28,7 +28,7 @@ impl View {
     pub(crate) fn new(
         in_force: &InForce,
         fleet: &mut Fleet,
-        facts: &Arc<BTreeMap<ServiceName, Arc<Facts>>>,
+        facts: &Arc<Known>,
         operations: &Operations,
         keeper_pid: i32,
         http: Option<SocketAddr>,
@@ -51,7 +51,7 @@ impl View {
 }
 
 impl Facts {
-    pub(crate) fn of_stack(stack: &Stack) -> BTreeMap<ServiceName, Arc<Self>> {
+    pub(crate) fn of_stack(stack: &Stack) -> impl Iterator<Item = (ServiceName, Self)> {
         let facts = |service: &crate::config::Service| Self {
             executable: None,
             revision: None,
@@ -59,7 +59,7 @@ impl Facts {
             logs: log_paths(&service.launch),
             log_trouble: LogTrouble::default(),
         };
-        stack.services.iter().map(|service| (service.spec.name.clone(), Arc::new(facts(service)))).collect()
+        stack.services.iter().map(move |service| (service.spec.name.clone(), facts(service)))
     }
 }
 
@@ -113,7 +113,6 @@ impl Control {
         });
         let launch = self.catalogue.of(service, *revision).map(|known| Arc::clone(&known.launch));
         if changed && let Some(facts) = Arc::make_mut(&mut self.facts).get_mut(service) {
-            let facts = Arc::make_mut(facts);
             facts.launch = launch;
             facts.executable.clone_from(executable);
             facts.revision = Some(*revision);
@@ -123,34 +122,42 @@ impl Control {
 
     /// The services of the configuration in force, and those that it does not know but that are not gone yet.
     pub(crate) fn renew_facts(&mut self) {
-        let mut facts = Facts::of_stack(&self.in_force.stack);
-        for (name, known) in &*self.facts {
-            match facts.get_mut(name) {
-                // Where its log is, is seen at its next start.
-                Some(fresh) if known.revision.is_some() => *fresh = Arc::clone(known),
-                Some(_) => {}
-                None => drop(facts.insert(name.clone(), Arc::clone(known))),
-            }
-        }
-        self.facts = Arc::new(facts);
+        let fresh: Known = Facts::of_stack(&self.in_force.stack).collect();
+        // Where its log is, is seen at its next start.
+        let stays = |(name, known): &(&ServiceName, &Facts)| known.revision.is_some() || fresh.get(name).is_none();
+        let known = self.facts.iter().filter(stays);
+        let all = fresh.iter().chain(known).map(|(name, facts)| (name.clone(), facts.clone()));
+        self.facts = Arc::new(all.collect());
     }
 
     /// Looks at the logs again: some of them got into trouble, or out of it.
     pub(crate) fn see_log_trouble(&mut self) {
-        for (service, facts) in Arc::make_mut(&mut self.facts) {
-            let mut trouble = LogTrouble::default();
-            for stats in facts.logs.iter().filter_map(|path| self.pump.stats(path)) {
-                trouble.dropped_bytes += stats.dropped_bytes;
-                trouble.dropped_lines += stats.dropped_lines;
-                trouble.error = trouble.error.or(stats.error);
-            }
-            if facts.log_trouble.error != trouble.error {
-                self.history.log_trouble(service, trouble.error.as_deref());
-            }
-            if facts.log_trouble != trouble {
-                Arc::make_mut(facts).log_trouble = trouble;
-            }
+        let news = |(service, facts): (&ServiceName, &Facts)| {
+            let trouble = self.log_trouble(facts);
+            (trouble != facts.log_trouble).then(|| (service.clone(), trouble))
+        };
+        let news: Vec<(ServiceName, LogTrouble)> = self.facts.iter().filter_map(news).collect();
+        if news.is_empty() {
+            return;
         }
+        let known = Arc::make_mut(&mut self.facts);
+        for (service, trouble) in news {
+            let Some(facts) = known.get_mut(&service) else { continue };
+            if facts.log_trouble.error != trouble.error {
+                self.history.log_trouble(&service, trouble.error.as_deref());
+            }
+            facts.log_trouble = trouble;
+        }
+    }
+
+    fn log_trouble(&self, facts: &Facts) -> LogTrouble {
+        let mut trouble = LogTrouble::default();
+        for stats in facts.logs.iter().filter_map(|path| self.pump.stats(path)) {
+            trouble.dropped_bytes += stats.dropped_bytes;
+            trouble.dropped_lines += stats.dropped_lines;
+            trouble.error = trouble.error.or(stats.error);
+        }
+        trouble
     }
 
     /// A thread that waits for trouble with logs, and tells at most five times a second.

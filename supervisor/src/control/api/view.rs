@@ -26,7 +26,7 @@ pub(crate) struct View {
     pub(crate) alerts: Arc<Vec<AlertState>>,
     /// In the order of the file.
     pub(crate) services: Arc<Vec<Arc<ServiceSnapshot>>>,
-    pub(crate) facts: Arc<BTreeMap<ServiceName, Arc<Facts>>>,
+    pub(crate) facts: Arc<Known>,
     pub(crate) certificates: Arc<Shown>,
     /// The oldest first.
     pub(crate) operations: Arc<Vec<Arc<Operation>>>,
@@ -56,6 +56,45 @@ pub(crate) struct Rejected {
     /// When it was read first, in milliseconds since 1970.
     pub(crate) at_ms: i64,
     pub(crate) diagnostics: Arc<Diagnostics>,
+}
+
+/// The facts of each service, in the order of names. Where many start, each view has one that differs in a few: a copy
+/// shares all of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known(Vec<Arc<(ServiceName, Facts)>>);
+
+impl Known {
+    pub(crate) fn get(&self, service: &ServiceName) -> Option<&Facts> {
+        let place = self.place(service).ok()?;
+        self.0.get(place).map(|known| &known.1)
+    }
+
+    pub(crate) fn get_mut(&mut self, service: &ServiceName) -> Option<&mut Facts> {
+        let place = self.place(service).ok()?;
+        self.0.get_mut(place).map(|known| &mut Arc::make_mut(known).1)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ServiceName, &Facts)> {
+        self.0.iter().map(|known| (&known.0, &known.1))
+    }
+
+    pub(crate) fn remove(&mut self, service: &ServiceName) {
+        if let Ok(place) = self.place(service) {
+            self.0.remove(place);
+        }
+    }
+
+    fn place(&self, service: &ServiceName) -> Result<usize, usize> {
+        self.0.binary_search_by(|known| known.0.cmp(service))
+    }
+}
+
+impl FromIterator<(ServiceName, Facts)> for Known {
+    fn from_iter<I: IntoIterator<Item = (ServiceName, Facts)>>(facts: I) -> Self {
+        // One for each name, in order.
+        let facts: BTreeMap<ServiceName, Facts> = facts.into_iter().collect();
+        Self(facts.into_iter().map(Arc::new).collect())
+    }
 }
 
 /// What the shell knows about a service beyond decisions.
