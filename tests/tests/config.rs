@@ -86,6 +86,25 @@ fn a_good_file_is_checked_without_starting_anything() {
 }
 
 #[test]
+fn logs_that_their_disk_cannot_hold_are_doubted() {
+    for (logs, doubt) in [
+        ("total = '1024TiB'", Some("warning: `[logs] total` is 1024.0T, and the disk of ")),
+        (
+            "total = '0'\nmax_size = '1024TiB'\nkeep = 1",
+            Some("warning: t: `log`: `max_size`, kept `keep` times, is 2048.0T"),
+        ),
+        ("total = '1MiB'\nmax_size = '1024TiB'", None),
+        ("total = '0'\nmax_size = '0'", None),
+    ] {
+        let stack = Setup::of("[services.t]\ncommand = './puppet wait'").logs(logs).prepare();
+        let told = stack.cli(&["check"]).succeeded().stderr;
+        let doubts: Vec<&str> = told.lines().filter(|line| line.contains("less is kept")).collect();
+        assert_eq!(doubts.len(), usize::from(doubt.is_some()), "{told}");
+        assert!(doubts.iter().all(|line| doubt.is_some_and(|doubt| line.starts_with(doubt))), "{told}");
+    }
+}
+
+#[test]
 fn the_file_is_found_from_below_and_paths_are_relative_to_it() {
     let stack = Setup::of("[services.t]\ncommand = './puppet stamp here'").prepare();
     std::fs::create_dir_all(stack.path("deep/er")).expect("ours");

@@ -131,6 +131,33 @@ fn a_control_that_hangs_is_replaced_and_costs_no_line() {
 }
 
 #[test]
+fn a_flood_on_a_small_disk_costs_its_own_oldest_lines_alone() {
+    let name = "a_flood_on_a_small_disk_costs_its_own_oldest_lines_alone";
+    if !is_root() {
+        return skip(name, "only root may mount");
+    }
+    let mount = "mkdir small && mount -t tmpfs -o size=4m tmpfs small && exec \"$@\"";
+    let stack = Setup::of(
+        "[services.flood]\ncommand = './puppet seq --size 100'\nlog = { dir = 'small' }\n\
+         [services.other]\ncommand = './puppet seq --rate 100 --size 100'\nlog = { dir = 'small' }",
+    )
+    .before(&["unshare", "-m", "sh", "-c", mount, "sh"])
+    .start();
+    let written = |service: &str| -> Option<u64> {
+        let metrics = stack.get("/metrics").text();
+        let bytes = metrics.lines().find(|line| line.contains("log_bytes") && line.contains(service))?;
+        bytes.rsplit(' ').next()?.parse().ok()
+    };
+    eventually("five times the disk to be written", || written("flood").filter(|bytes| *bytes > 20 << 20));
+    eventually("lines of the other", || written("other").filter(|bytes| *bytes > 5000));
+    stack.cli(&["stop", "flood", "other"]).succeeded();
+    assert_eq!((dropped(&stack, "other"), error(&stack, "other"), error(&stack, "flood")), (0, None, None));
+    let log = fs::read_to_string(format!("/proc/{}/root{}", stack.keeper(), stack.path("small/other.log").display()));
+    let (last, lost) = account(&log.expect("a log"));
+    assert!(last > 50 && lost == 0, "{lost} of {last}");
+}
+
+#[test]
 fn a_full_disk_costs_exactly_what_is_told_though_control_is_killed_meanwhile() {
     let name = "a_full_disk_costs_exactly_what_is_told_though_control_is_killed_meanwhile";
     if !is_root() {
@@ -139,7 +166,7 @@ fn a_full_disk_costs_exactly_what_is_told_though_control_is_killed_meanwhile() {
     // In a mount namespace of its own, which ends with the stack.
     let mount = "mkdir small && mount -t tmpfs -o size=400k tmpfs small && exec \"$@\"";
     let stack = Setup::of("[services.t]\ncommand = './puppet seq --rate 4000 --size 100'\nlog = { dir = 'small' }")
-        .logs("min_free = '0'")
+        .logs("min_free = '0'\ntotal = '0'\nmax_size = '0'")
         .before(&["unshare", "-m", "sh", "-c", mount, "sh"])
         .start();
     let (keeper, pid) = (stack.keeper().to_string(), stack.pid("t"));

@@ -121,9 +121,7 @@ impl Log {
             self.out(now, reason, REOPEN);
             return false;
         }
-        if let Some(live) = &self.live
-            && let Err(Shortage(reason)) = lock(&house.upkeep).room(&live.file, now)
-        {
+        if let Err(Shortage(reason)) = self.room(now, house) {
             self.out(now, reason, REOPEN);
             return false;
         }
@@ -133,6 +131,17 @@ impl Log {
             }
         }
         true
+    }
+
+    /// Where a file that has become too large is in the way, it becomes an archive, of which any may go.
+    fn room(&mut self, now: Instant, house: &House) -> Result<(), Shortage> {
+        let Some(live) = &self.live else { return Ok(()) };
+        let room = lock(&house.upkeep).room(&live.file, now);
+        if room.is_ok() || live.end <= self.limit(now).0 {
+            return room;
+        }
+        self.rotate(now, house);
+        self.live.as_ref().map_or(room, |live| lock(&house.upkeep).room(&live.file, now))
     }
 
     /// Bytes of a generation are about to be written.

@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     settings: Mutex<Settings>,
     /// How large its file may become for the sake of all others.
     share: AtomicU64,
+    /// How large for the sake of those on its file system.
+    part: AtomicU64,
 }
 
 #[derive(Default)]
@@ -124,6 +126,10 @@ impl Registry {
         lock(&self.logs).values().filter(|log| log.place.directory() == directory).cloned().collect()
     }
 
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.logs).len()
+    }
+
     pub(crate) fn budget(&self) -> Budget {
         *lock(&self.budget)
     }
@@ -136,10 +142,7 @@ impl Registry {
     /// A quarter of the whole is divided equally among the files that are written to; each may carry a long line as far
     /// beyond its share. So half of the whole, or more, is for archives.
     fn divide(&self, logs: &HashMap<PathBuf, Arc<Shared>>) {
-        let share = match self.budget().total {
-            0 => u64::MAX,
-            total => (total / 4 / logs.len().max(1) as u64).max(1),
-        };
+        let share = part(self.budget().total, logs.len());
         logs.values().for_each(|log| log.share.store(share, Ordering::Relaxed));
     }
 
@@ -154,13 +157,23 @@ impl Registry {
         if total == 0 {
             return u64::MAX;
         }
-        let limits: Vec<(u64, u64)> = lock(&self.logs).values().map(|log| log.limit()).collect();
-        let written_to: u64 = limits.iter().map(|(limit, slack)| limit.saturating_add(*slack)).sum();
-        // While an archive is compressed, it is there twice.
-        let doubled = limits.iter().map(|(limit, _)| *limit).max().unwrap_or(0);
         let others = self.held.load(Ordering::Relaxed).saturating_sub(own);
-        total.saturating_sub(written_to).saturating_sub(doubled).saturating_sub(others)
+        for_archives(total, lock(&self.logs).values()).saturating_sub(others)
     }
+}
+
+/// Of a whole, for the file of each of so many logs: equal parts of a quarter. 0: there is no limit.
+pub(crate) fn part(whole: u64, logs: usize) -> u64 {
+    if whole == 0 { u64::MAX } else { (whole / 4 / logs.max(1) as u64).max(1) }
+}
+
+/// Of a whole, what is left for archives once each of these files is as large as it may be.
+pub(crate) fn for_archives<'l>(whole: u64, logs: impl Iterator<Item = &'l Arc<Shared>>) -> u64 {
+    let limits: Vec<(u64, u64)> = logs.map(|log| log.limit()).collect();
+    let written_to: u64 = limits.iter().map(|(limit, slack)| limit.saturating_add(*slack)).sum();
+    // While an archive is compressed, it is there twice.
+    let doubled = limits.iter().map(|(limit, _)| *limit).max().unwrap_or(0);
+    whole.saturating_sub(written_to).saturating_sub(doubled)
 }
 
 impl Shared {
@@ -172,7 +185,13 @@ impl Shared {
             counters,
             settings: Mutex::new(settings),
             share: AtomicU64::new(u64::MAX),
+            part: AtomicU64::new(u64::MAX),
         }
+    }
+
+    /// How large its file may become for the sake of those on its file system.
+    pub(crate) fn keep_to(&self, part: u64) {
+        self.part.store(part, Ordering::Relaxed);
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -181,7 +200,7 @@ impl Shared {
 
     /// How large the file may become, and how much further a line may carry it.
     pub(crate) fn limit(&self) -> (u64, u64) {
-        let share = self.share.load(Ordering::Relaxed);
+        let share = self.share.load(Ordering::Relaxed).min(self.part.load(Ordering::Relaxed));
         let limit = match lock(&self.settings).max_size {
             0 => share,
             limit => limit.min(share),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::statvfs::fstatvfs;
 
-use crate::registry::{Registry, Shared, lock};
+use crate::registry::{Registry, Shared, for_archives, lock, part};
 
 /// How often the free space is looked at while logs are written.
 const LOOK_AT_SPACE: Duration = Duration::from_millis(250);
@@ -28,6 +28,10 @@ pub(crate) struct Upkeep {
     directories: BTreeSet<PathBuf>,
     /// What the archives and indices took when they were last counted, and what was added since.
     held: u64,
+    /// Bytes that all logs here may take; 0: any number.
+    whole: u64,
+    /// Of how much, and for how many logs and directories, parts were made.
+    divided: (u64, usize, usize),
     next_expiry: Option<Instant>,
     next_look_at_space: Option<Instant>,
 }
@@ -45,7 +49,15 @@ struct Archived {
 
 impl Upkeep {
     pub(crate) fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, directories: BTreeSet::new(), held: 0, next_expiry: None, next_look_at_space: None }
+        Self {
+            registry,
+            directories: BTreeSet::new(),
+            held: 0,
+            whole: 0,
+            divided: (0, 0, 0),
+            next_expiry: None,
+            next_look_at_space: None,
+        }
     }
 
     /// A log is in `directory`, which is looked at soon if it was not known.
@@ -78,15 +90,14 @@ impl Upkeep {
             !goes
         });
         self.enforce(archives, 0);
-        let logs = self.directories.iter().flat_map(|directory| self.registry.in_directory(directory));
-        let ages = logs.map(|log| log.settings().max_age).filter(|age| !age.is_zero());
+        let ages = self.logs().into_iter().map(|log| log.settings().max_age).filter(|age| !age.is_zero());
         self.next_expiry = ages.min().map(|age| now + (age / 10).clamp(EXPIRY.0, EXPIRY.1));
     }
 
     /// A file of `len` bytes became an archive.
     pub(crate) fn rotated(&mut self, len: u64) {
         self.change(len, 0);
-        if self.held > self.registry.allowance(self.held) {
+        if self.held > self.allowance() {
             let archives = self.survey();
             self.enforce(archives, SPARE);
         }
@@ -105,12 +116,17 @@ impl Upkeep {
 
     /// Is as much free as has to be? `file` is on the file system.
     pub(crate) fn room(&mut self, file: &File, now: Instant) -> Result<(), Shortage> {
-        let least = self.registry.budget().min_free;
-        if least == 0 || self.next_look_at_space.is_some_and(|next| now < next) {
+        if self.next_look_at_space.is_some_and(|next| now < next) {
             return Ok(());
         }
-        while let Some((_, least)) = free_space(file, least).filter(|(free, least)| free < least) {
-            if !self.delete_oldest() {
+        let least = self.registry.budget().min_free;
+        let look = || free_space(file, least);
+        let mut found = look();
+        self.divide(found);
+        while let Some(Space { least, .. }) = found.filter(|space| space.free < space.least) {
+            if self.delete_oldest() {
+                found = look();
+            } else {
                 // The same words each time: whoever hears of it again tells it once.
                 let (least, unit) = if least < 1 << 20 { (least >> 10, "KiB") } else { (least >> 20, "MiB") };
                 return Err(Shortage(format!("less than {least} {unit} is free on its disk (`min_free`)")));
@@ -120,9 +136,32 @@ impl Upkeep {
         Ok(())
     }
 
+    /// The logs of a file system that holds less than all logs may take have equal parts of that.
+    fn divide(&mut self, space: Option<Space>) {
+        let total = self.registry.budget().total;
+        self.whole = space.map_or(total, |space| total.min(space.all - space.least));
+        let divided = (self.whole, self.registry.count(), self.directories.len());
+        if std::mem::replace(&mut self.divided, divided) == divided {
+            return;
+        }
+        let logs = self.logs();
+        let part = part(self.whole, logs.len());
+        logs.iter().for_each(|log| log.keep_to(part));
+    }
+
+    /// Bytes of archives that may be here.
+    fn allowance(&self) -> u64 {
+        let of_all = self.registry.allowance(self.held);
+        if self.whole == 0 { of_all } else { of_all.min(for_archives(self.whole, self.logs().iter())) }
+    }
+
+    fn logs(&self) -> Vec<Arc<Shared>> {
+        self.directories.iter().flat_map(|directory| self.registry.in_directory(directory)).collect()
+    }
+
     /// The oldest archives go until the rest has room, and 1/`spare` of it more.
     fn enforce(&mut self, archives: Vec<Archived>, spare: u64) {
-        let allowed = self.registry.allowance(self.held);
+        let allowed = self.allowance();
         if self.held <= allowed {
             return;
         }
@@ -205,11 +244,20 @@ fn owner<'l>(name: &OsString, logs: &HashMap<&OsStr, &'l Arc<Shared>>) -> Option
     log.place.is_archive(name).then_some((log, Kind::Archive))
 }
 
-/// What is free for who is not root, and what has to be: at most a tenth of the file system.
-fn free_space(file: &File, least: u64) -> Option<(u64, u64)> {
+/// Bytes of a file system.
+#[derive(Clone, Copy)]
+struct Space {
+    all: u64,
+    /// For who is not root.
+    free: u64,
+    /// That have to be: at most a tenth of all.
+    least: u64,
+}
+
+fn free_space(file: &File, least: u64) -> Option<Space> {
     let found = fstatvfs(file).ok()?;
     #[allow(clippy::useless_conversion, reason = "these are narrower on other systems")]
     let [free, all, fragment] =
         [u64::from(found.blocks_available()), u64::from(found.blocks()), u64::from(found.fragment_size())];
-    Some((free * fragment, least.min(all * fragment / 10)))
+    Some(Space { all: all * fragment, free: free * fragment, least: least.min(all * fragment / 10) })
 }

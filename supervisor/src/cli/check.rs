@@ -10,6 +10,7 @@ use nix::unistd::{AccessFlags, access};
 use supervisor_core::{Policy, RestartPolicy, State};
 
 use super::args::Global;
+use super::disks;
 use super::failure::{Exit, Failure};
 use super::locate;
 use super::output::clean;
@@ -65,6 +66,9 @@ pub(crate) fn check(global: &Global, screen: Screen) -> Result<Exit, Failure> {
         for doubt in doubts(&service.spec.restart) {
             screen.complain(&format!("warning: {}: {doubt}", service.spec.name));
         }
+    }
+    for doubt in disks::too_small(&stack) {
+        screen.complain(&format!("warning: {doubt}"));
     }
     for file in config::exposed(&stack) {
         let file = clean(&file.display().to_string());

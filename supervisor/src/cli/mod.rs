@@ -6,6 +6,7 @@ mod args;
 mod check;
 mod clock;
 mod complete;
+mod disks;
 mod ends;
 mod events;
 mod exec;

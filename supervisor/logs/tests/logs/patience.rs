@@ -4,16 +4,17 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
-use supervisor_logs::{Budget, OnFull, Pump, Settings, Unfinished, last};
+use supervisor_logs::{Budget, Compression, OnFull, Pump, Settings, Unfinished, last};
 use tempfile::tempdir;
 
 use crate::outage::{on_a_disk_of, on_a_small_disk};
-use crate::{assert_same, child, child_directory, content, eventually, feed, finish, keep_all, numbered};
+use crate::{assert_same, child, child_directory, content, eventually, feed, files, finish, keep_all, numbered};
 
 #[test]
 fn a_service_that_is_to_wait_for_a_full_disk_loses_nothing() {
@@ -23,6 +24,63 @@ fn a_service_that_is_to_wait_for_a_full_disk_loses_nothing() {
 #[test]
 fn what_has_to_be_free_stays_free() {
     on_a_small_disk("patience::leaves_room");
+}
+
+#[test]
+fn a_flood_on_a_small_disk_leaves_others_room() {
+    on_a_disk_of("size=4m", "patience::shared");
+}
+
+#[test]
+fn a_file_that_fills_a_small_disk_makes_room_when_it_is_written_to() {
+    on_a_disk_of("size=4m", "patience::filled");
+}
+
+#[test]
+#[ignore = "is a child process of a test above"]
+fn shared() {
+    let Some(directory) = child_directory() else { return };
+    let (flooded, quiet) = (directory.join("a.log"), directory.join("b.log"));
+    let pump = Pump::new();
+    pump.set_budget(Budget { total: 1 << 30, min_free: 200 << 20 });
+    let settings = Settings { max_size: 10 << 20, keep: 5, compression: Compression::Gzip, ..Settings::default() };
+    let mut flood = feed(&pump, 1, &flooded, &settings);
+    let mut other = feed(&pump, 2, &quiet, &settings);
+    let (sent, lines) = (numbered(3_000_000), numbered(1000));
+    let pieces = sent.chunks(sent.len() / 1000 + 1);
+    for (piece, line) in pieces.zip(lines.split_inclusive(|&byte| byte == b'\n')) {
+        flood.write_all(piece).expect("the pump reads");
+        other.write_all(line).expect("the pump reads");
+    }
+    finish(&pump, 1);
+    finish(&pump, 2);
+    assert_same(&content(&quiet), &lines);
+    for path in [&flooded, &quiet] {
+        let stats = pump.stats(path).expect("it is known");
+        assert_eq!((stats.dropped_bytes, stats.error), (0, None));
+    }
+    let is_compressed = |file: &PathBuf| *file == flooded || file.extension().is_some_and(|end| end == "gz");
+    eventually("all archives are compressed", || files(&flooded).iter().all(is_compressed));
+    let kept = content(&flooded);
+    assert!(sent.ends_with(&kept) && kept.len() > 1 << 20, "{} bytes", kept.len());
+}
+
+#[test]
+#[ignore = "is a child process of a test above"]
+fn filled() {
+    let Some(directory) = child_directory() else { return };
+    let path = directory.join("a.log");
+    let old = numbered(400_000);
+    fs::write(&path, &old[..4_000_000]).expect("there is room");
+    let pump = Pump::new();
+    pump.set_budget(Budget { total: 1 << 30, min_free: 200 << 20 });
+    let settings = Settings { max_size: 10 << 20, keep: 5, ..Settings::default() };
+    let mut input = feed(&pump, 1, &path, &settings);
+    let sent = numbered(1000);
+    input.write_all(&sent).expect("the pump reads");
+    finish(&pump, 1);
+    assert_same(&content(&path), &sent);
+    assert_eq!(pump.stats(&path).map(|stats| (stats.dropped_bytes, stats.error)), Some((0, None)));
 }
 
 #[test]
