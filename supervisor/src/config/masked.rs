@@ -10,6 +10,9 @@ const SECRETIVE: [&str; 16] = [
     "command", "defaults", "discord", "email", "env", "headers", "host", "http", "live", "ntfy", "password", "path",
     "ready", "secrets", "slack", "webhook",
 ];
+/// Of these, what says how a service is checked: secret are its headers, a command's arguments, and a path's query.
+const CHECKS: [&str; 4] = ["http", "live", "path", "ready"];
+const SECRET_IN_CHECKS: [&str; 5] = ["?", "\\", "command", "headers", "host"];
 const MASK: u8 = b'*';
 
 /// The same text, of the same length in bytes, with a mask over what stands between quotes, and over numbers. Lines are
@@ -82,9 +85,17 @@ fn is_harmless(section: &str, line: &str, known: &BTreeSet<&str>) -> bool {
         return true;
     }
     let Some((key, _)) = line.split_once('=') else { return false };
-    let secret = |name: &str| SECRETIVE.contains(&name);
+    let plain_check = is_plain_check(line, known);
+    let secret = |name: &str| SECRETIVE.contains(&name) && !(plain_check && CHECKS.contains(&name));
     let below_secret = section != "http" && secret(section);
     !below_secret && !key.split('.').any(|part| secret(&last_name(part))) && known.contains(last_name(key).as_str())
+}
+
+/// Whose keys are all known: a typo may be one in `headers`.
+fn is_plain_check(line: &str, known: &BTreeSet<&str>) -> bool {
+    let Some((keys, _)) = line.rsplit_once('=') else { return false };
+    let mut keys = keys.split('=').filter_map(|part| part.trim_end().rsplit(['{', ',', ' ', '\t']).next());
+    !SECRET_IN_CHECKS.iter().any(|sign| line.contains(sign)) && keys.all(|key| known.contains(last_name(key).as_str()))
 }
 
 fn last_name(path: &str) -> String {
@@ -110,7 +121,13 @@ mod tests {
             ("comand = 'typo'", "comand = '****'"),
             ("env.port = 'x'", "env.port = '*'"),
             ("[services.a.env]\nport = 'x'", "port = '*'"),
-            ("[services.a]\nready.http = 'x'", "ready.http = '*'"),
+            ("[services.a]\nready.http = '/x?k=y'", "ready.http = '******'"),
+            (
+                "[services.a]\nready = { http = { path = '/x', heders = { A = 'b' } } }",
+                "ready = { http = { path = '**', heders = { A = '*' } } }",
+            ),
+            ("[services.a.live.http]\nheaders = { A = 'b' }", "headers = { A = '*' }"),
+            ("live = { command = ['x'], interval = '1s' }", "live = { command = ['*'], interval = '**' }"),
             ("x = [\n  'continued',", "  '*********',"),
             ("env.A = \"\"\"\nport = 1", "********"),
             ("env.A = '''\na''' # 'b", "*''' # '*"),
@@ -129,6 +146,8 @@ mod tests {
             "rollout = { handoff = 'soket' }",
             "[services.web",
             "critcal = true",
+            "ready = { http = '/health', deadline = '5' }",
+            "live.http = { path = 'health', status = [200], tls = true }",
         ] {
             assert_eq!(shown(line), line);
         }
