@@ -67,7 +67,7 @@ fn whatever_it_is_about_to_do_a_replaced_service_ends_up_with_the_new_spec() {
     assert_eq!(backoff.replan(vec![newer(service("web"))], &replace), ["spawn web"]);
     assert_eq!((revisions(&backoff.last), backoff.see("web").failures), (vec![2], 0));
     // Given up.
-    let hopeless = || with(service("web"), |spec| spec.restart.policy = supervisor_core::Policy::No);
+    let hopeless = || with(service("web"), |spec| spec.restart.policy = Policy::No);
     let mut failed = running(vec![hopeless()]);
     failed.exited("web", code(1));
     assert_eq!(failed.replan(vec![newer(hopeless())], &replace), ["spawn web"]);
