@@ -2,6 +2,7 @@
 //! Not here: signals to the supervisor (`signals`).
 
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -37,6 +38,21 @@ fn a_watched_status_is_drawn_again_and_gives_the_terminal_back_when_it_ends() {
         let (_, after) = seen.split_once(LEAVE).expect("it was just counted");
         assert!(after.contains(&new), "the last table stays: {after:?}");
     }
+}
+
+#[test]
+fn who_interrupts_a_start_is_told_that_it_goes_on() {
+    let services =
+        "[services.t]\ncommand = './puppet wait'\n[services.u]\ncommand = './puppet wait'\nready = { log = 'x' }";
+    let stack = Setup::of(services).prepare();
+    let (mut start, _, err) = stack.spawn(&["start"], Stdio::null());
+    eventually("it to wait", || text(&err).contains("u starting").then_some(()));
+    let pid = i32::try_from(start.id()).expect("a pid");
+    send(pid, Signal::SIGINT);
+    let status = eventually("it to end", || start.try_wait().expect("it is our child"));
+    assert_eq!(status.signal(), Some(Signal::SIGINT as i32), "as a shell expects");
+    assert!(text(&err).ends_with("it goes on in the background: `supervisor status` shows how\n"), "{}", text(&err));
+    stack.wait_for("t", "running");
 }
 
 #[test]

@@ -13,7 +13,9 @@ use crate::state::ours;
 /// Why the lock was not had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LockError {
-    #[error("already running as pid {pid} (it holds {path})")]
+    #[error(
+        "already running as pid {pid} (it holds {path}); `supervisor logs -f` follows it, `supervisor stop` ends it"
+    )]
     Held { pid: String, path: PathBuf },
     #[error("failed to lock {path}: {source}")]
     Io { path: PathBuf, source: io::Error },

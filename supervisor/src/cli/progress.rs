@@ -2,8 +2,12 @@
 //! Not here: what is waited for; callers judge.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use signal_hook::consts::SIGINT;
+use signal_hook::{SigId, flag, low_level};
 use supervisor_core::{ServiceName, State};
 
 use super::failure::Failure;
@@ -54,8 +58,14 @@ impl Watch<'_> {
     pub(crate) fn wait(mut self) -> Result<(Ending, StatusDocument), Failure> {
         let began = Instant::now();
         let mut display = Display::new(self.screen);
+        let keys = Keys::heard();
         let mut last = None;
         loop {
+            if keys.interrupted() {
+                // What was drawn stays: it was so when the waiting ended.
+                self.screen.tell("no longer waiting; it goes on in the background: `supervisor status` shows how\n");
+                keys.give_way();
+            }
             // Before the status, so that the last one that is shown is not older than the end.
             let known = self.known();
             match self.client.status() {
@@ -110,6 +120,40 @@ impl Watch<'_> {
             Err(ClientError::Refused { .. }) => Known::Nothing,
             // It is asked again in a moment, with the status.
             Err(_) => Known::Running,
+        }
+    }
+}
+
+/// ^C ends the waiting and nothing else, which is said; a second one does not wait for that.
+struct Keys {
+    interrupted: Arc<AtomicBool>,
+    handlers: Vec<SigId>,
+}
+
+impl Keys {
+    fn heard() -> Self {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let handlers = [
+            flag::register_conditional_default(SIGINT, Arc::clone(&interrupted)),
+            flag::register(SIGINT, Arc::clone(&interrupted)),
+        ];
+        Self { interrupted, handlers: handlers.into_iter().filter_map(Result::ok).collect() }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Ends as whoever waits for us expects of ^C.
+    fn give_way(&self) {
+        let _ = low_level::emulate_default_handler(SIGINT);
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        for handler in self.handlers.drain(..) {
+            low_level::unregister(handler);
         }
     }
 }
