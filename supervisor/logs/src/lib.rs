@@ -50,4 +50,4 @@ pub use query::{Last, Search, Unfinished, last, last_of_generation};
 pub use settings::{Budget, Compression, OnFull, Settings, Stats};
 pub use stage::stage;
 pub use tail::{tail, tail_then_follow, tail_with_trouble};
-pub use tracker::Tracker;
+pub use tracker::{Next, Tracker};

@@ -18,6 +18,17 @@ use crate::source::entries;
 /// Read at once.
 const PASS: usize = 64 << 10;
 
+/// What a log had to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Perhaps more.
+    More,
+    /// Nothing now.
+    Nothing,
+    /// All that was wanted: the last moment is past.
+    Over,
+}
+
 /// Follows a log line by line. The files are the buffer: who reads slowly costs nobody anything.
 pub struct Tracker {
     follower: Follower,
@@ -28,6 +39,8 @@ pub struct Tracker {
     /// Behind it.
     end: Option<Mark>,
     known: Known,
+    /// What is read now was not there in time.
+    late: bool,
     /// How long the index was when it was read.
     index: Option<u64>,
 }
@@ -50,7 +63,27 @@ impl Tracker {
 
     fn new(follower: Follower, path: &Path, query: Query) -> Self {
         let (text, known) = (Vec::new(), Known::default());
-        Self { end: follower.place(), follower, place: Place::of(path), query, text, known, index: None }
+        Self { end: follower.place(), follower, place: Place::of(path), query, text, known, late: false, index: None }
+    }
+
+    /// Appends further lines, perhaps none. If there is nothing to read, waits until there may be, at most for `timeout`.
+    ///
+    /// # Errors
+    /// When a file of the log cannot be read, or the system refuses to wait. It may be tried again.
+    pub fn next(&mut self, lines: &mut Vec<Line>, timeout: Duration) -> io::Result<Next> {
+        // Before it is read: what is not there after the last moment is not wanted.
+        let now = millis(SystemTime::now());
+        // A line that comes in the last millisecond still counts.
+        let left = self.query.until.map(|until| Duration::from_millis(until.saturating_add(1).saturating_sub(now)));
+        let read = self.read(lines)?;
+        if self.late || (!read && left == Some(Duration::ZERO)) {
+            return Ok(Next::Over);
+        }
+        if read {
+            return Ok(Next::More);
+        }
+        self.follower.wait(left.unwrap_or(timeout).min(timeout))?;
+        Ok(Next::Nothing)
     }
 
     /// Appends further lines without waiting, perhaps none; false: there is nothing more for now.
@@ -76,6 +109,8 @@ impl Tracker {
             self.index = index;
         }
         self.known.modified = millis(SystemTime::now());
+        let begin = end.offset.saturating_sub(self.text.len() as u64);
+        self.late = self.query.until.is_some_and(|until| self.known.time(begin + 1) > until);
         match memrchr(b'\n', &self.text) {
             Some(last) => self.tell(end, last + 1, lines),
             None if self.text.len() >= MOST => self.tell(end, self.text.len(), lines),
@@ -95,13 +130,5 @@ impl Tracker {
         };
         self.query.pick(&piece, lines);
         self.text.drain(..count);
-    }
-
-    /// Waits until there may be more to read, at most for `timeout`. The first call returns at once.
-    ///
-    /// # Errors
-    /// When the system refuses to wait.
-    pub fn wait(&mut self, timeout: Duration) -> io::Result<()> {
-        self.follower.wait(timeout)
     }
 }

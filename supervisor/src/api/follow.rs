@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use supervisor_core::ServiceName;
-use supervisor_logs::{Line, Mark, Query, Tracker, Unfinished, last};
+use supervisor_logs::{Line, Mark, Next, Query, Tracker, Unfinished, last};
 use tokio::sync::mpsc;
 
 use super::logs::{MAX_BYTES, warn};
@@ -103,6 +103,7 @@ fn pump(file: &LogFile, begin: Begin, wanted: Query, client: &mpsc::Sender<Bytes
             (Vec::new(), resumed.unwrap_or_else(all))
         }
     };
+    let mut over = false;
     loop {
         for line in lines.drain(..) {
             tell(file, &line, &mut part);
@@ -110,16 +111,17 @@ fn pump(file: &LogFile, begin: Begin, wanted: Query, client: &mpsc::Sender<Bytes
                 return Ok(());
             }
         }
+        if over {
+            sse::write(&mut part, "", "end", br#"{"cause":"`until` has passed"}"#);
+        }
         if !part.is_empty() && client.blocking_send(std::mem::take(&mut part).into()).is_err() {
             return Ok(());
         }
         // A log may go on for long without a line that is wanted.
-        while !client.is_closed() && !tracker.read(&mut lines)? {
-            tracker.wait(WAIT)?;
-        }
-        if client.is_closed() {
+        if over || client.is_closed() {
             return Ok(());
         }
+        over = tracker.next(&mut lines, WAIT)? == Next::Over;
     }
 }
 

@@ -38,7 +38,8 @@ pub(super) struct LogQuery {
     /// So many of the last lines that are wanted; at most 10,000, and at most 1 MiB.
     tail: Option<usize>,
     stream: Option<Stream>,
-    /// Those, then each further one as it comes, as server-sent events. So does `Accept: text/event-stream`.
+    /// Those, then each further one as it comes, as server-sent events; after `until` the event `end`, and no more. So does
+    /// `Accept: text/event-stream`.
     follow: Option<bool>,
     /// Not in the log before this: a time (RFC 3339 in UTC), or how long ago.
     #[schemars(schema_with = "moment_schema")]

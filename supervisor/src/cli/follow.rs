@@ -6,12 +6,11 @@ use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use supervisor_logs::{Mark, Query, Tracker, tail_then_follow};
+use supervisor_logs::{Mark, Next, Query, Tracker, tail_then_follow};
 
 use super::failure::{Exit, Failure};
 use super::logs::{MAX_BYTES, Source, complain};
 use super::terminal::{Screen, write};
-use crate::timestamp;
 
 /// Read at once; more only grows our memory.
 const PASS: usize = 256 * 1024;
@@ -58,34 +57,17 @@ fn track(
     query: Query,
     sender: &SyncSender<Result<Vec<u8>, Failure>>,
 ) -> io::Result<()> {
-    let until = query.until;
     let resumed = end.map(|end| Tracker::resume(&source.path, query.clone(), end)).transpose()?.flatten();
     let mut tracker = resumed.unwrap_or_else(|| Tracker::of_all(&source.path, query));
     let mut lines = Vec::new();
     loop {
-        // Before it is read: what is not there after the last moment is not wanted.
-        let mut left = remaining(until);
-        while !tracker.read(&mut lines)? {
-            if left.is_zero() {
-                return Ok(());
-            }
-            tracker.wait(left)?;
-            left = remaining(until);
-        }
+        let next = tracker.next(&mut lines, WAIT)?;
         let mut shown = Vec::new();
         lines.drain(..).for_each(|line| source.show(&line, &mut shown));
-        if !shown.is_empty() && sender.send(Ok(shown)).is_err() {
+        if (!shown.is_empty() && sender.send(Ok(shown)).is_err()) || next == Next::Over {
             return Ok(());
         }
     }
-}
-
-/// Until nothing further is wanted; zero behind that.
-fn remaining(until: Option<u64>) -> Duration {
-    let Some(until) = until else { return WAIT };
-    let now = u64::try_from(timestamp::now_ms()).unwrap_or(0);
-    // A line that comes in the last millisecond still counts.
-    until.checked_sub(now).map_or(Duration::ZERO, |left| WAIT.min(Duration::from_millis(left + 1)))
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {

@@ -359,9 +359,7 @@ fn who_tracks_a_log_gets_each_wanted_line_once_across_rotations() {
             }
         });
         while lines.last().is_none_or(|line: &Line| line.text != b"line 20000") {
-            if !tracker.read(&mut lines).expect("it is readable") {
-                tracker.wait(Duration::from_secs(10)).expect("it can wait");
-            }
+            tracker.next(&mut lines, Duration::from_secs(10)).expect("it is readable");
         }
     });
     let wanted: Vec<u8> = (1..=20_000)

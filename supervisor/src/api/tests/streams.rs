@@ -3,9 +3,12 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use super::events::Listener;
-use super::{Stand, TOKEN, bearer};
+use super::{PATIENCE, Stand, TOKEN, bearer};
+use crate::timestamp;
 
 const PATH: &str = "/api/v1/services/alpha/logs?follow=true";
 
@@ -79,6 +82,28 @@ fn a_place_that_is_no_longer_kept_is_told_and_everything_that_is_follows() {
 }
 
 #[test]
+fn a_stream_ends_when_the_last_moment_that_is_wanted_has_passed_though_the_log_goes_on() {
+    let stand = Stand::new();
+    say(&stand, "early\n");
+    let until = timestamp::now_ms() + 1500;
+    let path = format!("{PATH}&until={}", timestamp::format(until));
+    let mut listener = Listener::of(&stand, &path, "");
+    assert_eq!(next(&mut listener).0, "early");
+    let (over, began) = (AtomicBool::new(false), Instant::now());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) && began.elapsed() < PATIENCE {
+                say(&stand, "more\n");
+            }
+        });
+        while listener.line() != "event: end" {}
+        assert!(timestamp::now_ms() > until, "it ended too soon");
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(listener.line(), r#"data: {"cause":"`until` has passed"}"#);
+}
+
+#[test]
 fn a_log_that_is_not_there_yet_is_waited_for() {
     let stand = Stand::new();
     let path = log(&stand);
@@ -99,8 +124,8 @@ fn streams_of_logs_count_with_the_others_and_need_the_token() {
     assert!(open.iter_mut().all(|listener| listener.status() == "200"));
     assert_eq!(Listener::of(&stand, "/api/v1/events?follow=true", "").status(), "503");
     drop(open);
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while Listener::of(&stand, PATH, "").status() != "200" {
-        assert!(began.elapsed() < super::PATIENCE, "no place becomes free");
+        assert!(began.elapsed() < PATIENCE, "no place becomes free");
     }
 }
