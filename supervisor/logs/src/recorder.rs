@@ -39,8 +39,8 @@ struct At {
     end: u64,
     /// When it was last written to.
     written: u64,
-    /// Of the last entry.
-    noted: u64,
+    /// Of the last entry: where it is, and its time.
+    noted: (u64, u64),
     generation: u64,
 }
 
@@ -67,7 +67,8 @@ impl Recorder {
         let last = self.open().and_then(|(file, len)| index::last(&file, len)).ok().flatten();
         match last {
             Some(last) if last.file == file && last.offset <= len => {
-                self.at = Some(At { file, base: last.base, end: 0, written, noted: last.time, generation: 0 });
+                self.at =
+                    Some(At { file, base: last.base, end: 0, written, noted: (last.offset, last.time), generation: 0 });
             }
             // Nobody knows what came between; no number may come twice.
             Some(last) => self.begin(file, micros().max(last.base + last.offset), written, 0),
@@ -102,7 +103,7 @@ impl Recorder {
     pub(crate) fn writes(&mut self, offset: u64, generation: u64) {
         let Some(at) = &mut self.at else { return };
         let (other, time) = (at.generation != generation, at.written);
-        let late = time != at.noted && millis(SystemTime::now()).abs_diff(at.noted) > GRAIN;
+        let late = offset > at.noted.0 && millis(SystemTime::now()).abs_diff(at.noted.1) > GRAIN;
         if other || late {
             at.generation = generation;
             let entry = Entry { file: at.file, offset, base: at.base, time, generation };
@@ -148,13 +149,13 @@ impl Recorder {
     }
 
     fn begin(&mut self, file: u64, base: u64, written: u64, generation: u64) {
-        self.at = Some(At { file, base, end: 0, written, noted: written, generation });
+        self.at = Some(At { file, base, end: 0, written, noted: (0, written), generation });
         self.note(Entry { file, offset: 0, base, time: written, generation });
     }
 
     fn note(&mut self, entry: Entry) {
         if let Some(at) = &mut self.at {
-            at.noted = entry.time;
+            at.noted = (entry.offset, entry.time);
         }
         self.waiting.push(entry);
         self.since.get_or_insert_with(Instant::now);

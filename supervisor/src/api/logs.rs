@@ -10,12 +10,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use supervisor_core::ServiceName;
 use supervisor_logs::{Level, Line, Mark, Query as Wanted, Unfinished};
-use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Told};
 use super::follow::{Begin, LogFile, follow, parse_mark};
 use super::input::{Input, Query};
 use super::openapi::Schemas;
+use super::places::Readers;
 use super::problem::Problem;
 use super::read::unknown_service;
 use super::site::Reader;
@@ -29,8 +29,7 @@ const DEFAULT_LINES: usize = 100;
 const MAX_LINES: usize = 10_000;
 /// What waits for a slow reader is in memory.
 pub(super) const MAX_BYTES: usize = 1024 * 1024;
-/// Each occupies a thread that launches need, too, and a dead disk may keep it.
-static READERS: Semaphore = Semaphore::const_new(4);
+static READERS: Readers = Readers::new();
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -202,7 +201,7 @@ async fn read<T: Send + 'static>(
             self.0.store(true, Ordering::Relaxed);
         }
     }
-    let permit = READERS.try_acquire().map_err(|_| busy())?;
+    let place = READERS.place(&file.path).ok_or_else(busy)?;
     let gone = Gone(Arc::default());
     let stop = Arc::clone(&gone.0);
     let service = file.service.clone();
@@ -213,7 +212,7 @@ async fn read<T: Send + 'static>(
             found.trouble.iter().for_each(|trouble| warn(&file, trouble));
             shape(&file, &found.lines)
         });
-        drop(permit);
+        drop(place);
         shaped
     });
     let read = read.await;

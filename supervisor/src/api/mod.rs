@@ -24,6 +24,7 @@ mod operations;
 pub(crate) mod origin;
 mod paced;
 mod page;
+mod places;
 mod policy;
 mod problem;
 mod rate;

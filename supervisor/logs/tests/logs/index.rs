@@ -4,8 +4,9 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
-use supervisor_logs::{Compression, Feed, Line, Pump, Query, Search, Settings, Tracker, Unfinished, stage};
+use supervisor_logs::{Compression, Feed, Line, Next, Pump, Query, Search, Settings, Tracker, Unfinished, stage};
 use tempfile::tempdir;
 
 use crate::{assert_same, feed, finish, keep_all, numbered, pump_through};
@@ -101,6 +102,26 @@ fn who_tracks_a_log_that_is_emptied_gets_what_comes_after_it_with_other_numbers(
     let told: Vec<_> = told.iter().map(|line| (line.text.as_slice(), line.whole, line.seq)).collect();
     let wanted = [("whole", true, 0), ("begun", false, 6), (" on", true, 11), ("after", true, 15)];
     assert_eq!(told, wanted.map(|(text, whole, seq)| (text.as_bytes(), whole, Some(seq))));
+}
+
+#[test]
+fn what_came_after_the_last_moment_that_is_wanted_is_not_read_through() {
+    let dir = tempdir().expect("a directory");
+    let path = dir.path().join("a.log");
+    let part = || numbered(50_000);
+    pump_through(&path, keep_all(0), &part());
+    let until = lines(&path).last().map(|line| line.time);
+    // The index tells times apart once they are a second apart.
+    std::thread::sleep(Duration::from_millis(1100));
+    pump_through(&path, keep_all(0), &part());
+    pump_through(&path, keep_all(0), &part());
+    let mut tracker = Tracker::of_all(&path, Query { until, ..Query::default() });
+    let (mut told, mut looks) = (Vec::new(), 0);
+    while tracker.next(&mut told, Duration::ZERO).expect("it is readable") != Next::Over {
+        looks += 1;
+    }
+    assert_same(&told.iter().flat_map(|line| [&line.text, b"\n".as_slice()].concat()).collect::<Vec<_>>(), &part());
+    assert!(looks < 15, "one look is at 64 KiB, and this part has 538 KiB: {looks}");
 }
 
 #[test]
