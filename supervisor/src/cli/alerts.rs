@@ -2,6 +2,7 @@
 //! Not here: sending them.
 
 use super::args::{AlertDeed, Alerts, Global};
+use super::clock::local;
 use super::failure::{Exit, Failure};
 use super::locate;
 use super::output::clean;
@@ -35,7 +36,7 @@ fn show(global: &Global, screen: Screen) -> Result<Exit, Failure> {
 /// `ops (slack): 3 sent, 1 on its way, 0 lost; the last at …; error: …`
 fn line(alert: &AlertDocument) -> String {
     let AlertDocument { name, way, queued, sent, lost, sent_at, error } = alert;
-    let last = sent_at.as_deref().map(|at| format!("; the last at {}", clean(at))).unwrap_or_default();
+    let last = sent_at.as_deref().map(|at| format!("; the last at {}", clean(&local(at)))).unwrap_or_default();
     let error = error.as_deref().map(|why| format!("; error: {}", clean(why))).unwrap_or_default();
     format!("{} ({}): {sent} sent, {queued} on the way, {lost} lost{last}{error}\n", clean(name), clean(way))
 }

@@ -182,15 +182,15 @@ impl Printer {
                 let json = serde_json::to_string(entry).unwrap_or_default();
                 self.screen.data(&format!("{json}\n"));
             } else {
-                self.begin_day(&entry.note);
-                self.screen
-                    .data(&format!("{}\n", line(&entry.note, self.width, self.screen.width, self.screen.colour)));
+                let at = local(&entry.note.at);
+                self.begin_day(&at);
+                let line = line(&at, &entry.note, self.width, self.screen.width, self.screen.colour);
+                self.screen.data(&format!("{line}\n"));
             }
         }
     }
 
-    fn begin_day(&mut self, note: &Note) {
-        let at = local(&note.at);
+    fn begin_day(&mut self, at: &str) {
         let Some((day, _)) = at.split_once('T').filter(|(day, _)| is_narrow(self.screen.width) && *day != self.day)
         else {
             return;
@@ -202,8 +202,8 @@ impl Printer {
 
 /// Aligned, and harmless: a service's own words may be in it.
 /// `room`: the columns of the terminal; where they are few, the day is not told.
-fn line(note: &Note, width: usize, room: Option<usize>, colour: bool) -> String {
-    let at = clean(&local(&note.at));
+fn line(at: &str, note: &Note, width: usize, room: Option<usize>, colour: bool) -> String {
+    let at = clean(at);
     let at = if is_narrow(room) { at.split_once('T').map_or(at.as_str(), |(_, time)| time) } else { &at };
     // State, gaps and perhaps the date; a column of a few letters would be no help.
     let indent = width + at.len() + 16;
@@ -275,7 +275,7 @@ mod tests {
             note(Kind::Control, "took over, pid 7"),
         ];
         assert_eq!(
-            lines.map(|note| line(&note, 10, None, false)),
+            lines.map(|note| line(&note.at, &note, 10, None, false)),
             [
                 "2026-11-23T00:21:01.042Z  mail        running     ready after 12ms [3]",
                 "2026-11-23T00:21:01.042Z  mail        exit        exited with code 1 after 5s (pid 42, cpu 40ms, 2K) [3]",
@@ -289,10 +289,10 @@ mod tests {
     fn on_a_terminal_long_causes_go_on_below_their_beginning() {
         let web = ServiceName::new("web").unwrap();
         let long = note(Kind::Probe, "connection refused again").of(&web, 3).probed("tcp 80", false);
-        let shown = line(&long, 3, Some(53), false);
+        let shown = line(&long.at, &long, 3, Some(53), false);
         assert_eq!(shown, format!("00:21:01.042Z  web  probe bad   tcp 80: connection\n{:32}refused again [3]", ""));
-        assert!(!line(&long, 3, Some(40), false).contains('\n'), "there is no room for that");
-        assert!(line(&long, 3, Some(WIDE), false).starts_with(&long.at), "there is room for the day");
+        assert!(!line(&long.at, &long, 3, Some(40), false).contains('\n'), "there is no room for that");
+        assert!(line(&long.at, &long, 3, Some(WIDE), false).starts_with(&long.at), "there is room for the day");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Instant;
 use supervisor_core::{ServiceName, State};
 
 use super::args::{Global, Reload};
+use super::clock::local;
 use super::failure::{Exit, Failure};
 use super::joining::join;
 use super::locate::{self, Place};
@@ -81,7 +82,7 @@ pub(crate) fn reload(global: &Global, screen: Screen, reload: &Reload) -> Result
 }
 
 pub(super) fn tell_unchanged(screen: Screen, status: &StatusDocument, so: &str) {
-    screen.tell(&format!("the files say what is in force since {}; {so}\n", status.config.loaded_at));
+    screen.tell(&format!("the files say what is in force since {}; {so}\n", local(&status.config.loaded_at)));
 }
 
 /// With its lines, if the file is as broken for us; else as the supervisor tells it.
