@@ -39,6 +39,8 @@ pub(crate) struct Directory {
     pub(crate) mood: Mood,
     /// Who logs in next: an object id.
     pub(crate) user: &'static str,
+    /// Its clock stands here, in seconds since 1970; else it is this machine's.
+    pub(crate) date: Option<i64>,
     /// Changes the claims of the next id token.
     pub(crate) forge: Option<fn(&mut Value)>,
     /// Changes the next id token itself.
@@ -78,6 +80,7 @@ impl Entra {
         let directory = Arc::new(Mutex::new(Directory {
             mood: Mood::Kind,
             user: "alice",
+            date: None,
             forge: None,
             lenient: false,
             alter: None,
@@ -225,7 +228,8 @@ fn refuse(status: u16, error: &str) -> Response {
 }
 
 fn id_token(address: &str, login: &Parameters, directory: &mut Directory) -> String {
-    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    let machine = || i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    let now = directory.date.unwrap_or_else(machine);
     let user = &login["user"];
     let mut claims = json!({
         "iss": format!("{address}/{TENANT}/v2.0"),

@@ -64,6 +64,7 @@ impl World {
         env.extend(["REGISTER", "AUTHORIZE", "TOKEN"].map(|name| (format!("OAUTH_RATE_{name}"), "0".to_owned())));
         env.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let clock = Clock::standing();
+        entra.set(|entra| entra.date = Some(clock.now()));
         let (public, private) = open(&env, &clock, Ground::usual);
         Self { entra, clock, dir, env, public, private }
     }

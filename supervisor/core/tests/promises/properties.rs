@@ -305,7 +305,7 @@ fn cases(usually: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(1500))]
 
     #[test]
     fn no_timeline_makes_the_fleet_do_what_it_must_not(specs in specs(), timeline in timeline()) {
@@ -346,7 +346,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(60))]
+    #![proptest_config(cases(1000))]
 
     #[test]
     fn after_a_quiet_time_every_service_is_where_it_is_wanted(specs in specs(), timeline in timeline()) {
