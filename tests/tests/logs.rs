@@ -148,6 +148,7 @@ fn a_full_disk_stops_no_service_and_is_written_to_again_when_there_is_room() {
         "[services.t]\ncommand = './puppet seq --rate 4000 --size 100'\nlog = { dir = 'small' }\n\
          [services.other]\ncommand = './puppet seq --rate 50'",
     )
+    .logs("total = '0'\nmax_size = '0'")
     .before(&["unshare", "-m", "sh", "-c", mount, "sh"])
     .start();
     let pid = stack.pid("t");
