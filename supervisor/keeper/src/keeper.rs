@@ -68,8 +68,8 @@ impl Keeper {
         let signals = Signals::hold_back()?;
         platform::become_reaper();
         let origin = Origin::note();
-        let mut reserve = Reserve::new(origin.nofile.1)?;
-        reserve.fill();
+        // Filled once control is started.
+        let reserve = Reserve::new(origin.nofile.1)?;
         let mask = umask(Mode::empty());
         umask(mask);
         let stdio = [clone(io::stdout())?, clone(io::stderr())?];
