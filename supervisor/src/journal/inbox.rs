@@ -22,7 +22,9 @@ pub(super) struct Inbox {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     pub(super) notes: Vec<Note>,
-    /// Told once the notes are written, or given up.
+    /// Told once the notes are shown, or given up.
+    pub(super) shown: Vec<oneshot::Sender<()>>,
+    /// Told once they are on the disk, too.
     pub(super) written: Vec<oneshot::Sender<()>>,
     /// Notes for which there was no room.
     pub(super) dropped: u64,
@@ -52,17 +54,24 @@ impl Inbox {
         }
     }
 
-    /// Ready once what was put so far is written, or given up.
-    pub(super) async fn written(&self) {
-        let (told, tell) = oneshot::channel();
-        self.tell_when_written(told);
-        let _ = tell.await;
+    /// Ready once what was put so far is shown, or given up.
+    pub(super) async fn shown(&self) {
+        self.told(|waiting| &mut waiting.shown).await;
     }
 
-    fn tell_when_written(&self, whom: oneshot::Sender<()>) {
+    /// Ready once what was put so far is on the disk, or given up.
+    pub(super) async fn written(&self) {
+        self.told(|waiting| &mut waiting.written).await;
+    }
+
+    fn told(&self, when: impl FnOnce(&mut Waiting) -> &mut Vec<oneshot::Sender<()>>) -> impl Future<Output = ()> {
+        let (told, tell) = oneshot::channel();
         let mut waiting = self.waiting();
-        waiting.written.push(whom);
+        when(&mut waiting).push(told);
         self.wake(waiting);
+        async move {
+            let _ = tell.await;
+        }
     }
 
     /// Nothing will be put any more.
@@ -77,7 +86,7 @@ impl Inbox {
         let waiting = self.handed_over.wait_while(self.waiting(), |waiting| !waiting.ready);
         let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
         let closed = waiting.closed;
-        let nothing = waiting.notes.is_empty() && waiting.written.is_empty();
+        let nothing = waiting.notes.is_empty() && waiting.shown.is_empty() && waiting.written.is_empty();
         let taken = std::mem::replace(&mut *waiting, Waiting { ready: closed, closed, ..Waiting::default() });
         (!(closed && nothing)).then_some(taken)
     }

@@ -7,6 +7,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
@@ -19,6 +20,8 @@ use super::{SHELF_EVENTS, files};
 
 /// A reader gets at most so many bytes at once, and one event more.
 const BATCH: usize = 64 * 1024;
+/// A note is shown as soon as it is in a file: this much later the disk has stopped.
+const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 /// Each occupies a thread that launches need, too, and a dead disk may keep it.
 static SCANS: Semaphore = Semaphore::const_new(4);
 
@@ -196,11 +199,13 @@ impl Reader {
         self.shelf.held().trouble.clone()
     }
 
-    /// At most `limit` events of the past.
+    /// At most `limit` events of the past. What was noted so far is among them: who has seen a state finds how it came about.
     ///
     /// # Errors
     /// When a file cannot be read, or `WouldBlock` when too many read already.
     pub(crate) async fn page(&mut self, since: Since, filter: Filter, limit: usize) -> io::Result<Page> {
+        // A disk that takes nothing keeps nobody from what there is.
+        let _ = tokio::time::timeout(SHOWN_WITHIN, self.inbox.shown()).await;
         self.last().await;
         let shelf = Arc::clone(&self.shelf);
         scan(move || {

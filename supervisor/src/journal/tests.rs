@@ -53,6 +53,9 @@ async fn what_was_noted_counts_though_it_was_not_handed_over_yet() {
     assert_eq!(reader.last_noted().await, 0);
     journal.note(note("one"));
     assert_eq!(reader.last_noted().await, 1);
+    journal.note(note("two"));
+    let page = reader.page(Since::Newest, Filter::default(), 10).await.unwrap();
+    assert_eq!(page.events.len(), 2, "who has seen a state finds how it came about");
 }
 
 #[tokio::test]

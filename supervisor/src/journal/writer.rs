@@ -54,6 +54,9 @@ impl Writer {
                 let later = taken.notes.split_off(taken.notes.len().min(BATCH));
                 self.put(std::mem::replace(&mut taken.notes, later));
             }
+            for told in taken.shown {
+                let _ = told.send(());
+            }
             if !taken.written.is_empty()
                 && let Some(open) = &self.open
             {
