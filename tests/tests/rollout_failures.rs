@@ -8,7 +8,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use e2e::{DEADLINE, Setup, Signal, Stack, address, alive, eventually, free_port, over_tcp, send};
+use e2e::{DEADLINE, Setup, Signal, Stack, address, alive, eventually, free_port, is_root, over_tcp, send, skip};
 use load::{Crowd, Kind, Load};
 
 /// `first` is what generation 1 runs, `next` all others; both are words for `sh`.
@@ -140,6 +140,10 @@ fn case_36_the_descriptor_of_a_barrier_is_closed_when_what_was_said_before_is_he
 
 #[test]
 fn case_37_descriptors_that_are_to_be_stored_are_closed_and_hold_nothing_up() {
+    let name = "case_37_descriptors_that_are_to_be_stored_are_closed_and_hold_nothing_up";
+    if !is_root() {
+        return skip(name, "only root may see what control has open");
+    }
     let next = "exec ./puppet notify fds ready";
     let stack = two(free_port(), next, next, "ready = { notify = true, deadline = '5s' }\n").start();
     let control = format!("/proc/{}/fd", stack.control());

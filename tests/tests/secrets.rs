@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use e2e::{CANARY, Secrets, Setup, Stack};
+use e2e::{CANARY, Secrets, Setup, Stack, free_port};
 
 const SECRETS: Secrets = Secrets(&[CANARY]);
 
@@ -52,7 +52,9 @@ command = ["./puppet", "wait"]
 cwd = "/nonexistent"
 env = { KEY = "c4n4ry-21" }
 "#;
-    let stack = Setup::of(services)
+    // One that anybody may bind.
+    let services = services.replace("port = 1\n", &format!("port = {}\n", free_port()));
+    let stack = Setup::of(&services)
         .http("listen = '127.0.0.1:0'")
         .env("INHERITED", "c4n4ry-22")
         .env("GIVEN", "c4n4ry-23")

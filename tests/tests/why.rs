@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 
-use e2e::{Setup, Signal, Stack, eventually, free_port, send};
+use e2e::{Setup, Signal, Stack, User, eventually, free_port, send};
 use serde_json::Value;
 
 fn why(stack: &Stack, name: &str, code: i32) -> String {
@@ -231,15 +231,17 @@ fn each_kind_of_end_leads_to_what_can_be_done_about_it() {
         ),
     ];
     let text: String = services.iter().map(|(name, lines, _)| format!("[services.{name}]\n{lines}\n{CALM}")).collect();
-    let stack = Setup::of(&text.replace("PORT", &free_port().to_string())).prepare();
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::write(stack.path("locked"), "").expect("the directory is ours");
-    std::fs::write(stack.path("script"), "#!/no/such/interpreter\n").expect("the directory is ours");
-    std::fs::set_permissions(stack.path("script"), executable).expect("it is ours");
-    stack.cli(&["start", "--no-wait"]).succeeded();
-    for (name, _, advice) in services {
-        stack.wait_for(name, "backoff");
-        tells(&page(&stack, name, "last ends"), &[advice]);
+    for user in [User::Current, User::Ordinary] {
+        let stack = Setup::of(&text.replace("PORT", &free_port().to_string())).as_user(user).prepare();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::write(stack.path("locked"), "").expect("the directory is ours");
+        std::fs::write(stack.path("script"), "#!/no/such/interpreter\n").expect("the directory is ours");
+        std::fs::set_permissions(stack.path("script"), executable).expect("it is ours");
+        stack.cli(&["start", "--no-wait"]).succeeded();
+        for (name, _, advice) in services {
+            stack.wait_for(name, "backoff");
+            tells(&page(&stack, name, "last ends"), &[advice]);
+        }
     }
 }
 

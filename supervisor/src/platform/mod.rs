@@ -24,7 +24,7 @@ pub(crate) use hangup::{Hangups, listens};
 pub(crate) use memory::tree_memory;
 pub(crate) use oom::{KernelLog, OomKills, machine_oom_kills};
 pub(crate) use pipes::{output_pipe, pass_credentials, peek, take};
-pub(crate) use port_holder::{Holder, port_holder};
+pub(crate) use port_holder::{Holder, is_held_by_our_user, port_holder};
 pub(crate) use processes::{boot_id, keep_to_ourselves, process, processes, slept_ms};
 pub(crate) use raw::{control_channel, ends_with_us, local_offset, readable, share_heaps, terminal_size};
 pub(crate) use title::{can_retitle, name_ourselves, retitle};

@@ -15,16 +15,25 @@ pub(crate) struct Holder {
 /// another user whose descriptors we may not see.
 #[cfg(target_os = "linux")]
 pub(crate) fn port_holder(address: SocketAddr) -> Option<Holder> {
-    let inodes: Vec<u64> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .into_iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| listening_inodes(&table, address))
-        .collect();
+    let inodes: Vec<u64> = linux::listeners(address).into_iter().map(|listener| listener.inode).collect();
     if inodes.is_empty() {
         return None;
     }
     let pid = linux::owner(&inodes)?;
     Some(Holder { pid, command: linux::command(pid) })
+}
+
+/// What listens there was opened by the user who asks, whether or not its process may be looked into.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_held_by_our_user(address: SocketAddr) -> bool {
+    let ours = nix::unistd::geteuid().as_raw();
+    linux::listeners(address).iter().any(|listener| listener.uid == ours)
+}
+
+/// Elsewhere nothing is known without further libraries.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_held_by_our_user(_address: SocketAddr) -> bool {
+    false
 }
 
 /// Elsewhere nothing is known without further libraries.
@@ -33,10 +42,18 @@ pub(crate) fn port_holder(_address: SocketAddr) -> Option<Holder> {
     None
 }
 
-/// The inodes of the sockets in a `/proc/net/tcp` table that listen on the port of `address`, at the same address or
-/// where one of the two is the unspecified one.
+/// A socket that listens.
 #[cfg(any(target_os = "linux", test))]
-fn listening_inodes(table: &str, address: SocketAddr) -> Vec<u64> {
+struct Listener {
+    /// Whose process has opened it.
+    uid: u32,
+    inode: u64,
+}
+
+/// The sockets in a `/proc/net/tcp` table that listen on the port of `address`, at the same address or where one of the
+/// two is the unspecified one.
+#[cfg(any(target_os = "linux", test))]
+fn listening(table: &str, address: SocketAddr) -> Vec<Listener> {
     /// `TCP_LISTEN` of the kernel's `tcp_states.h`.
     const LISTEN: &str = "0A";
     let conflicts = |ip: std::net::IpAddr| {
@@ -47,7 +64,8 @@ fn listening_inodes(table: &str, address: SocketAddr) -> Vec<u64> {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (ip, port) = fields.get(1)?.split_once(':')?;
         let listens = *fields.get(3)? == LISTEN && u16::from_str_radix(port, 16).ok()? == address.port();
-        (listens && conflicts(parse_ip(ip)?)).then(|| fields.get(9)?.parse().ok())?
+        let is_meant = listens && conflicts(parse_ip(ip)?);
+        is_meant.then(|| Some(Listener { uid: fields.get(7)?.parse().ok()?, inode: fields.get(9)?.parse().ok()? }))?
     });
     rows.collect()
 }
@@ -68,6 +86,16 @@ fn parse_ip(hex: &str) -> Option<std::net::IpAddr> {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::net::SocketAddr;
+
+    use super::{Listener, listening};
+
+    pub(super) fn listeners(address: SocketAddr) -> Vec<Listener> {
+        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter();
+        let tables = tables.filter_map(|table| std::fs::read_to_string(table).ok());
+        tables.flat_map(|table| listening(&table, address)).collect()
+    }
+
     /// The first process that has one of these sockets open.
     pub(super) fn owner(inodes: &[u64]) -> Option<i32> {
         let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
@@ -102,16 +130,22 @@ mod tests {
         assert_eq!(port_holder(address).map(|holder| holder.pid), Some(me));
         let everywhere = SocketAddr::from(([0, 0, 0, 0], address.port()));
         assert_eq!(port_holder(everywhere).map(|holder| holder.pid), Some(me));
+        assert!(is_held_by_our_user(address));
+        drop(listener);
+        assert!(!is_held_by_our_user(address));
     }
 
     #[test]
     fn another_address_or_a_mere_connection_is_no_holder() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
-            \x20  0: 0100007F:1F41 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0\n\
+            \x20  0: 0100007F:1F41 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0\n\
             \x20  1: 0100007F:1F42 0100007F:1F41 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0\n";
-        let at = |text: &str| listening_inodes(table, text.parse().unwrap());
+        let at = |text: &str| {
+            let found = listening(table, text.parse().unwrap());
+            found.into_iter().map(|listener| (listener.uid, listener.inode)).collect::<Vec<_>>()
+        };
         if cfg!(target_endian = "little") {
-            assert_eq!(at("127.0.0.1:8001"), [4711]);
+            assert_eq!(at("127.0.0.1:8001"), [(1000, 4711)]);
         }
         assert!(at("127.0.0.2:8001").is_empty());
         assert!(at("127.0.0.1:8002").is_empty());

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::api::{ServiceDocument, StatusDocument};
 use crate::cli::locate::Place;
+use crate::config::Handoff;
 use crate::platform;
 
 /// So long for a connection to this machine.
@@ -49,25 +50,45 @@ pub(super) fn ports(service: &ServiceDocument, status: &StatusDocument, place: &
     let cookie =
         place.stack.as_ref().ok().and_then(|stack| std::fs::read_to_string(stack.state_dir.join("cookie")).ok());
     let all = service.port.iter().chain(service.ports.values());
-    let holder = |port: u16| holder(SocketAddr::new(bind, port), service, status, cookie.as_deref());
+    let holder = |port: u16| {
+        let address = SocketAddr::new(bind, port);
+        seen(address, service, status, cookie.as_deref()).unwrap_or_else(|| unseen(address, service, place))
+    };
     all.map(|port| Port { port: *port, holder: holder(*port) }).collect()
 }
 
-fn holder(address: SocketAddr, service: &ServiceDocument, status: &StatusDocument, cookie: Option<&str>) -> Holder {
-    let Some(platform::Holder { pid, command }) = platform::port_holder(address) else {
-        let answers = TcpStream::connect_timeout(&reachable(address), PATIENCE).is_ok();
-        return if answers { Holder::Unknown } else { Holder::Nobody };
-    };
+/// A process that we may look into.
+fn seen(
+    address: SocketAddr,
+    service: &ServiceDocument,
+    status: &StatusDocument,
+    cookie: Option<&str>,
+) -> Option<Holder> {
+    let platform::Holder { pid, command } = platform::port_holder(address)?;
     let roles = [Some(status.supervisor.keeper_pid), i32::try_from(status.supervisor.control_pid).ok()];
     if roles.contains(&Some(pid)) {
-        return Holder::Supervisor;
+        return Some(Holder::Supervisor);
     }
     let main = status.services.iter().find(|one| one.pid == Some(pid)).map(|one| one.name.to_string());
-    match main.or_else(|| service_of(pid, cookie)) {
+    Some(match main.or_else(|| service_of(pid, cookie)) {
         Some(name) if name == service.name.as_str() => Holder::Itself { pid },
         Some(name) => Holder::Service { name, pid, command },
         None => Holder::Stranger { pid, command },
+    })
+}
+
+/// The supervisor's own roles let nobody but root look into them.
+fn unseen(address: SocketAddr, service: &ServiceDocument, place: &Place) -> Holder {
+    if inherits(service, place) && platform::is_held_by_our_user(address) {
+        return Holder::Supervisor;
     }
+    let answers = TcpStream::connect_timeout(&reachable(address), PATIENCE).is_ok();
+    if answers { Holder::Unknown } else { Holder::Nobody }
+}
+
+fn inherits(service: &ServiceDocument, place: &Place) -> bool {
+    let services = place.stack.iter().flat_map(|stack| &stack.services);
+    services.filter(|one| one.spec.name == service.name).any(|one| one.launch.handoff == Handoff::Socket)
 }
 
 /// By what it was started with: our cookie, and the name of a service.
