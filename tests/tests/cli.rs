@@ -162,7 +162,11 @@ fn times_are_told_and_taken_by_the_clock_of_who_asks() {
         assert_eq!(told(&["--since", since]).lines().last(), line.lines().last(), "{since}");
     }
     assert_eq!(told(&["--since", &format!("{clock}Z")]), "", "that is five and a half hours ahead");
-    let why = stack.cli(&["why", "t", "--exit", "1"]).succeeded().stdout;
+    // It is filed once the log is at its end.
+    let why = eventually("the report of the end", || {
+        let told = stack.cli(&["why", "t", "--exit", "1"]);
+        (told.code == 0).then_some(told.stdout)
+    });
     assert!(why.contains("+05:30"), "{why}");
 }
 
